@@ -1,0 +1,136 @@
+"""The runtime's errors: what a client, a studio's files or a disk can cause. Each sentence says what to do.
+
+HotseatError
+├── GameError            a game folder or state that cannot be used (prompts has its own tree beneath)
+├── UnknownMatch / UnknownSession / UnknownModel / UnknownPersona / UnknownGame
+├── StaleTurn            a turn_id that was used before with another body, or lies before the last one
+├── StaleFrame           a frame that is older than the match's, or not yet known
+├── BadActions           no actions, an empty one, two that read the same, one too long, or a schema that is refused
+├── BadPatch             a patch that does not apply
+├── PromptTooLong        more tokens than the model's context
+├── Overloaded           no room for the turn in the pool or in the queue
+└── NotDurable           a flush that could not be finished
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class HotseatError(Exception):
+    """Base of all. `code` goes on the wire; `retryable` says whether the same message may succeed later."""
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+
+
+@dataclass
+class UnknownName(HotseatError):
+    """A name that nothing was opened or configured under."""
+
+    kind: str
+    name: str
+    nearest: str | None = None
+    code: ClassVar[str] = "unknown_name"
+
+    def __str__(self) -> str:
+        hint = f" Did you mean {self.nearest!r}?" if self.nearest else ""
+        return f"There is no {self.kind} named {self.name!r}.{hint}"
+
+
+@dataclass
+class StaleTurn(HotseatError):
+    """A turn_id that cannot be taken (again)."""
+
+    session: str
+    turn_id: int
+    last: int
+    code: ClassVar[str] = "stale_turn"
+
+    def __str__(self) -> str:
+        return (
+            f"Session {self.session!r} has already seen turn {self.last}; turn {self.turn_id} is either older or was sent "
+            "with another body. Send a new turn with a larger turn_id."
+        )
+
+
+@dataclass
+class StaleFrame(HotseatError):
+    """A frame that the match is not at."""
+
+    match: str
+    frame: int
+    current: int | None
+    code: ClassVar[str] = "stale_frame"
+
+    def __str__(self) -> str:
+        if self.current is None:
+            return f"Match {self.match!r} has no state yet. Send match.state with frame {self.frame} first."
+        if self.frame > self.current:
+            return (
+                f"Match {self.match!r} is at frame {self.current}, and frame {self.frame} has not arrived. "
+                "Send its match.state first."
+            )
+        return f"Match {self.match!r} is already at frame {self.current}; frame {self.frame} is past. Name the current frame."
+
+
+@dataclass
+class BadActions(HotseatError):
+    """A list of actions that cannot be decided among."""
+
+    why: str
+    code: ClassVar[str] = "bad_actions"
+
+    def __str__(self) -> str:
+        return self.why
+
+
+@dataclass
+class BadState(HotseatError):
+    """A state or patch that cannot be taken; the match stays at the frame it had."""
+
+    match: str
+    why: str
+    code: ClassVar[str] = "bad_state"
+
+    def __str__(self) -> str:
+        return f"The state of match {self.match!r} was not changed: {self.why}"
+
+
+@dataclass
+class PromptTooLong(HotseatError):
+    """A prompt that does not fit the model's context."""
+
+    tokens: int
+    limit: int
+    largest: str
+    code: ClassVar[str] = "prompt_too_long"
+
+    def __str__(self) -> str:
+        return (
+            f"The prompt has {self.tokens} tokens and the model's context ends at {self.limit}. "
+            f"The largest block is {self.largest}: shorten it, or narrow the session's sight."
+        )
+
+
+@dataclass
+class Overloaded(HotseatError):
+    """No room in the pool or the queue right now."""
+
+    why: str
+    code: ClassVar[str] = "overloaded"
+    retryable: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        return self.why
+
+
+@dataclass
+class NotDurable(HotseatError):
+    """A flush that could not be finished: the disk refused, or time ran out."""
+
+    why: str
+    code: ClassVar[str] = "not_durable"
+    retryable: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        return f"Not everything is on disk yet: {self.why}"
