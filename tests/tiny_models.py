@@ -59,7 +59,7 @@ _CORPUS = (
 
 
 def tiny_model(kind: str, seed: int = 0) -> PreTrainedModel:
-    """A random model of one of the kinds in `ACCEPTED` or `REFUSED`, in float32 and eval mode; equal seeds, equal weights."""
+    """A random model of one of the kinds in `ACCEPTED` or `REFUSED`, float32, eval mode; equal for equal seeds."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _FACTORIES[kind]().float().eval()
@@ -77,7 +77,7 @@ def tiny_model(kind: str, seed: int = 0) -> PreTrainedModel:
 
 
 def tiny_tokenizer(chat_template: str | None = CHATML) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer with ChatML markers: <|im_start|> 0, <|im_end|> 1, <|pad|> 2, then bytes, then merges."""
+    """Byte-level BPE with ChatML markers: <|im_start|> 0, <|im_end|> 1, <|pad|> 2, then bytes, then merges."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
