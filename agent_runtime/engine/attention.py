@@ -1,0 +1,157 @@
+"""Block attention behind transformers' `AttentionInterface`.
+
+The model is called with every position 0, so that its own rotary embedding is the identity (a YaRN factor stays in the
+query and the key, once each); positions are applied here. Two ways of moving a stored key to its place agree:
+`move_keys` rotates a gathered copy of the keys (the hot path in plain torch), `move_queries` rotates the query by minus
+the shift, once per placed run, and merges by log-sum-exp (the independent reference; keys are read where they lie).
+
+Shapes: T rows of the forward, Q rows of a bundle, S tokens of a view, H query heads, G key/value heads, D head
+dimension.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from transformers import AttentionInterface
+
+from agent_runtime.engine.errors import UnsupportedAttention
+from agent_runtime.engine.step import Bundle, Step
+
+MOVE_KEYS = "hotseat"
+MOVE_QUERIES = "hotseat_reference"
+
+# Keywords that change the result and that we do not implement; transformers passes them per layer.
+_REFUSED = ("softcap", "s_aux", "sliding_window", "position_bias")
+
+
+def register() -> None:
+    """Make both ways known to transformers; calling it again changes nothing."""
+    AttentionInterface.register(MOVE_KEYS, move_keys)
+    AttentionInterface.register(MOVE_QUERIES, move_queries)
+
+
+def move_keys(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    *,
+    steps: dict[torch.device, Step],
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend one layer's packed rows; query [1, H, T, D], key and value [1, G, T, D], un-rotated."""
+    q_THD, k_TGD, v_TGD, step = _enter(module, query, key, value, steps, options)
+    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    out_THD = torch.empty_like(q_THD)
+    for group in step.groups:
+        view_k_SGD = step.pool.keys[layer].index_select(0, group.slots_S)
+        view_v_SGD = step.pool.values[layer].index_select(0, group.slots_S)
+        if group.moved is not None:
+            view_k_SGD = group.moved.apply(view_k_SGD)
+        for bundle in group.bundles:
+            _attend_bundle(bundle, q_THD, k_TGD, v_TGD, view_k_SGD, view_v_SGD, out_THD, scaling)
+    return out_THD[None], None
+
+
+def _enter(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    steps: dict[torch.device, Step],
+    options: dict[str, Any],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Step]:
+    """Refuse what we do not implement, rotate at local positions, and keep what is to be kept."""
+    for name in _REFUSED:
+        if options.get(name) is not None:
+            raise UnsupportedAttention(layer=str(module.layer_idx), keyword=name)
+    step = steps[query.device]
+    q_THD = step.turned.apply(query[0].transpose(0, 1))
+    k_TGD = step.turned.apply(key[0].transpose(0, 1))
+    v_TGD = value[0].transpose(0, 1)
+    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    if step.kept_rows.numel():
+        step.pool.keys[layer].index_copy_(0, step.kept_slots, k_TGD.index_select(0, step.kept_rows))
+        step.pool.values[layer].index_copy_(0, step.kept_slots, v_TGD.index_select(0, step.kept_rows))
+    return q_THD, k_TGD, v_TGD, step
+
+
+def _attend_bundle(
+    bundle: Bundle,
+    q_THD: torch.Tensor,
+    k_TGD: torch.Tensor,
+    v_TGD: torch.Tensor,
+    view_k_SGD: torch.Tensor,
+    view_v_SGD: torch.Tensor,
+    out_THD: torch.Tensor,
+    scaling: float | None,
+) -> None:
+    rows = slice(bundle.first, bundle.stop)
+    k_KGD, v_KGD = k_TGD[rows], v_TGD[rows]
+    if view_k_SGD.shape[0]:
+        k_KGD, v_KGD = torch.cat((view_k_SGD, k_KGD)), torch.cat((view_v_SGD, v_KGD))
+    for call in bundle.calls:
+        here = slice(call.first, call.stop)
+        out_1HQD = F.scaled_dot_product_attention(
+            q_THD[here].transpose(0, 1)[None],
+            k_KGD[: call.num_keys].transpose(0, 1)[None],
+            v_KGD[: call.num_keys].transpose(0, 1)[None],
+            attn_mask=call.mask_QK,
+            is_causal=call.causal,
+            scale=scaling,
+            enable_gqa=q_THD.shape[1] != k_TGD.shape[1],
+        )
+        out_THD[here] = out_1HQD[0].transpose(0, 1)
+
+
+def move_queries(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    *,
+    steps: dict[torch.device, Step],
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """The same result by another way: every placed run is attended where it lies, by a query moved the other way."""
+    q_THD, k_TGD, v_TGD, step = _enter(module, query, key, value, steps, options)
+    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    scale = scaling if scaling is not None else q_THD.shape[-1] ** -0.5
+    out_THD = torch.empty_like(q_THD)
+    for group in step.groups:
+        for bundle in group.bundles:
+            rows = slice(bundle.first, bundle.stop)
+            own_mask_QQ = torch.zeros_like(bundle.sees_QQ, dtype=torch.float32).masked_fill_(~bundle.sees_QQ, -torch.inf)
+            parts = [_scores_and_mean(q_THD[rows], k_TGD[rows], v_TGD[rows], scale, own_mask_QQ)]
+            for piece in group.view.pieces:
+                moved = query[0].transpose(0, 1)[rows]
+                positions_Q = step.positions_T[rows] - piece.shift
+                q_QHD = step.rope.at(positions_Q.abs(), backwards=bool((positions_Q < 0).any())).apply(moved)
+                slots = torch.from_numpy(piece.run.slots()).to(q_QHD.device)
+                keys, values = step.pool.keys[layer][slots], step.pool.values[layer][slots]
+                parts.append(_scores_and_mean(q_QHD, keys, values, scale, None))
+            total_QH = torch.stack([lse for _, lse in parts]).logsumexp(0)
+            out_QHD = sum((mean * (lse - total_QH).exp()[..., None] for mean, lse in parts), torch.zeros(()))
+            out_THD[rows] = out_QHD.to(out_THD.dtype)
+    return out_THD[None], None
+
+
+def _scores_and_mean(
+    q_QHD: torch.Tensor, k_KGD: torch.Tensor, v_KGD: torch.Tensor, scale: float, mask_QK: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the attended values [Q, H, D] of one part and the log-sum-exp of its scores [Q, H], in float32."""
+    repeats = q_QHD.shape[1] // k_KGD.shape[1]
+    k_KHD, v_KHD = k_KGD.repeat_interleave(repeats, 1).float(), v_KGD.repeat_interleave(repeats, 1).float()
+    scores_HQK = torch.einsum("qhd,khd->hqk", q_QHD.float(), k_KHD) * scale
+    if mask_QK is not None:
+        scores_HQK = scores_HQK + mask_QK
+    lse_HQ = scores_HQK.logsumexp(-1)
+    mean_QHD = torch.einsum("hqk,khd->qhd", (scores_HQK - lse_HQ[..., None]).exp(), v_KHD)
+    return mean_QHD, lse_HQ.transpose(0, 1)

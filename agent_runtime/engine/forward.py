@@ -1,0 +1,71 @@
+"""The packed forward: any mix of spans from any sessions through the model once.
+
+Shapes: T rows of the forward, W rows whose logits are wanted, V vocabulary.
+"""
+
+from collections.abc import Sequence
+
+import numpy
+import torch
+from transformers import PreTrainedModel
+
+from agent_runtime.engine import attention
+from agent_runtime.engine.pool import Pool
+from agent_runtime.engine.rope import RotaryTable
+from agent_runtime.engine.span import Span
+from agent_runtime.engine.step import lay_out, make_step
+
+Logits = dict[Span, torch.Tensor]
+
+
+class ForwardRunner:
+    """Runs spans through a transformers model whose attention it has taken over.
+
+    `rows` and `forwards` count what the model was actually given, by a hook on its embedding: the independent side of
+    every account.
+    """
+
+    def __init__(self, model: PreTrainedModel, pool: Pool, rope: RotaryTable, *, way: str = attention.MOVE_KEYS) -> None:
+        attention.register()
+        model.set_attn_implementation(way)
+        self.model = model
+        self.pool = pool
+        self.rope = rope
+        self.rows = 0
+        self.forwards = 0
+        embedding = model.get_input_embeddings()
+        self.input_device = embedding.weight.device
+        embedding.register_forward_hook(self._count)
+
+    def _count(self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        self.rows += inputs[0].numel()
+        self.forwards += 1
+
+    @torch.inference_mode()
+    def run(self, spans: Sequence[Span]) -> Logits:
+        """Compute `spans` in one forward. Returns float32 logits [1 or len(ids), V] of every span that wants some."""
+        layout = lay_out(spans)
+        devices = dict.fromkeys(self.pool.geometry.devices)
+        dtype = self.pool.geometry.dtype
+        steps = {device: make_step(layout, self.pool, self.rope, device, dtype) for device in devices}
+        ids_T = numpy.concatenate([numpy.asarray(span.ids, dtype=numpy.int64) for span in layout.spans])
+        wanted, rows = [], []
+        for span in layout.spans:
+            first, count = layout.first_row[span], len(span.ids)
+            if span.wanted != "none":
+                wanted.append((span, count if span.wanted == "all" else 1))
+                rows.append(numpy.arange(first if span.wanted == "all" else first + count - 1, first + count))
+        options = {
+            "input_ids": torch.from_numpy(ids_T)[None].to(self.input_device),
+            "position_ids": torch.zeros((1, layout.num_rows), dtype=torch.int64, device=self.input_device),
+            "use_cache": False,
+            "steps": steps,
+        }
+        if not wanted:
+            self.model.base_model(**options)
+            return {}
+        rows_W = torch.from_numpy(numpy.concatenate(rows)).to(self.input_device)
+        logits_WV = self.model(**options, logits_to_keep=rows_W).logits[0].float()
+        return dict(
+            zip((span for span, _ in wanted), logits_WV.split([count for _, count in wanted]), strict=True)
+        )

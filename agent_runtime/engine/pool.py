@@ -1,0 +1,178 @@
+"""The pool: one physical copy of every resident token's keys and values, in reference-counted slots.
+
+Static blocks are immutable and shared; a run is contiguous unless the pool is fragmented, then it is a few extents. All
+methods are called on the engine's thread only.
+
+Shapes: N slots, G key/value heads, D head dimension.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy
+import torch
+
+from agent_runtime.engine.errors import PoolBooksError, PoolFull
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The slots of consecutive tokens, in order: (start, length) extents. Two runs may share slots."""
+
+    extents: tuple[tuple[int, int], ...]
+    length: int
+
+    def part(self, start: int, stop: int) -> "Run":
+        """Return the run of tokens `start` to `stop` of this one."""
+        extents, position = [], 0
+        for first, length in self.extents:
+            begin, end = max(start, position), min(stop, position + length)
+            if begin < end:
+                extents.append((first + begin - position, end - begin))
+            position += length
+        return Run(tuple(extents), stop - start)
+
+    def slots(self) -> numpy.ndarray:
+        """Return the slot of every token, int64 [length]."""
+        if not self.extents:
+            return numpy.empty(0, dtype=numpy.int64)
+        return numpy.concatenate([numpy.arange(first, first + n, dtype=numpy.int64) for first, n in self.extents])
+
+
+EMPTY_RUN = Run((), 0)
+
+
+def joined(runs: Sequence[Run]) -> Run:
+    """Return the run of all tokens of `runs`, one behind the other."""
+    extents: list[tuple[int, int]] = []
+    for run in runs:
+        for first, length in run.extents:
+            if extents and sum(extents[-1]) == first:
+                extents[-1] = (extents[-1][0], extents[-1][1] + length)
+            else:
+                extents.append((first, length))
+    return Run(tuple(extents), sum(run.length for run in runs))
+
+
+@dataclass(frozen=True, slots=True)
+class KVGeometry:
+    """What one token's keys and values look like: the sizes, the dtype, and the device of each layer."""
+
+    num_kv_heads: int
+    head_dim: int
+    dtype: torch.dtype
+    devices: tuple[torch.device, ...]
+
+    @property
+    def num_layers(self) -> int:
+        """Return the number of attention layers."""
+        return len(self.devices)
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Return the bytes that one token takes over all layers, keys and values together."""
+        return 2 * self.num_layers * self.num_kv_heads * self.head_dim * self.dtype.itemsize
+
+
+class Pool:
+    """Owner of all slots. `acquire` / `share` / `release` are its only verbs; `check` reconciles its books."""
+
+    def __init__(self, geometry: KVGeometry, num_slots: int) -> None:
+        self.geometry = geometry
+        self.num_slots = num_slots
+        shape_NGD = (num_slots, geometry.num_kv_heads, geometry.head_dim)
+        self.keys = [torch.zeros(shape_NGD, dtype=geometry.dtype, device=device) for device in geometry.devices]
+        self.values = [torch.zeros(shape_NGD, dtype=geometry.dtype, device=device) for device in geometry.devices]
+        self._references = numpy.zeros(num_slots, dtype=numpy.int32)
+        self._free: list[tuple[int, int]] = [(0, num_slots)] if num_slots else []
+        self.num_free = num_slots
+
+    def acquire(self, length: int) -> Run:
+        """Return `length` slots with one reference each; raise PoolFull (and take nothing) if there are not so many."""
+        if length > self.num_free:
+            raise PoolFull(needed=length, free=self.num_free, capacity=self.num_slots)
+        if length == 0:
+            return EMPTY_RUN
+        taken = self._take(length)
+        for first, count in taken:
+            self._references[first : first + count] = 1
+        self.num_free -= length
+        return Run(tuple(taken), length)
+
+    def _take(self, length: int) -> list[tuple[int, int]]:
+        fitting = [(count, index) for index, (_, count) in enumerate(self._free) if count >= length]
+        if fitting:
+            count, index = min(fitting)
+            first, _ = self._free[index]
+            self._free[index : index + 1] = [(first + length, count - length)] if count > length else []
+            return [(first, length)]
+        taken = []
+        while length:
+            count, index = max((count, index) for index, (_, count) in enumerate(self._free))
+            first, used = self._free[index][0], min(count, length)
+            self._free[index : index + 1] = [(first + used, count - used)] if count > used else []
+            taken.append((first, used))
+            length -= used
+        return sorted(taken)
+
+    def share(self, run: Run) -> Run:
+        """Add one reference to every slot of `run` and return it."""
+        for first, count in run.extents:
+            self._references[first : first + count] += 1
+        return run
+
+    def release(self, run: Run) -> None:
+        """Take one reference from every slot of `run`; slots without any are free again."""
+        for first, count in run.extents:
+            references = self._references[first : first + count]
+            references -= 1
+            assert (references >= 0).all(), "a slot was released more often than it was taken"
+            gone = numpy.flatnonzero(references == 0)
+            if gone.size == 0:
+                continue
+            for stretch in numpy.split(gone, numpy.flatnonzero(numpy.diff(gone) > 1) + 1):
+                self._put_back(first + int(stretch[0]), int(stretch.size))
+
+    def _put_back(self, first: int, count: int) -> None:
+        self.num_free += count
+        index = bisect_left(self._free, (first, 0))
+        if index < len(self._free) and first + count == self._free[index][0]:
+            count += self._free.pop(index)[1]
+        if index > 0 and sum(self._free[index - 1]) == first:
+            first, before = self._free[index - 1][0], self._free[index - 1][1]
+            self._free[index - 1] = (first, before + count)
+        else:
+            self._free.insert(index, (first, count))
+
+    def check(self, holders: Iterable[Run]) -> None:
+        """Raise PoolBooksError unless the references are exactly those of `holders` and all else is free."""
+        expected = numpy.zeros(self.num_slots, dtype=numpy.int32)
+        for run in holders:
+            for first, count in run.extents:
+                expected[first : first + count] += 1
+        wrong = numpy.flatnonzero(expected != self._references)
+        if wrong.size:
+            slot = int(wrong[0])
+            raise PoolBooksError(slot, int(expected[slot]), int(self._references[slot]), int(wrong.size))
+        free = numpy.zeros(self.num_slots, dtype=bool)
+        for first, count in self._free:
+            free[first : first + count] = True
+        if (free != (expected == 0)).any() or int(free.sum()) != self.num_free:
+            raise PoolBooksError(int(numpy.flatnonzero(free != (expected == 0))[0]), 0, 0, 1)
+
+    def read(self, run: Run) -> dict[str, torch.Tensor]:
+        """Copy a run out: `k` and `v`, [layers, tokens, G, D] on the CPU, keys rotated at their local positions."""
+        slots = torch.from_numpy(run.slots())
+        return {
+            "k": torch.stack([keys[slots.to(keys.device)].cpu() for keys in self.keys]),
+            "v": torch.stack([values[slots.to(values.device)].cpu() for values in self.values]),
+        }
+
+    def write(self, run: Run, k: torch.Tensor, v: torch.Tensor) -> None:
+        """Copy stored tensors (as `read` returns them) into the slots of `run`."""
+        slots = torch.from_numpy(run.slots())
+        for layer, (keys, values) in enumerate(zip(self.keys, self.values, strict=True)):
+            there = slots.to(keys.device)
+            keys[there] = k[layer].to(keys.device, keys.dtype)
+            values[there] = v[layer].to(values.device, values.dtype)

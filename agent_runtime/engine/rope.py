@@ -1,0 +1,51 @@
+"""Rotary positions, owned by the engine: keys are stored once and moved by a difference of positions.
+
+The angles are computed in float64 from the model's own inverse frequencies and kept as float32: a float32 product of
+position and frequency is off by 2.6e-3 rad at 100,000 positions. Rotations are done in float32 and rounded once.
+
+Shapes: T rows or tokens, H heads, D head dimension, R rotary dimension (<= D), P positions.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """How far each of T tokens is turned. `sin_TR` carries the sign of the half-split layout."""
+
+    cos_TR: torch.Tensor
+    sin_TR: torch.Tensor
+
+    def apply(self, x_THD: torch.Tensor) -> torch.Tensor:
+        """Return `x_THD` with its first R dimensions rotated, in the dtype it came in."""
+        rotary_dim = self.cos_TR.shape[-1]
+        head_THR = x_THD[..., :rotary_dim].float()
+        half = rotary_dim // 2
+        swapped_THR = torch.cat((head_THR[..., half:], head_THR[..., :half]), dim=-1)
+        turned_THR = torch.addcmul(head_THR * self.cos_TR[:, None], swapped_THR, self.sin_TR[:, None]).to(x_THD.dtype)
+        if rotary_dim == x_THD.shape[-1]:
+            return turned_THR
+        return torch.cat((turned_THR, x_THD[..., rotary_dim:]), dim=-1)
+
+
+class RotaryTable:
+    """cos and sin for every position up to the model's context limit, on one or more devices."""
+
+    def __init__(self, inv_freq: torch.Tensor, num_positions: int) -> None:
+        angles_PF = torch.outer(torch.arange(num_positions, dtype=torch.float64), inv_freq.double().cpu())
+        cos_PF, sin_PF = angles_PF.cos().float(), angles_PF.sin().float()
+        self._cos_PR = torch.cat((cos_PF, cos_PF), dim=-1)
+        self._sin_PR = torch.cat((-sin_PF, sin_PF), dim=-1)
+        self._on: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.num_positions = num_positions
+
+    def at(self, positions_T: torch.Tensor, *, backwards: bool = False) -> Rotation:
+        """Return the rotation by each of `positions_T` (int64, 0 <= p < num_positions), or by minus that."""
+        device = positions_T.device
+        if device not in self._on:
+            self._on[device] = (self._cos_PR.to(device), self._sin_PR.to(device))
+        cos_PR, sin_PR = self._on[device]
+        sin_TR = sin_PR[positions_T]
+        return Rotation(cos_PR[positions_T], -sin_TR if backwards else sin_TR)

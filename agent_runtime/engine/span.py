@@ -1,0 +1,75 @@
+"""Views and spans: what a piece of work sees, and what it computes.
+
+A view is everything static that a span attends to: runs of resident tokens, each moved from its local positions to its
+place in this prompt. A span is some new tokens behind a view. Encoding a block is a span with an empty view (or its
+anchor's); an observation is a span that sees all its blocks; each listed action is a span whose parent is the
+observation; a decoded token is a span of length 1.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy
+
+from agent_runtime.engine.pool import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A run as one prompt sees it: its keys, stored at local positions, are moved by `shift` (place minus local start)."""
+
+    run: Run
+    shift: int
+
+
+@dataclass(frozen=True)
+class View:
+    """An ordered list of placed runs. Spans with the same view (the same object) are attended together."""
+
+    pieces: tuple[Placed, ...]
+
+    @cached_property
+    def length(self) -> int:
+        """Return the number of tokens seen."""
+        return sum(piece.run.length for piece in self.pieces)
+
+    @cached_property
+    def slots(self) -> numpy.ndarray:
+        """Return the slot of every token seen, int64 [length]."""
+        firsts, lengths, _ = self._extents
+        ends = numpy.cumsum(lengths)
+        return numpy.repeat(firsts - (ends - lengths), lengths) + numpy.arange(self.length, dtype=numpy.int64)
+
+    @cached_property
+    def shifts(self) -> numpy.ndarray:
+        """Return by how many positions every token's key is moved, int64 [length]."""
+        _, lengths, shifts = self._extents
+        return numpy.repeat(shifts, lengths)
+
+    @cached_property
+    def _extents(self) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+        table = [(first, count, piece.shift) for piece in self.pieces for first, count in piece.run.extents]
+        array = numpy.array(table, dtype=numpy.int64).reshape(-1, 3)
+        return array[:, 0], array[:, 1], array[:, 2]
+
+
+NOTHING = View(())
+
+
+@dataclass(eq=False, slots=True)
+class Span:
+    """Some tokens to compute behind a view.
+
+    `start` is the local position of the first token. A span sees its view, its ancestors (`parent`, same view, earlier
+    in the same forward) and itself causally. `keep`: slots, one a token, that receive its keys and values. `wanted`:
+    the rows whose logits are returned.
+    """
+
+    ids: Sequence[int]
+    start: int
+    view: View
+    parent: "Span | None" = None
+    keep: Run | None = None
+    wanted: Literal["none", "last", "all"] = "none"

@@ -1,0 +1,180 @@
+"""One packed forward, laid out: which row is which token, who attends to what. Made once, read by every layer.
+
+Shapes: T rows of the forward, S tokens of a view, Q rows of one bundle.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy
+import torch
+
+from agent_runtime.engine.pool import Pool
+from agent_runtime.engine.rope import RotaryTable, Rotation
+from agent_runtime.engine.span import Span, View
+
+# Rows of a long causal chain are attended in pieces of this many, so that little of the masked corner is computed.
+CHUNK_ROWS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One attention call: rows `first` to `stop` over the first `num_keys` keys of their bundle.
+
+    `mask_QK` is added to the scores; without it the rows see everything, or, if `causal`, square and causally.
+    """
+
+    first: int
+    stop: int
+    num_keys: int
+    mask_QK: torch.Tensor | None = None
+    causal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Rows `first` to `stop`, whose keys are their view and themselves; `sees_QQ` says which of themselves."""
+
+    first: int
+    stop: int
+    sees_QQ: torch.Tensor
+    calls: tuple[Call, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """All rows with the same view."""
+
+    view: View
+    slots_S: torch.Tensor
+    moved: Rotation | None
+    bundles: tuple[Bundle, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The packed forward on one device."""
+
+    pool: Pool
+    rope: RotaryTable
+    turned: Rotation
+    positions_T: torch.Tensor
+    kept_rows: torch.Tensor
+    kept_slots: torch.Tensor
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Spans in packed order with the rows they take."""
+
+    spans: tuple[Span, ...]
+    first_row: dict[Span, int]
+    num_rows: int
+
+
+def lay_out(spans: Sequence[Span]) -> Layout:
+    """Order spans so that those of one view, and within it those of one root, lie together, parents before children."""
+    assert len(set(map(id, spans))) == len(spans), "a span was asked for twice"
+    by_view: dict[int, dict[int, list[Span]]] = {}
+    for span in spans:
+        root = span
+        while root.parent is not None:
+            assert root.parent.view is span.view, "a child sees what its parent sees"
+            root = root.parent
+        by_view.setdefault(id(span.view), {}).setdefault(id(root), []).append(span)
+    ordered = [span for roots in by_view.values() for family in roots.values() for span in family]
+    first_row, row = {}, 0
+    for span in ordered:
+        assert span.parent is None or span.parent in first_row, "a parent comes before its children"
+        first_row[span] = row
+        row += len(span.ids)
+    return Layout(tuple(ordered), first_row, row)
+
+
+def make_step(layout: Layout, pool: Pool, rope: RotaryTable, device: torch.device, dtype: torch.dtype) -> Step:
+    """Build what every layer on `device` reads."""
+    positions = numpy.concatenate([numpy.arange(s.start, s.start + len(s.ids)) for s in layout.spans])
+    kept = [span for span in layout.spans if span.keep is not None]
+    rows = [numpy.arange(layout.first_row[s], layout.first_row[s] + len(s.ids)) for s in kept]
+    slots = [s.keep.slots() for s in kept if s.keep is not None]
+    nothing = [numpy.empty(0, dtype=numpy.int64)]
+    positions_T = torch.from_numpy(positions).to(device)
+    return Step(
+        pool=pool,
+        rope=rope,
+        turned=rope.at(positions_T),
+        positions_T=positions_T,
+        kept_rows=torch.from_numpy(numpy.concatenate(rows or nothing)).to(device),
+        kept_slots=torch.from_numpy(numpy.concatenate(slots or nothing)).to(device),
+        groups=tuple(_group(view, families, layout, rope, device, dtype) for view, families in _families(layout)),
+    )
+
+
+def _families(layout: Layout) -> list[tuple[View, list[list[Span]]]]:
+    groups: list[tuple[View, list[list[Span]]]] = []
+    for span in layout.spans:
+        if not groups or groups[-1][0] is not span.view:
+            groups.append((span.view, []))
+        if span.parent is None:
+            groups[-1][1].append([span])
+        else:
+            groups[-1][1][-1].append(span)
+    return groups
+
+
+def _group(
+    view: View,
+    families: list[list[Span]],
+    layout: Layout,
+    rope: RotaryTable,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Group:
+    shifts = view.shifts
+    moved = rope.at(torch.from_numpy(shifts).to(device)) if shifts.any() else None
+    bundles = [_bundle(together, view.length, layout, device, dtype) for together in _together(families, view.length)]
+    return Group(view, torch.from_numpy(view.slots).to(device), moved, tuple(bundles))
+
+
+def _together(families: list[list[Span]], view_length: int) -> list[list[Span]]:
+    """Families share one call while the rows that do not see each other stay few beside the view they share."""
+    bundles: list[list[Span]] = []
+    num_rows = 0
+    for family in families:
+        rows = sum(len(span.ids) for span in family)
+        if bundles and num_rows + rows <= min(view_length, CHUNK_ROWS):
+            bundles[-1].extend(family)
+            num_rows += rows
+        else:
+            bundles.append(list(family))
+            num_rows = rows
+    return bundles
+
+
+def _bundle(spans: list[Span], num_view: int, layout: Layout, device: torch.device, dtype: torch.dtype) -> Bundle:
+    first = layout.first_row[spans[0]]
+    stop = layout.first_row[spans[-1]] + len(spans[-1].ids)
+    num_rows = stop - first
+    sees = numpy.zeros((num_rows, num_rows), dtype=bool)
+    for span in spans:
+        begin = layout.first_row[span] - first
+        end = begin + len(span.ids)
+        if span.parent is not None:
+            sees[begin:end] = sees[layout.first_row[span.parent] - first + len(span.parent.ids) - 1]
+        sees[begin:end, begin:end] |= numpy.tri(end - begin, dtype=bool)
+    sees_QQ = torch.from_numpy(sees).to(device)
+    is_chain = all(child.parent is parent for parent, child in zip(spans, spans[1:], strict=False))
+    if is_chain and num_view == 0:
+        calls = [Call(first, stop, num_rows, causal=True)]
+    elif is_chain and num_rows == 1:
+        calls = [Call(first, stop, num_view + 1)]
+    else:
+        mask_QK = torch.zeros((num_rows, num_view + num_rows), dtype=dtype, device=device)
+        mask_QK[:, num_view:].masked_fill_(~sees_QQ, float("-inf"))
+        calls = []
+        for begin in range(0, num_rows, CHUNK_ROWS):
+            end = min(begin + CHUNK_ROWS, num_rows)
+            seen = num_view + end
+            calls.append(Call(first + begin, first + end, seen, mask_QK[begin:end, :seen]))
+    return Bundle(first, stop, sees_QQ, tuple(calls))
