@@ -23,7 +23,7 @@ class HotseatError(Exception):
     retryable: ClassVar[bool] = False
 
 
-@dataclass
+@dataclass(eq=False)
 class UnknownName(HotseatError):
     """A name that nothing was opened or configured under."""
 
@@ -37,7 +37,7 @@ class UnknownName(HotseatError):
         return f"There is no {self.kind} named {self.name!r}.{hint}"
 
 
-@dataclass
+@dataclass(eq=False)
 class StaleTurn(HotseatError):
     """A turn_id that cannot be taken (again)."""
 
@@ -53,7 +53,7 @@ class StaleTurn(HotseatError):
         )
 
 
-@dataclass
+@dataclass(eq=False)
 class StaleFrame(HotseatError):
     """A frame that the match is not at."""
 
@@ -73,7 +73,7 @@ class StaleFrame(HotseatError):
         return f"Match {self.match!r} is already at frame {self.current}; frame {self.frame} is past. Name the current frame."
 
 
-@dataclass
+@dataclass(eq=False)
 class BadActions(HotseatError):
     """A list of actions that cannot be decided among."""
 
@@ -84,7 +84,7 @@ class BadActions(HotseatError):
         return self.why
 
 
-@dataclass
+@dataclass(eq=False)
 class BadState(HotseatError):
     """A state or patch that cannot be taken; the match stays at the frame it had."""
 
@@ -96,7 +96,7 @@ class BadState(HotseatError):
         return f"The state of match {self.match!r} was not changed: {self.why}"
 
 
-@dataclass
+@dataclass(eq=False)
 class PromptTooLong(HotseatError):
     """A prompt that does not fit the model's context."""
 
@@ -112,7 +112,7 @@ class PromptTooLong(HotseatError):
         )
 
 
-@dataclass
+@dataclass(eq=False)
 class Overloaded(HotseatError):
     """No room in the pool or the queue right now."""
 
@@ -124,7 +124,7 @@ class Overloaded(HotseatError):
         return self.why
 
 
-@dataclass
+@dataclass(eq=False)
 class NotDurable(HotseatError):
     """A flush that could not be finished: the disk refused, or time ran out."""
 

