@@ -1,14 +1,16 @@
 """The engine's errors: what a model, a tokenizer, a disk or a full pool can cause. Each sentence says what to do.
 
 EngineError (a HotseatError)
-├── ModelNotFound          no such file, folder or hub model, or the package that holds the embedded one is not installed
+├── ModelNotFound          no such file, folder or hub model, or the embedded model is not installed
 ├── BrokenModel            what lies there is no model: no weights, some of them missing, a torn or foreign file
 ├── UnsupportedModel       a model whose answers would be silently wrong here: refused by configuration or by the probe
 ├── BadChatTemplate        a chat template that cannot be laid out as anchor, blocks, observation and answer
 ├── MissingPackage         an optional package that what was asked for needs
 ├── UnsupportedAttention   an attention keyword that would change the result and is not implemented
 ├── PoolFull               more tokens than the pool has free slots, after all that may go has gone
-└── PoolBooksError         the pool's reference counts do not add up (a defect of ours, found by `check`)
+├── PoolBooksError         the pool's reference counts do not add up (a defect of ours, found by `check`)
+├── AnswersCollide         two listed answers with the same tokens
+└── EngineClosed           work handed in after the engine was closed
 """
 
 from dataclasses import dataclass
@@ -75,8 +77,8 @@ class BadChatTemplate(EngineError):
 
     def __str__(self) -> str:
         return (
-            f"The model's chat template cannot be laid out: {self.why}. Give the model folder a chat_template.jinja that "
-            "prints the contents of the system and the user message, or remove it for a plain layout."
+            f"The model's chat template cannot be laid out: {self.why}. Give the model folder a chat_template.jinja "
+            "that prints the contents of the system and the user message, or remove it for a plain layout."
         )
 
 
@@ -93,45 +95,6 @@ class MissingPackage(EngineError):
         return f"{self.purpose} needs the package {self.package}. Install it with: {self.command}"
 
 
-@dataclass
-class UnsupportedAttention(EngineError):
-    """A model layer asked for something that block attention does not do."""
-
-    layer: str
-    keyword: str
-
-    def __str__(self) -> str:
-        return f"Layer {self.layer} attends with {self.keyword!r}, which block attention does not implement. Use another model."
-
-
-@dataclass
-class PoolFull(EngineError):
-    """More slots were asked for than are free."""
-
-    needed: int
-    free: int
-    capacity: int
-
-    def __str__(self) -> str:
-        return (
-            f"The pool has {self.free} of {self.capacity} slots free and {self.needed} tokens need one. "
-            "Give it more memory (--pool-mib), or let fewer turns run at once."
-        )
-
-
-@dataclass
-class PoolBooksError(EngineError):
-    """A slot whose references differ from what its holders say."""
-
-    slot: int
-    expected: int
-    found: int
-    num_wrong: int
-
-    def __str__(self) -> str:
-        return f"{self.num_wrong} pool slots are misbooked; slot {self.slot} has {self.found} references instead of {self.expected}."
-
-
 @dataclass(eq=False)
 class UnsupportedAttention(EngineError):
     """A model layer asked for something that block attention does not do."""
@@ -141,7 +104,10 @@ class UnsupportedAttention(EngineError):
     code: ClassVar[str] = "unsupported_model"
 
     def __str__(self) -> str:
-        return f"Layer {self.layer} attends with {self.keyword!r}, which block attention does not implement. Use another model."
+        return (
+            f"Layer {self.layer} attends with {self.keyword!r}, which block attention does not implement. "
+            "Use another model."
+        )
 
 
 @dataclass(eq=False)

