@@ -1,0 +1,198 @@
+"""Text to token ids: every block alone, between chat markers that only we insert.
+
+Layout, read off the model's own chat template by rendering it once with sentinels in place of the contents:
+
+    anchor      = [begin of text] + system message + opening of the user message
+    block       = its text
+    observation = its text + end of the user message + opening of the assistant's
+    answer      = its text + end of turn
+
+Without a system role the anchor is the beginning of the user message; without a chat template nothing stands between
+the texts. A block's text never becomes a chat marker: a unit named <|im_end|> is nine ordinary tokens.
+
+Texts are cached, so that a turn tokenizes what changed and nothing else; `calls` counts how often the tokenizer ran.
+"""
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerBase
+
+from agent_runtime.engine.digests import digest_of
+from agent_runtime.engine.errors import BadChatTemplate, BrokenModel
+
+Ids = tuple[int, ...]
+
+# Letters and digits only: nothing a template trims, escapes or reads as markup.
+_SYSTEM, _USER, _ASSISTANT = "hotseatq7anchor", "hotseatq7observation", "hotseatq7answer"
+
+# A block that begins with today's date would be another block tomorrow. transformers offers templates a clock, and a
+# definition of our own in front of the template shadows it.
+_NO_CLOCK = "{%- macro strftime_now(pattern) -%}01 Jan 2025{%- endmacro -%}"
+# A model that can think aloud in hidden tags is asked not to: the answer follows at once.
+_TEMPLATE_OPTIONS: Mapping[str, Any] = {"date_string": "01 Jan 2025", "enable_thinking": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The ids around the texts of a prompt."""
+
+    before_anchor: Ids
+    after_anchor: Ids
+    after_observation: Ids
+    end_of_turn: int
+
+
+class TextEncoder:
+    """Token ids of blocks, observations and answers. Thread-safe; the cache holds at most `cache_tokens` ids."""
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, stop_ids: Iterable[int] = (), *, cache_tokens: int = 1_000_000
+    ) -> None:
+        self.tokenizer = tokenizer
+        self._core = _without_markers(tokenizer)
+        self.layout = _layout(tokenizer)
+        self.end_of_turn = self.layout.end_of_turn
+        own_stops = [tokenizer.eos_token_id] if isinstance(tokenizer.eos_token_id, int) else []
+        self.stop_ids: frozenset[int] = frozenset((self.end_of_turn, *own_stops, *stop_ids))
+        self.digest = digest_of(tokenizer.backend_tokenizer.to_str(), repr(self.layout))
+        self.calls = 0
+        self._cache_tokens = cache_tokens
+        self._cached_tokens = 0
+        self._cache: OrderedDict[str, Ids] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def block_ids(self, text: str) -> Ids:
+        """Return the ids of a block's text, alone."""
+        with self._lock:
+            known = self._cache.get(text)
+            if known is not None:
+                self._cache.move_to_end(text)
+                return known
+            self.calls += 1
+        ids = tuple(self._core.encode(text, add_special_tokens=False).ids)
+        with self._lock:
+            if text not in self._cache:
+                self._cache[text] = ids
+                self._cached_tokens += len(ids)
+            while self._cached_tokens > self._cache_tokens and len(self._cache) > 1:
+                self._cached_tokens -= len(self._cache.popitem(last=False)[1])
+        return ids
+
+    def anchor_ids(self, text: str) -> Ids:
+        """Return the ids of a prompt's beginning, with `text` as the system message."""
+        return self.layout.before_anchor + self.block_ids(text) + self.layout.after_anchor
+
+    def observation_ids(self, text: str) -> Ids:
+        """Return the ids of a prompt's end, up to where the model begins to answer."""
+        return self.block_ids(text) + self.layout.after_observation
+
+    def answer_ids(self, text: str) -> Ids:
+        """Return the ids of a whole answer; ending in `end_of_turn`, no answer begins another."""
+        return (*self.block_ids(text), self.end_of_turn)
+
+    def count(self, text: str) -> int:
+        """Return how many tokens a block's text has."""
+        return len(self.block_ids(text))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of generated ids, without markers."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def _without_markers(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
+    """Return a copy that reads every added token in a text as plain characters.
+
+    transformers' `split_special_tokens=True` sets a flag on the shared tokenizer, which another thread may be using,
+    and leaves added tokens alone that are not called special (Qwen3's <think>). Tokens of spaces only stay: some models
+    keep their indentation there.
+    """
+    core = getattr(tokenizer, "backend_tokenizer", None)
+    if core is None:
+        raise BrokenModel(
+            tokenizer.name_or_path, "its tokenizer has no fast form", "Add a tokenizer.json to the folder."
+        )
+    description = json.loads(core.to_str())
+    for token in description["added_tokens"]:
+        if token["content"].strip():
+            token["special"] = True
+    copy = Tokenizer.from_str(json.dumps(description))
+    copy.no_padding()
+    copy.no_truncation()
+    copy.encode_special_tokens = True
+    return copy
+
+
+def _layout(tokenizer: PreTrainedTokenizerBase) -> Layout:
+    def ids(text: str) -> Ids:
+        return tuple(tokenizer(text, add_special_tokens=False, split_special_tokens=False)["input_ids"])
+
+    if not tokenizer.chat_template:
+        return _plain_layout(tokenizer)
+    system, user = {"role": "system", "content": _SYSTEM}, {"role": "user", "content": _USER}
+    question = [system, user]
+    try:
+        before, between, after = _cut(_render(tokenizer, question), _SYSTEM, _USER)
+    except BadChatTemplate:
+        # No system role: refused, ignored, or moved behind the user's words. The anchor opens the user message instead.
+        question, between = [user], ""
+        before, after = _cut(_render(tokenizer, question), _USER)
+    return Layout(ids(before), ids(between), ids(after), _end_of_turn(tokenizer, question, ids))
+
+
+def _end_of_turn(tokenizer: PreTrainedTokenizerBase, question: list[dict[str, str]], ids: Callable[[str], Ids]) -> int:
+    """Return the first marker behind an assistant's words, or the end-of-text token."""
+    answer = {"role": "assistant", "content": _ASSISTANT}
+    try:
+        _, behind = _cut(_render(tokenizer, [*question, answer], more=False), _ASSISTANT)
+    except BadChatTemplate:
+        return _end_of_text(tokenizer)  # a template for questions only
+    markers = {*tokenizer.get_added_vocab().values(), *tokenizer.all_special_ids}
+    for token in ids(behind):
+        if token in markers:
+            return token
+    return _end_of_text(tokenizer)
+
+
+def _plain_layout(tokenizer: PreTrainedTokenizerBase) -> Layout:
+    begin = tokenizer.bos_token_id
+    opens = begin is not None and list(tokenizer("a", add_special_tokens=True)["input_ids"])[:1] == [begin]
+    return Layout((begin,) if opens else (), (), (), _end_of_text(tokenizer))
+
+
+def _end_of_text(tokenizer: PreTrainedTokenizerBase) -> int:
+    if not isinstance(tokenizer.eos_token_id, int):
+        raise BadChatTemplate("neither it nor the tokenizer names a token that ends a turn (eos_token)")
+    return tokenizer.eos_token_id
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], *, more: bool = True) -> str:
+    try:
+        rendered = tokenizer.apply_chat_template(
+            messages,
+            chat_template=_NO_CLOCK + tokenizer.get_chat_template(),
+            tokenize=False,
+            add_generation_prompt=more,
+            **_TEMPLATE_OPTIONS,
+        )
+    except Exception as error:  # a template is a program, and raises what it likes
+        roles = " and ".join(message["role"] for message in messages)
+        raise BadChatTemplate(f"it fails for the roles {roles} ({error})") from error
+    assert isinstance(rendered, str)
+    return rendered
+
+
+def _cut(rendered: str, *sentinels: str) -> list[str]:
+    """Return what stands around sentinels that must each occur once, in this order."""
+    parts, rest = [], rendered
+    for sentinel in sentinels:
+        before, found, rest = rest.partition(sentinel)
+        if not found or sentinel in rest or sentinel in before:
+            raise BadChatTemplate(f"it does not print the {sentinel.removeprefix('hotseatq7')} once, as it was given")
+        parts.append(before)
+    return [*parts, rest]
