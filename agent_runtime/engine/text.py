@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tokenizers import Tokenizer
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerFast
 
 from agent_runtime.engine.digests import digest_of
-from agent_runtime.engine.errors import BadChatTemplate, BrokenModel
+from agent_runtime.engine.errors import BadChatTemplate
 
 Ids = tuple[int, ...]
 
@@ -52,7 +52,7 @@ class TextEncoder:
     """Token ids of blocks, observations and answers. Thread-safe; the cache holds at most `cache_tokens` ids."""
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, stop_ids: Iterable[int] = (), *, cache_tokens: int = 1_000_000
+        self, tokenizer: PreTrainedTokenizerFast, stop_ids: Iterable[int] = (), *, cache_tokens: int = 1_000_000
     ) -> None:
         self.tokenizer = tokenizer
         self._core = _without_markers(tokenizer)
@@ -105,19 +105,14 @@ class TextEncoder:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
-def _without_markers(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
+def _without_markers(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
     """Return a copy that reads every added token in a text as plain characters.
 
     transformers' `split_special_tokens=True` sets a flag on the shared tokenizer, which another thread may be using,
     and leaves added tokens alone that are not called special (Qwen3's <think>). Tokens of spaces only stay: some models
     keep their indentation there.
     """
-    core = getattr(tokenizer, "backend_tokenizer", None)
-    if core is None:
-        raise BrokenModel(
-            tokenizer.name_or_path, "its tokenizer has no fast form", "Add a tokenizer.json to the folder."
-        )
-    description = json.loads(core.to_str())
+    description = json.loads(tokenizer.backend_tokenizer.to_str())
     for token in description["added_tokens"]:
         if token["content"].strip():
             token["special"] = True
@@ -128,7 +123,7 @@ def _without_markers(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
     return copy
 
 
-def _layout(tokenizer: PreTrainedTokenizerBase) -> Layout:
+def _layout(tokenizer: PreTrainedTokenizerFast) -> Layout:
     def ids(text: str) -> Ids:
         return tuple(tokenizer(text, add_special_tokens=False, split_special_tokens=False)["input_ids"])
 
@@ -145,7 +140,7 @@ def _layout(tokenizer: PreTrainedTokenizerBase) -> Layout:
     return Layout(ids(before), ids(between), ids(after), _end_of_turn(tokenizer, question, ids))
 
 
-def _end_of_turn(tokenizer: PreTrainedTokenizerBase, question: list[dict[str, str]], ids: Callable[[str], Ids]) -> int:
+def _end_of_turn(tokenizer: PreTrainedTokenizerFast, question: list[dict[str, str]], ids: Callable[[str], Ids]) -> int:
     """Return the first marker behind an assistant's words, or the end-of-text token."""
     answer = {"role": "assistant", "content": _ASSISTANT}
     try:
@@ -159,19 +154,19 @@ def _end_of_turn(tokenizer: PreTrainedTokenizerBase, question: list[dict[str, st
     return _end_of_text(tokenizer)
 
 
-def _plain_layout(tokenizer: PreTrainedTokenizerBase) -> Layout:
+def _plain_layout(tokenizer: PreTrainedTokenizerFast) -> Layout:
     begin = tokenizer.bos_token_id
     opens = begin is not None and list(tokenizer("a", add_special_tokens=True)["input_ids"])[:1] == [begin]
     return Layout((begin,) if opens else (), (), (), _end_of_text(tokenizer))
 
 
-def _end_of_text(tokenizer: PreTrainedTokenizerBase) -> int:
+def _end_of_text(tokenizer: PreTrainedTokenizerFast) -> int:
     if not isinstance(tokenizer.eos_token_id, int):
         raise BadChatTemplate("neither it nor the tokenizer names a token that ends a turn (eos_token)")
     return tokenizer.eos_token_id
 
 
-def _render(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], *, more: bool = True) -> str:
+def _render(tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, str]], *, more: bool = True) -> str:
     try:
         rendered = tokenizer.apply_chat_template(
             messages,
