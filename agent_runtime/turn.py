@@ -1,5 +1,7 @@
 """A turn as the runtime sees it: what is asked, what comes out, and what it cost. One frozen type per arrow."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -63,6 +65,16 @@ class TurnRequest:
     observation: str
     actions: tuple[ActionOption, ...]
     decide: Decide = Decide()
+
+
+def body_digest(request: TurnRequest) -> str:
+    """What two turns under one turn_id must share to be the same question; the order of a schema's keys counts."""
+    actions = [[each.id, each.text, None if each.schema is None else dict(each.schema)] for each in request.actions]
+    decide = request.decide
+    how = [decide.how, decide.temperature, decide.seed, decide.think_tokens, decide.say_tokens]
+    body = [request.session, request.turn_id, request.frame, request.observation, actions, how]
+    text = json.dumps(body, separators=(",", ":"))
+    return hashlib.blake2b(text.encode("ascii"), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The live end of one turn: what it sees, and where its next token goes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 from agent_runtime.engine.pool import Pool, Run, joined
 from agent_runtime.engine.span import Placed, Span, View
@@ -10,31 +11,29 @@ PAGE_TOKENS = 16
 
 
 class Cursor:
-    """A static view plus a private tail that grows with every kept span. Engine thread only; `release` ends it."""
+    """A static view plus a private tail that grows with every kept span. Engine thread only; `release` ends it.
 
-    def __init__(self, pool: Pool, view: View, position: int) -> None:
+    `acquire` takes slots from the pool, and may make room first.
+    """
+
+    def __init__(self, pool: Pool, view: View, position: int, acquire: Callable[[int], Run] | None = None) -> None:
         self.pool = pool
+        self._acquire = acquire or pool.acquire
         self.view = view
         self.position = position
         self._static = view.pieces
-        self._tail_start = position
         self._tail: list[Run] = []
         self._room: list[Run] = []
 
-    def slots_for(self, num_tokens: int) -> int:
-        """Return how many slots the pool must have free for `extend` with so many tokens."""
-        missing = num_tokens - sum(run.length for run in self._room)
-        return max(0, -(-missing // PAGE_TOKENS) * PAGE_TOKENS)
-
-    def extend(self, ids: Sequence[int]) -> Span:
+    def extend(self, ids: Sequence[int], wanted: Literal["none", "last"] = "last") -> Span:
         """Return a span of `ids` at the end, whose keys and values stay: what comes after it sees it."""
-        needed = self.slots_for(len(ids))
-        if needed:
-            self._room.append(self.pool.acquire(needed))
+        missing = len(ids) - sum(run.length for run in self._room)
+        if missing > 0:
+            self._room.append(self._acquire(-(-missing // PAGE_TOKENS) * PAGE_TOKENS))
         room = joined(self._room)
         run = room.part(0, len(ids))
         self._room = [room.part(len(ids), room.length)] if room.length > len(ids) else []
-        span = Span(ids, self.position, self.view, keep=run, wanted="last")
+        span = Span(ids, self.position, self.view, keep=run, wanted=wanted)
         self._tail.append(run)
         self.position += len(ids)
         tail = joined(self._tail)

@@ -1,7 +1,8 @@
 """A decision is one forward: the exact log-probability of every listed answer, from spans behind the observation.
 
-Answers end with the end-of-turn token, so none is a prefix of another. They share their beginnings as a token tree; only
-the inner nodes of that tree need a row, for a leaf is read off its parent's logits.
+Whole answers end with the end-of-turn token, so none is the beginning of another. They share their beginnings as a token
+tree; only the inner nodes of that tree need a row, for a leaf is read off its parent's logits. An answer without that
+token (the name of an action whose parameters are decoded later) is scored as the beginning it is.
 """
 
 import hashlib
@@ -33,21 +34,24 @@ class AnswerTree:
 def grow_tree(answers: Sequence[Sequence[int]], parent: Span) -> AnswerTree:
     """Lay out `answers` (token ids, each with its end-of-turn token) behind `parent`, whose last logits are wanted.
 
-    Raises AnswersCollide if two answers are the same tokens or one is a prefix of another.
+    Raises AnswersCollide if two answers are the same tokens.
     """
+    first_of: dict[tuple[int, ...], int] = {}
+    for index, answer in enumerate(answers):
+        if first_of.setdefault(tuple(answer), index) != index:
+            raise AnswersCollide(first_of[tuple(answer)], index)
     spans: list[Span] = []
     steps: list[list[tuple[Span, int, int]]] = [[] for _ in answers]
 
     def branch(at: Span, row: int, position: int, members: list[int], depth: int) -> None:
         by_token: dict[int, list[int]] = {}
         for member in members:
-            if len(answers[member]) == depth:
-                raise AnswersCollide(member, next(other for other in members if other != member))
             by_token.setdefault(answers[member][depth], []).append(member)
         for token, group in by_token.items():
             for member in group:
                 steps[member].append((at, row, token))
-            if len(group) == 1 and len(answers[group[0]]) == depth + 1:
+            group = [member for member in group if len(answers[member]) > depth + 1]
+            if not group:
                 continue
             chain = [token]
             while (common := _common_inner(answers, group, depth + len(chain))) is not None:

@@ -25,7 +25,9 @@ class ForwardRunner:
     every account.
     """
 
-    def __init__(self, model: PreTrainedModel, pool: Pool, rope: RotaryTable, *, way: str = attention.MOVE_KEYS) -> None:
+    def __init__(
+        self, model: PreTrainedModel, pool: Pool, rope: RotaryTable, *, way: str = attention.MOVE_KEYS
+    ) -> None:
         attention.register()
         model.set_attn_implementation(way)
         self.model = model
@@ -66,6 +68,4 @@ class ForwardRunner:
             return {}
         rows_W = torch.from_numpy(numpy.concatenate(rows)).to(self.input_device)
         logits_WV = self.model(**options, logits_to_keep=rows_W).logits[0].float()
-        return dict(
-            zip((span for span, _ in wanted), logits_WV.split([count for _, count in wanted]), strict=True)
-        )
+        return dict(zip((span for span, _ in wanted), logits_WV.split([count for _, count in wanted]), strict=True))

@@ -1,0 +1,405 @@
+"""The single bridge between prompt blocks and resident keys and values.
+
+For every block of a prompt: resident in the pool (a hit), else loaded from the store, else encoded in the turn's own
+forward. What is encoded is written behind. All books are kept on the engine's thread; only `fetch`, `prefetch` and
+`not_durable` are called from elsewhere. What the store has is always loaded: for the embedded model on two cores that
+is an order of magnitude cheaper than encoding. The cost model that an 8B model on a GPU needs is not built yet.
+"""
+
+import itertools
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+
+from agent_runtime.engine.cursor import Cursor
+from agent_runtime.engine.errors import PoolFull
+from agent_runtime.engine.pool import EMPTY_RUN, Run, joined
+from agent_runtime.engine.scheduler import Engine, Script, Work
+from agent_runtime.engine.span import NOTHING, Placed, Span, View
+from agent_runtime.residents import Resident, Residents
+from agent_runtime.token_blocks import TokenBlock, TokenPrompt
+from agent_runtime.turn import BlockUse, Ledger, Mode
+
+# Background encoding is cut into pieces of about this many rows: a turn waits for one of them at most.
+BACKGROUND_ROWS = 256
+_BLOCK_MODES = (Mode.STAR, Mode.ANCHORED)
+_PERSIST_AT_ONCE = 16
+_MAX_VIEWS = 256
+
+Tensors = Mapping[str, torch.Tensor]
+
+
+class BlockStore(Protocol):
+    """Where blocks outlive the pool. Neither `put` nor `link` waits for a disk; `get_many` may read one.
+
+    A key that `get_many` leaves out is a miss, whatever the reason; `durable` says which keys a crash cannot lose.
+    """
+
+    def put(self, match: str, key: str, tensors: Tensors, note: str = "") -> None:
+        """Keep a block for `match`; takes ownership of the tensors."""
+
+    def link(self, match: str, keys: Iterable[str]) -> None:
+        """Say that `match` uses these blocks too, whoever put them."""
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Tensors]:
+        """Return what is there of `keys`, verified."""
+
+    def durable(self, keys: Iterable[str]) -> set[str]:
+        """Return those of `keys` that survive a crash."""
+
+
+class MemoryStore:
+    """Keeps nothing: every block that left the pool is encoded again. For an engine without a disk."""
+
+    def put(self, match: str, key: str, tensors: Tensors, note: str = "") -> None:
+        """Let the block go."""
+
+    def link(self, match: str, keys: Iterable[str]) -> None:
+        """Link nothing."""
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Tensors]:
+        """Return nothing."""
+        return {}
+
+    def durable(self, keys: Iterable[str]) -> set[str]:
+        """Return nothing: no block survives."""
+        return set()
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """How many tokens of some blocks were encoded, loaded from the store, or resident already."""
+
+    encoded: int
+    loaded: int
+    shared: int
+
+
+@dataclass(eq=False, slots=True)
+class Placement:
+    """One turn's prompt, placed: the cursor behind its static part, and what its first forward has to compute.
+
+    `riding` are the spans of blocks that are encoded in that forward. `lead` are static tokens that the observation's
+    span carries itself (`full`: all; `prefix`: what is not resident), `observation` the tokens behind them. `uses` says
+    for every block key how it came into the pool, None for a hit. Engine thread only: `settle` after the forward,
+    `release` at the end, whatever happened.
+    """
+
+    cache: "BlockCache"
+    match: str
+    cursor: Cursor
+    lead: tuple[int, ...]
+    observation: tuple[int, ...]
+    riding: tuple[Span, ...] = ()
+    uses: Mapping[str, BlockUse | None] = field(default_factory=dict)
+    num_cached: int = 0
+    pinned: tuple[Resident, ...] = ()
+    fresh: tuple[Resident, ...] = ()
+    prefix_ids: tuple[int, ...] | None = None
+    prefix_run: Run = EMPTY_RUN
+    settled: bool = False
+
+    @property
+    def num_encoded(self) -> int:
+        """Return the static tokens that the first forward computes."""
+        return len(self.lead) + sum(len(span.ids) for span in self.riding)
+
+    def settle(self) -> None:
+        """Say that the forward is done: what it encoded may be found by others, and is written behind."""
+        self.settled = True
+        if self.prefix_ids is not None:
+            run = joined((self.prefix_run, *self.cursor.held()))
+            self.cache.insert_prefix(self.prefix_ids, run)
+        self.cache.write_behind(self.match, self.fresh)
+
+    def release(self) -> None:
+        """Unpin everything; what was to be encoded and was not is forgotten."""
+        self.cache.end(self)
+
+
+class BlockCache:
+    """Which blocks are in the pool, and how the others get there."""
+
+    def __init__(self, engine: Engine, store: BlockStore) -> None:
+        self.engine = engine
+        self.pool = engine.runner.pool
+        self.residents = Residents(self.pool)
+        self.background = Ledger()
+        self._store = store
+        self._placements: set[Placement] = set()
+        self._seen: set[str] = set()
+        self._linked: dict[str, set[str]] = {}
+        self._views: OrderedDict[tuple[int, ...], View] = OrderedDict()
+        self._num_copying = 0
+
+    # Any thread.
+
+    def fetch(self, mode: Mode, blocks: Sequence[TokenBlock]) -> dict[str, Tensors]:
+        """Read from the store what of `blocks` is not in the pool. May wait for the disk."""
+        if mode not in _BLOCK_MODES:
+            return {}
+        missing = [block.key for block in blocks if block.key not in self.residents]
+        return self._store.get_many(missing) if missing else {}
+
+    def not_durable(self, mode: Mode, blocks: Sequence[TokenBlock]) -> tuple[str, ...]:
+        """Return the names of `blocks` that a crash now would lose."""
+        if mode not in _BLOCK_MODES:
+            return ()
+        durable = self._store.durable([block.key for block in blocks])
+        return tuple(block.name for block in blocks if block.key not in durable)
+
+    def prefetch(
+        self,
+        match: str,
+        mode: Mode,
+        blocks: Sequence[TokenBlock],
+        ready: Callable[[Brought], None] = lambda brought: None,
+    ) -> None:
+        """Bring `blocks` (the anchor first) into the pool behind all turns.
+
+        `ready` is called at the end, on the engine's thread. `full` reuses nothing, so nothing is done for it.
+        """
+        uses: dict[str, BlockUse | None] = {}
+        if mode is Mode.FULL:
+            scripts = []
+        elif mode is Mode.PREFIX:
+            scripts = [self._background(match, mode, piece, {}, {}) for piece in _prefixes(blocks)]
+        else:
+            staged = self.fetch(mode, blocks)
+            scripts = [self._background(match, mode, piece, staged, uses) for piece in _pieces(blocks)]
+        works = [self.engine.submit(script, background=True) for script in scripts]
+        left = len(works)
+
+        def one_ended(work: Work[None]) -> None:
+            nonlocal left
+            self.background.rows += work.rows
+            self.background.forwards += work.forwards
+            left -= 1
+            if left == 0:
+                ready(_count(uses, blocks))
+
+        for work in works:
+            work.future.add_done_callback(lambda _, work=work: one_ended(work))  # type: ignore[misc]
+        if not works:
+            self.engine.soon(lambda: ready(_count(uses, blocks)))
+
+    def written_behind(self, timeout_s: float) -> None:
+        """Return when everything encoded so far is in the store's hands. Raises TimeoutError."""
+        deadline = time.perf_counter() + timeout_s
+        while self.engine.ask(lambda: self._num_copying, max(0.0, deadline - time.perf_counter())):
+            pass
+
+    def forget_match(self, match: str) -> None:
+        """Forget which blocks a match was linked to; what is resident stays as long as there is room."""
+        self._linked.pop(match, None)
+
+    def _background(
+        self,
+        match: str,
+        mode: Mode,
+        blocks: Sequence[TokenBlock],
+        staged: Mapping[str, Tensors],
+        uses: dict[str, BlockUse | None],
+    ) -> Script[None]:
+        prompt = TokenPrompt(tuple(blocks), (), sum(len(block.ids) for block in blocks))
+        placement = self.place(match, mode, prompt, staged)
+        try:
+            for key, use in placement.uses.items():
+                uses.setdefault(key, use)
+            spans = list(placement.riding)
+            # In `prefix` the last token of what is resident already is not worth a forward.
+            if len(placement.lead) + len(placement.observation) > 1:
+                spans.append(placement.cursor.extend(placement.lead + placement.observation, wanted="none"))
+            if spans:
+                yield spans
+                placement.settle()
+        finally:
+            placement.release()
+
+    # The engine's thread.
+
+    def place(self, match: str, mode: Mode, prompt: TokenPrompt, staged: Mapping[str, Tensors]) -> Placement:
+        """Find or make room for a prompt's blocks; the observation's span is made by the caller.
+
+        Raises PoolFull when other turns' pins leave too little room; nothing stays taken then.
+        """
+        place = self._place_blocks if mode in _BLOCK_MODES else self._place_chain
+        placement = place(match, mode, prompt, staged)
+        self._placements.add(placement)
+        return placement
+
+    def _place_chain(self, match: str, mode: Mode, prompt: TokenPrompt, staged: Mapping[str, Tensors]) -> Placement:
+        ids = tuple(itertools.chain.from_iterable(block.ids for block in prompt.blocks)) + prompt.observation
+        found = self._match_prefix(ids) if mode is Mode.PREFIX else EMPTY_RUN
+        view = View((Placed(found, 0),)) if found.length else NOTHING
+        return Placement(
+            self,
+            match,
+            Cursor(self.pool, view, found.length, self.residents.acquire),
+            lead=ids[found.length : max(found.length, prompt.num_static)],
+            observation=ids[max(found.length, prompt.num_static) :],
+            num_cached=found.length,
+            prefix_ids=ids if mode is Mode.PREFIX else None,
+            prefix_run=found,
+        )
+
+    def _match_prefix(self, ids: tuple[int, ...]) -> Run:
+        """Return the resident prefix of `ids`, referenced; the last token is always left: its logits are the answer."""
+        matched = self.residents.prefixes.match(ids, self.residents.tick())
+        found = matched.part(0, min(matched.length, len(ids) - 1))
+        self.pool.release(matched.part(found.length, matched.length))
+        return found
+
+    def _place_blocks(self, match: str, mode: Mode, prompt: TokenPrompt, staged: Mapping[str, Tensors]) -> Placement:
+        self.residents.tick()
+        blocks = {block.key: block for block in prompt.blocks}
+        found = {key: self.residents.pin(known) for key in blocks if (known := self.residents.get(key)) is not None}
+        missing = [block for key, block in blocks.items() if key not in found]
+        try:
+            self.residents.make_room(sum(len(block.ids) for block in missing))
+        except PoolFull:
+            for resident in found.values():
+                self.residents.unpin(resident)
+            raise
+        uses: dict[str, BlockUse | None] = dict.fromkeys(found)
+        fresh = []
+        for block in missing:
+            resident = found[block.key] = self.residents.pin(self.residents.add(block))
+            tensors = staged.get(block.key)
+            if tensors is None:
+                fresh.append(resident)
+                why = "left the pool and is not in the store" if block.key in self._seen else "new"
+                uses[block.key] = BlockUse(block.name, "encoded", len(block.ids), why)
+            else:
+                self.pool.write(resident.run, tensors["k"], tensors["v"])
+                uses[block.key] = BlockUse(block.name, "loaded", len(block.ids), "in the store")
+        self._seen.update(block.key for block in missing)
+        self._link(match, found)
+        residents = [found[block.key] for block in prompt.blocks]
+        view = self._view_of(mode, residents)
+        return Placement(
+            self,
+            match,
+            Cursor(self.pool, view, view.length, self.residents.acquire),
+            lead=(),
+            observation=prompt.observation,
+            riding=tuple(self._spans_of(mode, residents[0], fresh)),
+            uses=uses,
+            num_cached=view.length - sum(resident.run.length for resident in fresh),
+            pinned=tuple(found.values()),
+            fresh=tuple(fresh),
+        )
+
+    def _spans_of(self, mode: Mode, anchor: Resident, fresh: Sequence[Resident]) -> list[Span]:
+        behind = (
+            self._view((anchor.serial,), lambda: View((Placed(anchor.run, 0),))) if mode is Mode.ANCHORED else NOTHING
+        )
+        return [
+            Span(resident.block.ids, 0, NOTHING, keep=resident.run)
+            if resident is anchor
+            else Span(resident.block.ids, behind.length, behind, keep=resident.run)
+            for resident in fresh
+        ]
+
+    def _view_of(self, mode: Mode, residents: Sequence[Resident]) -> View:
+        """Return the view of all blocks in their order: each moved from its local start to its place here."""
+        start = residents[0].run.length if mode is Mode.ANCHORED else 0
+
+        def make() -> View:
+            pieces, place = [], 0
+            for index, resident in enumerate(residents):
+                pieces.append(Placed(resident.run, place - (start if index else 0)))
+                place += resident.run.length
+            return View(tuple(pieces))
+
+        return self._view((start, *(resident.serial for resident in residents)), make)
+
+    def _view(self, name: tuple[int, ...], make: Callable[[], View]) -> View:
+        view = self._views.get(name)
+        if view is None:
+            view = self._views[name] = make()
+            if len(self._views) > _MAX_VIEWS:
+                self._views.popitem(last=False)
+        else:
+            self._views.move_to_end(name)
+        return view
+
+    def _link(self, match: str, keys: Iterable[str]) -> None:
+        linked = self._linked.setdefault(match, set())
+        unknown = [key for key in keys if key not in linked]
+        if unknown:
+            linked.update(unknown)
+            self._store.link(match, unknown)
+
+    def insert_prefix(self, ids: tuple[int, ...], run: Run) -> None:
+        """Let others find `ids`, computed into `run` (which may go on behind them)."""
+        self.residents.prefixes.insert(ids, run, self.residents.tick())
+
+    def write_behind(self, match: str, fresh: Sequence[Resident]) -> None:
+        """Copy newly encoded blocks to the store after the results of this forward are out."""
+        if fresh:
+            for resident in fresh:
+                self.residents.pin(resident)
+            self._num_copying += len(fresh)
+            self.engine.soon(lambda: self._copy_out(match, fresh))
+
+    def _copy_out(self, match: str, fresh: Sequence[Resident]) -> None:
+        """Copy some, and come back for the rest: a turn that arrives meanwhile does not wait for all."""
+        for resident in fresh[:_PERSIST_AT_ONCE]:
+            self._store.put(match, resident.block.key, self.pool.read(resident.run), resident.block.name)
+            self.residents.unpin(resident)
+        self._num_copying -= min(len(fresh), _PERSIST_AT_ONCE)
+        if len(fresh) > _PERSIST_AT_ONCE:
+            self.engine.soon(lambda: self._copy_out(match, fresh[_PERSIST_AT_ONCE:]))
+
+    def end(self, placement: Placement) -> None:
+        """Give back what a placement holds."""
+        if not placement.settled:
+            for resident in placement.fresh:
+                self.residents.forget(resident)
+        for resident in placement.pinned:
+            self.residents.unpin(resident)
+        placement.cursor.release()
+        self.pool.release(placement.prefix_run)
+        self._placements.discard(placement)
+
+    def check(self) -> None:
+        """Raise PoolBooksError unless every slot is accounted for."""
+        tails = [run for placement in self._placements for run in (placement.prefix_run, *placement.cursor.held())]
+        self.pool.check([*self.residents.held(), *tails])
+
+
+def _pieces(blocks: Sequence[TokenBlock]) -> list[list[TokenBlock]]:
+    """Cut blocks into pieces of about BACKGROUND_ROWS tokens, each with the anchor in front."""
+    pieces = [[blocks[0]]]
+    rows = len(blocks[0].ids)
+    for block in blocks[1:]:
+        if rows >= BACKGROUND_ROWS:
+            pieces.append([blocks[0]])
+            rows = 0
+        pieces[-1].append(block)
+        rows += len(block.ids)
+    return pieces
+
+
+def _prefixes(blocks: Sequence[TokenBlock]) -> list[Sequence[TokenBlock]]:
+    """Return growing beginnings of the prompt, each about BACKGROUND_ROWS tokens longer than the one before."""
+    stops, rows = [], 0
+    for index, block in enumerate(blocks):
+        rows += len(block.ids)
+        if rows >= BACKGROUND_ROWS or index == len(blocks) - 1:
+            stops.append(index + 1)
+            rows = 0
+    return [blocks[:stop] for stop in stops]
+
+
+def _count(uses: Mapping[str, BlockUse | None], blocks: Sequence[TokenBlock]) -> Brought:
+    tokens = {"encoded": 0, "loaded": 0, "shared": 0}
+    for block in {block.key: block for block in blocks}.values():
+        use = uses.get(block.key)
+        tokens[use.how if use else "shared"] += len(block.ids)
+    return Brought(**tokens)

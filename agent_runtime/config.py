@@ -1,0 +1,60 @@
+"""The runtime's settings: one frozen model per room, a sentence under each field, unknown keys are errors."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agent_runtime.turn import Mode
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSettings(_Settings):
+    """One model that matches may ask for by name."""
+
+    source: str = "embedded"
+    """`embedded`, a folder, a GGUF file, or a hub name."""
+    adapter: Path | None = None
+    """A LoRA folder that is merged into the weights."""
+    dtype: str = "auto"
+    """float32 on a CPU and bfloat16 on a GPU, unless named here."""
+    device_map: str | None = None
+    """Passed to transformers (accelerate); None is one device, the GPU if there is one."""
+    quantization_config: dict[str, Any] | None = None
+    """Passed to transformers."""
+
+
+class EngineSettings(_Settings):
+    """What the engine may use."""
+
+    pool_mib: int = Field(default=2048, gt=0)
+    """Memory for keys and values, per model."""
+    max_rows: int = Field(default=512, gt=0)
+    """Turns join a forward while it has fewer rows than this."""
+    turn_threads: int = Field(default=64, gt=0)
+    """Turns under way at once; more wait."""
+
+
+class StoreSettings(_Settings):
+    """Where matches live on disk."""
+
+    folder: Path | None = None
+    """None keeps nothing: every start is cold."""
+    budget_mib: int | None = Field(default=None, gt=0)
+    """Least recently used blocks go beyond this; None is no limit."""
+
+
+class RuntimeSettings(_Settings):
+    """Everything that `AgentRuntime` is made from."""
+
+    models: dict[str, ModelSettings] = Field(default_factory=lambda: {"default": ModelSettings()})
+    """By the name clients use; the first is the default."""
+    mode: Mode | Literal["auto"] = "auto"
+    """The mode of matches that ask for none."""
+    games: tuple[Path, ...] = ()
+    """Folders that hold game folders, searched before the built-in ones."""
+    engine: EngineSettings = EngineSettings()
+    store: StoreSettings = StoreSettings()

@@ -1,0 +1,91 @@
+"""Token by token: what listed actions cannot say (free text, parameters under a schema) is decoded behind a cursor.
+
+Shapes: V vocabulary.
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Generator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from agent_runtime.engine.cursor import Cursor
+from agent_runtime.engine.forward import Logits
+from agent_runtime.engine.span import Span
+from agent_runtime.engine.token_mask import TokenMask
+
+Choose = Callable[[torch.Tensor], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What was decoded. `unfed` are its last tokens, whose keys no forward has computed; `rows` is what it cost.
+
+    `appended` counts the tokens that a schema left no choice about. `ended` is False when the limit cut it.
+    """
+
+    ids: tuple[int, ...]
+    unfed: tuple[int, ...]
+    rows: int
+    appended: int
+    ended: bool
+
+
+def generate(
+    cursor: Cursor,
+    logits_V: torch.Tensor,
+    *,
+    limit: int,
+    stop_ids: Collection[int],
+    choose: Choose,
+    mask: TokenMask | None = None,
+    on_tokens: Callable[[Sequence[int]], None] = lambda ids: None,
+) -> Generator[Sequence[Span], Logits, Generated]:
+    """Decode up to `limit` tokens behind `cursor`, whose next-token logits are `logits_V` [V].
+
+    Without a mask it ends at a stop id, which is not part of the result; with one it ends when the mask is finished.
+    """
+    ids: list[int] = []
+    unfed: list[int] = []
+    rows = appended = 0
+    while len(ids) < limit:
+        tokens = mask.forced() if mask is not None and not mask.finished else []
+        appended += len(tokens)
+        if not tokens:
+            if mask is not None and mask.finished:
+                return Generated(tuple(ids), tuple(unfed), rows, appended, ended=True)
+            token = choose(logits_V if mask is None else logits_V.masked_fill(~mask.allowed(), float("-inf")))
+            if mask is None and token in stop_ids:
+                return Generated(tuple(ids), tuple(unfed), rows, appended, ended=True)
+            tokens = [token]
+        for token in tokens:
+            if mask is not None:
+                mask.advance(token)
+        ids.extend(tokens)
+        unfed = list(tokens)
+        on_tokens(ids)
+        if len(ids) < limit and (mask is None or not mask.finished):
+            span = cursor.extend(tuple(unfed))
+            rows += len(unfed)
+            unfed = []
+            logits_V = (yield [span])[span][-1]
+    return Generated(tuple(ids), tuple(unfed), rows, appended, ended=mask is not None and mask.finished)
+
+
+def greedy(logits_V: torch.Tensor) -> int:
+    """Choose the likeliest token."""
+    return int(logits_V.argmax())
+
+
+class Sampler:
+    """Chooses tokens at a temperature; the n-th draw depends on `seed` and `names` only."""
+
+    def __init__(self, temperature: float, seed: int, *names: object) -> None:
+        digest = hashlib.blake2b(repr((seed, *names)).encode(), digest_size=8).digest()
+        self._generator = torch.Generator().manual_seed(int.from_bytes(digest, "big") % 2**63)
+        self._temperature = temperature
+
+    def __call__(self, logits_V: torch.Tensor) -> int:
+        """Draw one token."""
+        shares_V = (logits_V.cpu().double() / self._temperature).softmax(-1)
+        return int(torch.multinomial(shares_V, 1, generator=self._generator))

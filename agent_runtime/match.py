@@ -1,0 +1,219 @@
+"""Matches and sessions: the state that outlives sockets, forwards and restarts."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from pydantic import TypeAdapter
+
+from agent_runtime.actions import answer_text
+from agent_runtime.errors import BadState, StaleFrame
+from agent_runtime.served_model import ServedModel
+from agent_runtime.turn import Action, FrameChange, Json, Mode, TurnRequest, TurnResult
+from prompts import (
+    Block,
+    Game,
+    HistoryEntry,
+    PromptsError,
+    StateBlocks,
+    apply_patch,
+    history_block,
+    persona_block,
+    private_block,
+)
+
+# Results are kept this long for a client that asks again, and for the history of turns applied late.
+_KEPT_TURNS = 16
+
+
+class Documents(Protocol):
+    """Where matches and sessions are written down: versioned JSON records, written behind, the latest wins."""
+
+    def put_document(self, kind: str, id: str, body: Json) -> None:
+        """Keep `body`; it must not be changed afterwards."""
+
+    def get_document(self, kind: str, id: str) -> Json | None:
+        """Return the latest body, or None."""
+
+    def delete_document(self, kind: str, id: str) -> None:
+        """Forget it."""
+
+
+@dataclass(eq=False)
+class Match:
+    """One running game: the shared state with its frame number, and the blocks cut from it, once for every sight.
+
+    The state is replaced, never changed in place. `lock` is held while a frame is taken or a turn reads it.
+    """
+
+    name: str
+    game: Game
+    served: ServedModel
+    mode: Mode
+    frame: int | None = None
+    state: Json = None
+    sights: dict[tuple[str, ...], StateBlocks] = field(default_factory=dict)
+    sessions: dict[str, "Session"] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def put_state(self, frame: int, state: Json, patch: Sequence[Mapping[str, Json]] | None) -> FrameChange:
+        """Take the next frame, whole or as an RFC 6902 patch; the match is unchanged if it cannot be taken."""
+        with self.lock:
+            if self.frame is not None and frame <= self.frame:
+                raise StaleFrame(self.name, frame, self.frame)
+            if patch is not None:
+                if self.frame is None:
+                    raise BadState(self.name, "a patch needs a state before it. Send the whole state first.")
+                try:
+                    state = apply_patch(self.state, patch)
+                except PromptsError as error:
+                    raise BadState(self.name, str(error)) from error
+            changes = []
+            for sight, blocks in self.sights.items():
+                try:
+                    changes.append(blocks.patch(patch, state) if patch is not None else blocks.replace(state))
+                except PromptsError as error:
+                    self._go_back(list(self.sights)[: len(changes) + 1])
+                    raise BadState(self.name, str(error)) from error
+            self.frame, self.state = frame, state
+            return FrameChange(
+                self.name,
+                frame,
+                tuple(dict.fromkeys(name for change in changes for name in change.added)),
+                tuple(dict.fromkeys(name for change in changes for name in change.replaced)),
+                tuple(dict.fromkeys(name for change in changes for name in change.removed)),
+                tuple(dict.fromkeys(text for blocks in self.sights.values() for text in blocks.warnings)),
+            )
+
+    def _go_back(self, sights: Sequence[tuple[str, ...]]) -> None:
+        """Cut the state that still holds anew for the sights that have seen the one that was refused."""
+        for sight in sights:
+            self.sights[sight] = self._cut(sight)
+
+    def _cut(self, sight: tuple[str, ...]) -> StateBlocks:
+        blocks = StateBlocks(self.game, self.served.loaded.text.count, sight)
+        if self.frame is not None:
+            blocks.replace(self.state)
+        return blocks
+
+    def seen_by(self, sight: tuple[str, ...]) -> StateBlocks:
+        """Return the blocks that `sight` sees of the current frame; sessions of equal sight share them."""
+        with self.lock:
+            if sight not in self.sights:
+                self.sights[sight] = self._cut(sight)
+            return self.sights[sight]
+
+    def document(self) -> Json:
+        """Return what the store keeps of the match."""
+        return {
+            "game": self.game.name,
+            "model": self.served.name,
+            "mode": self.mode.value,
+            "frame": self.frame,
+            "state": self.state,
+            "sessions": sorted(self.sessions),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedTurn:
+    """A turn that has been answered: what was asked (and its digest, as the wire had it), and what came out."""
+
+    request: TurnRequest
+    body_digest: str
+    result: TurnResult
+
+
+_FINISHED = TypeAdapter(FinishedTurn)
+
+
+@dataclass(eq=False)
+class Session:
+    """One agent in one match: what it sees, its own blocks, and what it remembers. Read and changed under match.lock."""
+
+    name: str
+    match: Match
+    sight: tuple[str, ...] = ()
+    persona: str | None = None
+    persona_text: str | None = None
+    history_turns: int = 0
+    private: dict[str, str] = field(default_factory=dict)
+    history: list[HistoryEntry] = field(default_factory=list)
+    last_failure: str | None = None
+    last_turn_id: int | None = None
+    finished: dict[int, FinishedTurn] = field(default_factory=dict)
+    running: set[int] = field(default_factory=set)
+    told_untuned: bool = False
+
+    def own_blocks(self) -> tuple[Block | None, tuple[Block, ...], tuple[Block, ...]]:
+        """Return the persona, the private blocks and the history, as they stand in the prompt."""
+        return (
+            self.persona_block(),
+            tuple(private_block(name, text) for name, text in self.private.items()),
+            tuple(history_block(self.match.game, entry) for entry in self.history),
+        )
+
+    def persona_block(self) -> Block | None:
+        """Return the persona: inline text, or one of the game's by name."""
+        if self.persona_text is not None:
+            return persona_block(self.persona or self.name, self.persona_text)
+        return self.match.game.personas[self.persona] if self.persona is not None else None
+
+    def finish(self, request: TurnRequest, body_digest: str, result: TurnResult) -> None:
+        """Keep a result, for a client that asks again and for the history once the game says what it did."""
+        self.finished[request.turn_id] = FinishedTurn(request, body_digest, result)
+        while len(self.finished) > _KEPT_TURNS:
+            del self.finished[min(self.finished)]
+
+    def apply(self, turn_id: int, ok: bool, message: str | None, reward: float | None, action: Action | None) -> None:
+        """Remember what the game did with a turn: history holds what was applied, never what was only wished."""
+        turn = self.finished[turn_id]
+        done = action or turn.result.action
+        if not ok or done is None:
+            self.last_failure = message or "the action was not possible"
+            return
+        self.last_failure = None
+        self.history.append(
+            HistoryEntry(
+                turn_id=turn_id,
+                frame=turn.request.frame,
+                observation=turn.request.observation,
+                action_text=answer_text(done),
+                ok=ok,
+                message=message,
+                reward=reward,
+            )
+        )
+        del self.history[: max(0, len(self.history) - self.history_turns)]
+
+    def document(self) -> Json:
+        """Return what the store keeps of the session."""
+        return {
+            "match": self.match.name,
+            "sight": list(self.sight),
+            "persona": self.persona,
+            "persona_text": self.persona_text,
+            "history_turns": self.history_turns,
+            "private": dict(self.private),
+            "history": [asdict(entry) for entry in self.history],
+            "last_failure": self.last_failure,
+            "last_turn_id": self.last_turn_id,
+            # The newest is what a client that lost its connection asks again; the one before may still be applied.
+            "finished": [
+                _FINISHED.dump_python(self.finished[turn], mode="json") for turn in sorted(self.finished)[-2:]
+            ],
+        }
+
+    def recall(self, document: Mapping[str, Any]) -> None:
+        """Take up what `document` returned in an earlier process."""
+        self.sight = tuple(document["sight"])
+        self.persona = document["persona"]
+        self.persona_text = document["persona_text"]
+        self.history_turns = document["history_turns"]
+        self.private = dict(document["private"])
+        self.history = [HistoryEntry(**entry) for entry in document["history"]]
+        self.last_failure = document["last_failure"]
+        self.last_turn_id = document["last_turn_id"]
+        turns = [_FINISHED.validate_python(turn) for turn in document["finished"]]
+        self.finished = {turn.request.turn_id: turn for turn in turns}

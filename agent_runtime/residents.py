@@ -1,0 +1,103 @@
+"""Which blocks are in the pool: one copy each, pinned while a turn needs them, least recently used first to go."""
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agent_runtime.engine.errors import PoolFull
+from agent_runtime.engine.pool import Pool, Run
+from agent_runtime.engine.prefix_tree import PrefixTree
+from agent_runtime.token_blocks import TokenBlock
+
+
+@dataclass(eq=False, slots=True)
+class Resident:
+    """A block in the pool, or about to be (its span is in the next forward). `serial` is never used again."""
+
+    block: TokenBlock
+    run: Run
+    serial: int
+    last_used: int
+    pins: int = 0
+    in_table: bool = True
+
+
+class Residents:
+    """Owner of all static runs: blocks in one table, ordinary prefixes in one tree, one least-recently-used order.
+
+    Engine thread only. The verbs: `get` / `add`, `pin` / `unpin`, `forget`, `make_room`.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.prefixes = PrefixTree(pool)
+        self._table: OrderedDict[str, Resident] = OrderedDict()
+        self._leaving: set[Resident] = set()
+        self._serials = itertools.count()
+        self._now = 0
+
+    def __contains__(self, key: str) -> bool:
+        """Say whether the block is resident now. A hint only on any other thread than the engine's."""
+        return key in self._table
+
+    def tick(self) -> int:
+        """Return the next moment of the least-recently-used order."""
+        self._now += 1
+        return self._now
+
+    def get(self, key: str) -> Resident | None:
+        """Return the resident block, or None."""
+        return self._table.get(key)
+
+    def add(self, block: TokenBlock) -> Resident:
+        """Take slots for a block; raise PoolFull if room was not made before."""
+        resident = Resident(block, self.pool.acquire(len(block.ids)), next(self._serials), self._now)
+        self._table[block.key] = resident
+        return resident
+
+    def pin(self, resident: Resident) -> Resident:
+        """Keep a block in the pool until it is unpinned, and count it as used now."""
+        resident.pins += 1
+        resident.last_used = self._now
+        self._table.move_to_end(resident.block.key)
+        return resident
+
+    def unpin(self, resident: Resident) -> None:
+        """Take a pin back."""
+        resident.pins -= 1
+        if not resident.in_table and resident.pins == 0:
+            self._leaving.discard(resident)
+            self.pool.release(resident.run)
+
+    def forget(self, resident: Resident) -> None:
+        """Nobody finds the block any more; its slots are free once nobody pins it."""
+        if not resident.in_table:
+            return
+        resident.in_table = False
+        del self._table[resident.block.key]
+        if resident.pins == 0:
+            self.pool.release(resident.run)
+        else:
+            self._leaving.add(resident)
+
+    def make_room(self, num_slots: int) -> None:
+        """Evict the least recently used blocks and prefixes until `num_slots` are free; raise PoolFull if pins forbid."""
+        while self.pool.num_free < num_slots:
+            victim = next((resident for resident in self._table.values() if resident.pins == 0), None)
+            prefix_used = self.prefixes.oldest()
+            if victim is not None and (prefix_used is None or victim.last_used <= prefix_used):
+                self.forget(victim)
+            elif prefix_used is None or self.prefixes.evict_oldest() == 0:
+                raise PoolFull(needed=num_slots, free=self.pool.num_free, capacity=self.pool.num_slots)
+
+    def acquire(self, num_slots: int) -> Run:
+        """Take slots, making room if need be: what a turn's tail grows by."""
+        self.make_room(num_slots)
+        return self.pool.acquire(num_slots)
+
+    def held(self) -> Iterator[Run]:
+        """Yield every run held here, for the pool's books."""
+        yield from (resident.run for resident in self._table.values())
+        yield from (resident.run for resident in self._leaving)
+        yield from self.prefixes.held()

@@ -1,0 +1,364 @@
+"""`AgentRuntime`: matches, sessions and turns behind one thread-safe interface; what every front end talks to."""
+
+import difflib
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from agent_runtime.agent import PendingTurn, prepare_turn
+from agent_runtime.block_cache import Brought, MemoryStore
+from agent_runtime.config import RuntimeSettings
+from agent_runtime.engine.loading import ModelSpec, load_model
+from agent_runtime.errors import BadState, NotDurable, StaleTurn, UnknownName
+from agent_runtime.match import Match, Session
+from agent_runtime.served_model import ServedModel, fingerprint_of, serve_model
+from agent_runtime.turn import (
+    FlushReport,
+    FrameChange,
+    Json,
+    MatchOpened,
+    MatchSpec,
+    Mode,
+    SessionOpened,
+    SessionReady,
+    SessionSpec,
+    TurnApplied,
+    TurnRequest,
+    TurnResult,
+)
+from kv_store import Store, StoreError
+from prompts import Block, Game, find_games, load_game
+
+Ready = Callable[[SessionReady], None]
+V = TypeVar("V")
+
+
+class AgentRuntime:
+    """All matches of one process. Methods block, may be called from any thread, and raise `agent_runtime.errors`."""
+
+    def __init__(
+        self,
+        served: Mapping[str, ServedModel],
+        *,
+        games: Sequence[Path] = (),
+        store: Store | None = None,
+        default_mode: Mode | Literal["auto"] = "auto",
+    ) -> None:
+        self._served = dict(served)
+        self._games = dict(find_games(games))
+        self._loaded_games: dict[str, Game] = {}
+        self._store = store
+        self._default_mode = default_mode
+        self._matches: dict[str, Match] = {}
+        self._sessions: dict[str, Session] = {}
+        self._lock = threading.RLock()
+
+    # What there is.
+
+    def describe(self) -> dict[str, Json]:
+        """Return the models and games that clients may name."""
+        return {
+            "models": [
+                {
+                    "name": name,
+                    "source": served.loaded.name,
+                    "block_tuned": served.loaded.block_tuned,
+                    "context": served.loaded.context_limit,
+                }
+                for name, served in self._served.items()
+            ],
+            "games": [
+                {"name": game.name, "title": game.title, "personas": sorted(game.personas)}
+                for game in (self._game(name) for name in sorted(self._games))
+            ],
+        }
+
+    def served_model(self, name: str | None = None) -> ServedModel:
+        """Return a model by the name clients use; None is the default one. Raises UnknownName."""
+        if name is None:
+            return next(iter(self._served.values()))
+        return _named("model", name, self._served)
+
+    def match(self, name: str) -> Match:
+        """Return an open match. Raises UnknownName."""
+        return _named("match", name, self._matches)
+
+    def session(self, name: str) -> Session:
+        """Return an open session. Raises UnknownName."""
+        return _named("session", name, self._sessions)
+
+    def _game(self, name: str) -> Game:
+        with self._lock:
+            if name not in self._loaded_games:
+                self._loaded_games[name] = load_game(_named("game", name, self._games))
+            return self._loaded_games[name]
+
+    # Matches and frames.
+
+    def open_match(self, spec: MatchSpec) -> MatchOpened:
+        """Open a match, or take it up again: one that is open, or one that the store remembers."""
+        with self._lock:
+            match = self._matches.get(spec.match)
+            resumed = match is not None
+            if match is None:
+                match = self._recall_match(spec)
+                resumed = match is not None
+            if match is None:
+                served = self.served_model(spec.model)
+                mode = self._default_mode if spec.mode == "auto" else spec.mode
+                match = Match(spec.match, self._game(spec.game), served, served.resolve_mode(mode))
+            if match.game.name != spec.game:
+                raise BadState(
+                    spec.match, f"it is a match of {match.game.name!r}. Open {spec.game!r} under another name."
+                )
+            self._matches[spec.match] = match
+            self._write_match(match)
+            return MatchOpened(
+                match=match.name,
+                game=match.game.name,
+                model=match.served.name,
+                block_tuned=match.served.loaded.block_tuned,
+                mode=match.mode,
+                resumed=resumed,
+                frame=match.frame,
+            )
+
+    def _recall_match(self, spec: MatchSpec) -> Match | None:
+        document = self._store.get_document("match", spec.match) if self._store else None
+        if document is None:
+            return None
+        served = self.served_model(document["model"])
+        match = Match(spec.match, self._game(document["game"]), served, Mode(document["mode"]))
+        if document["frame"] is not None:
+            match.put_state(document["frame"], document["state"], None)
+        return match
+
+    def put_state(
+        self, match: str, frame: int, *, state: Json = None, patch: list[dict[str, Json]] | None = None
+    ) -> FrameChange:
+        """Take the next frame of a match, whole or as a patch of the one before. Raises StaleFrame, BadState."""
+        taken = self.match(match)
+        with taken.lock:
+            change = taken.put_state(frame, state, patch)
+            self._write_match(taken)
+            return change
+
+    def close_match(self, match: str) -> None:
+        """End a match and its sessions for good; blocks that another match uses stay."""
+        with self._lock:
+            closing = self.match(match)
+            for session in list(closing.sessions):
+                self.close_session(session)
+            del self._matches[match]
+            closing.served.cache.forget_match(match)
+            if self._store:
+                self._store.delete_document("match", match)
+                self._store.forget_match(match)
+
+    # Sessions and their blocks.
+
+    def open_session(self, spec: SessionSpec, ready: Ready = lambda ready: None) -> SessionOpened:
+        """Open a session, or take it up again, and begin to encode what it sees. `ready` comes from any thread."""
+        with self._lock:
+            match = self.match(spec.match)
+            session = self._sessions.get(spec.session)
+            resumed = session is not None
+            if session is None:
+                session = Session(spec.session, match)
+                document = self._store.get_document("session", spec.session) if self._store else None
+                resumed = document is not None
+                if document is not None and document["match"] == match.name:
+                    session.recall(document)
+            if session.match is not match:
+                raise UnknownName("session", f"{spec.session} of match {spec.match}", session.match.name)
+            if not resumed:
+                if spec.persona is not None:
+                    _named("persona", spec.persona, match.game.personas)
+                session.sight = tuple(spec.sight)
+                session.persona, session.persona_text = spec.persona, spec.persona_text
+                turns = match.game.history_turns if spec.history_turns is None else spec.history_turns
+                session.history_turns = turns
+            with match.lock:
+                match.seen_by(session.sight)
+            self._sessions[spec.session] = match.sessions[spec.session] = session
+            self._write_session(session)
+        self._prefetch(session, ready)
+        return SessionOpened(session.name, match.name, resumed, session.last_turn_id)
+
+    def put_block(self, session: str, name: str, text: str | None, ready: Ready = lambda ready: None) -> None:
+        """Add, replace or (without text) remove a private block, and begin to encode it."""
+        target = self.session(session)
+        with target.match.lock:
+            if text is None:
+                target.private.pop(name, None)
+            else:
+                target.private[name] = text
+            self._write_session(target)
+        self._prefetch(target, ready)
+
+    def _prefetch(self, session: Session, ready: Ready) -> None:
+        match, begin = session.match, time.perf_counter()
+        with match.lock:
+            persona, private, history = session.own_blocks()
+            state = match.seen_by(session.sight).blocks if match.frame is not None else ()
+            own = (persona,) if persona else ()
+            blocks: tuple[Block, ...] = (match.game.anchor, *state, *own, *private, *history)
+        tokens = match.served.tokenizer.blocks(blocks, match.mode, match.game.name, session.name)
+
+        def brought(count: Brought) -> None:
+            ready(
+                SessionReady(
+                    session=session.name,
+                    tokens=sum(len(block.ids) for block in tokens),
+                    encoded=count.encoded,
+                    loaded=count.loaded,
+                    shared=count.shared,
+                    ms=1e3 * (time.perf_counter() - begin),
+                )
+            )
+
+        match.served.cache.prefetch(match.name, match.mode, tokens, brought)
+
+    def close_session(self, session: str) -> None:
+        """End a session for good."""
+        with self._lock:
+            closing = self.session(session)
+            del self._sessions[session]
+            closing.match.sessions.pop(session, None)
+            if self._store:
+                self._store.delete_document("session", session)
+
+    # Turns.
+
+    def stored_result(self, session: str, turn_id: int, body_digest: str) -> TurnResult | None:
+        """Return what an equal turn was answered with, also before a restart; None if it is new.
+
+        Raises StaleTurn when the turn_id was used with another body, is under way, or lies before the last one.
+        """
+        asked = self.session(session)
+        with asked.match.lock:
+            finished = asked.finished.get(turn_id)
+            if finished is not None and finished.body_digest == body_digest:
+                return finished.result
+            if asked.last_turn_id is not None and turn_id <= asked.last_turn_id:
+                raise StaleTurn(session, turn_id, asked.last_turn_id)
+        return None
+
+    def begin_turn(
+        self,
+        request: TurnRequest,
+        *,
+        arrived: float | None = None,
+        deadline: float = float("inf"),
+        body_digest: str = "",
+    ) -> PendingTurn:
+        """Check a turn and take the snapshot it is about; nothing that comes later touches it.
+
+        `arrived` and `deadline` are `time.perf_counter()` times; the deadline orders the queue, and the caller cancels.
+        """
+        session = self.session(request.session)
+        arrived = time.perf_counter() if arrived is None else arrived
+        with session.match.lock:
+            if session.last_turn_id is not None and request.turn_id <= session.last_turn_id:
+                raise StaleTurn(request.session, request.turn_id, session.last_turn_id)
+            turn = prepare_turn(session, request, arrived=arrived, deadline=deadline, body_digest=body_digest)
+            session.last_turn_id = request.turn_id
+            return turn
+
+    def apply_turn(self, applied: TurnApplied) -> None:
+        """Take up what the game did with a turn's action, and begin to encode it as history."""
+        session = self.session(applied.session)
+        with session.match.lock:
+            if applied.turn_id not in session.finished:
+                raise StaleTurn(applied.session, applied.turn_id, session.last_turn_id or 0)
+            session.apply(applied.turn_id, applied.ok, applied.message, applied.reward, applied.action)
+            self._write_session(session)
+            history = session.own_blocks()[2][-1:] if applied.ok else ()
+        if history and session.match.mode in (Mode.STAR, Mode.ANCHORED):
+            match = session.match
+            blocks = match.served.tokenizer.blocks(
+                (match.game.anchor, *history), match.mode, match.game.name, session.name
+            )
+            match.served.cache.prefetch(match.name, match.mode, blocks)
+
+    # The disk.
+
+    def flush(self, match: str, timeout_s: float = 30.0) -> FlushReport:
+        """Return when everything put before is on disk. Raises NotDurable."""
+        begin = time.perf_counter()
+        served = self.match(match).served
+        if self._store is None:
+            raise NotDurable("this server keeps nothing on disk. Start it with a store.")
+        for session in list(self.match(match).sessions.values()):
+            self._write_session(session)
+        try:
+            served.cache.written_behind(timeout_s)
+            count = self._store.flush(max(0.0, timeout_s - (time.perf_counter() - begin)))
+        except (StoreError, TimeoutError) as error:
+            raise NotDurable(str(error)) from error
+        return FlushReport(match, count.blocks, count.bytes, 1e3 * (time.perf_counter() - begin))
+
+    def _write_match(self, match: Match) -> None:
+        if self._store:
+            self._store.put_document("match", match.name, match.document())
+
+    def _write_session(self, session: Session) -> None:
+        if self._store:
+            self._store.put_document("session", session.name, session.document())
+
+    def close(self, drain_s: float = 5.0) -> None:
+        """Finish writing within `drain_s`, and stop."""
+        for session in list(self._sessions.values()):
+            self._write_session(session)
+        begin = time.perf_counter()
+        for served in self._served.values():
+            with suppress(TimeoutError):
+                served.cache.written_behind(drain_s)
+            served.close()
+        if self._store:
+            self._store.close(max(0.0, drain_s - (time.perf_counter() - begin)))
+
+
+def _named(kind: str, name: str, known: Mapping[str, V]) -> V:
+    if name not in known:
+        nearest = difflib.get_close_matches(name, known, n=1)
+        raise UnknownName(kind, name, nearest[0] if nearest else None)
+    return known[name]
+
+
+def open_runtime(settings: RuntimeSettings) -> AgentRuntime:
+    """Load the models, open the store, and put them together. Raises what each of them raises."""
+    loaded = {
+        name: load_model(
+            ModelSpec(
+                source=model.source,
+                adapter=model.adapter,
+                dtype=model.dtype,
+                device_map=model.device_map,
+                quantization_config=model.quantization_config,
+            )
+        )
+        for name, model in settings.models.items()
+    }
+    store = None
+    if settings.store.folder is not None:
+        budget_mib = settings.store.budget_mib
+        store = Store(
+            settings.store.folder,
+            fingerprint="+".join(sorted(fingerprint_of(model) for model in loaded.values())),
+            budget_bytes=None if budget_mib is None else budget_mib * 2**20,
+        )
+    served = {
+        name: serve_model(
+            name,
+            model,
+            store or MemoryStore(),
+            pool_mib=settings.engine.pool_mib,
+            max_rows=settings.engine.max_rows,
+        )
+        for name, model in loaded.items()
+    }
+    return AgentRuntime(served, games=settings.games, store=store, default_mode=settings.mode)

@@ -1,0 +1,84 @@
+"""A model made ready to serve: its pool, engine, block cache and text encoder, put together in one place."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+from agent_runtime.block_cache import BlockCache, BlockStore
+from agent_runtime.engine.admission import check_config, probe
+from agent_runtime.engine.forward import ForwardRunner
+from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.engine.pool import KVGeometry, Pool
+from agent_runtime.engine.rope import RotaryTable
+from agent_runtime.engine.scheduler import Engine
+from agent_runtime.grammar import Grammar
+from agent_runtime.token_blocks import BlockTokenizer, KeyMaker
+from agent_runtime.turn import Mode
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServedModel:
+    """What a turn needs of a model. `close` ends its engine."""
+
+    name: str
+    loaded: LoadedModel
+    engine: Engine
+    cache: BlockCache
+    tokenizer: BlockTokenizer
+    grammar: Grammar
+    fingerprint: str
+
+    def resolve_mode(self, mode: Mode | Literal["auto"]) -> Mode:
+        """Return the mode to use: `auto` takes a block mode only if weights and adapter declare it."""
+        if mode != "auto":
+            return mode
+        declared = [Mode(name) for name in self.loaded.block_modes]
+        return declared[0] if declared else Mode.PREFIX
+
+    def close(self) -> None:
+        """Stop the engine; what waits for it fails."""
+        self.engine.close()
+
+
+def geometry_of(loaded: LoadedModel) -> KVGeometry:
+    """Return what one token's keys and values look like, and on which device each layer computes them."""
+    layers = loaded.model.get_decoder().layers
+    devices = tuple(next(layer.parameters()).device for layer in layers)
+    return KVGeometry(loaded.num_kv_heads, loaded.head_dim, loaded.kv_dtype, devices)
+
+
+def serve_model(
+    name: str, loaded: LoadedModel, store: BlockStore, *, pool_mib: int, max_rows: int, probed: bool = True
+) -> ServedModel:
+    """Put a loaded model to work.
+
+    Raises UnsupportedModel if block attention would be wrong for it: by its configuration, or by the probe.
+    """
+    check_config(loaded.model.config)
+    geometry = geometry_of(loaded)
+    rope = RotaryTable(loaded.model.get_decoder().rotary_emb.inv_freq, loaded.context_limit)
+    pool = Pool(geometry, max(pool_mib * 2**20 // geometry.bytes_per_token, 1))
+    runner = ForwardRunner(loaded.model, pool, rope)
+    if probed:
+        probe(runner, loaded.model)
+    engine = Engine(runner, max_rows=max_rows)
+    fingerprint = fingerprint_of(loaded)
+    tokenizer = BlockTokenizer(loaded.text, KeyMaker(fingerprint))
+    head = loaded.model.get_output_embeddings()
+    grammar = Grammar(
+        loaded.text.tokenizer,
+        num_logits=head.weight.shape[0],
+        end_of_turn=loaded.text.end_of_turn,
+        device=head.weight.device,
+    )
+    return ServedModel(name, loaded, engine, BlockCache(engine, store), tokenizer, grammar, fingerprint)
+
+
+def fingerprint_of(loaded: LoadedModel) -> str:
+    """Return the digest (hex) of all that keys and values depend on besides the tokens."""
+    rotary = loaded.model.get_decoder().rotary_emb
+    digest = hashlib.blake2b(digest_size=32)
+    for part in (loaded.digest, loaded.tokenizer_digest, str(loaded.kv_dtype), repr(float(rotary.attention_scaling))):
+        digest.update(len(part).to_bytes(8, "little") + part.encode())
+    digest.update(rotary.inv_freq.detach().cpu().float().numpy().tobytes())
+    return digest.hexdigest()

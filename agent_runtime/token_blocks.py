@@ -1,0 +1,108 @@
+"""Prompt blocks in tokens, each with the key of its keys and values. Unchanged text is never tokenised or hashed again."""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent_runtime.engine.text import TextEncoder
+from agent_runtime.turn import Mode
+from prompts.block import Block, Lifetime, Prompt
+
+# Part of every key: raise it when the meaning of the stored tensors changes.
+KEY_FORMAT = "hotseat-block-1"
+_MAX_REMEMBERED = 65536
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenBlock:
+    """A block as the engine sees it: its ids, and the key under which its keys and values are kept."""
+
+    name: str
+    ids: tuple[int, ...]
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrompt:
+    """A prompt in tokens: the blocks in order, the anchor first, and the observation."""
+
+    blocks: tuple[TokenBlock, ...]
+    observation: tuple[int, ...]
+    num_static: int
+
+    @property
+    def num_tokens(self) -> int:
+        """Return the length of the prompt in tokens."""
+        return self.num_static + len(self.observation)
+
+
+class KeyMaker:
+    """Makes block keys: blake2b-256 over everything that a block's keys and values depend on.
+
+    `parts` are what all keys of one engine share: the digests of weights, adapter and tokenizer, the rotary parameters
+    and the dtype.
+    """
+
+    def __init__(self, *parts: str) -> None:
+        self._base = hashlib.blake2b(digest_size=32)
+        for part in (KEY_FORMAT, *parts):
+            self._base.update(_framed(part.encode()))
+        self.num_calls = 0
+
+    def key(self, namespace: str, attends: Sequence[str], ids: Sequence[int]) -> str:
+        """Return the key (hex) of the block `ids` that attends to the blocks `attends`, shared within `namespace`."""
+        self.num_calls += 1
+        digest = self._base.copy()
+        digest.update(_framed(namespace.encode()))
+        digest.update(_framed("".join(attends).encode()))
+        digest.update(b"".join(token.to_bytes(4, "little") for token in ids))
+        return digest.hexdigest()
+
+
+def _framed(data: bytes) -> bytes:
+    return len(data).to_bytes(8, "little") + data
+
+
+class BlockTokenizer:
+    """Turns prompts into token prompts; any thread. Remembers by text, so a block costs once, wherever it stands."""
+
+    def __init__(self, text: TextEncoder, keys: KeyMaker) -> None:
+        self.text = text
+        self.keys = keys
+        self._remembered: OrderedDict[tuple[str, bool, str, str], TokenBlock] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def prompt(self, prompt: Prompt, mode: Mode, game: str, session: str) -> TokenPrompt:
+        """Return a whole prompt in tokens."""
+        blocks = self.blocks((prompt.anchor, *prompt.blocks), mode, game, session)
+        observation = tuple(self.text.observation_ids(prompt.observation))
+        return TokenPrompt(blocks, observation, sum(len(block.ids) for block in blocks))
+
+    def blocks(self, blocks: Sequence[Block], mode: Mode, game: str, session: str) -> tuple[TokenBlock, ...]:
+        """Return `blocks`, the anchor first. A session's own blocks are shared with nobody, the others in their game."""
+        shared, private = f"game:{game}", f"session:{session}"
+        with self._lock:
+            anchor = self._block(blocks[0], True, shared, "")
+            attends = anchor.key if mode is Mode.ANCHORED else ""
+            return (
+                anchor,
+                *(
+                    self._block(block, False, private if block.lifetime is Lifetime.SESSION else shared, attends)
+                    for block in blocks[1:]
+                ),
+            )
+
+    def _block(self, block: Block, is_anchor: bool, namespace: str, attends: str) -> TokenBlock:
+        entry = (block.text, is_anchor, namespace, attends)
+        known = self._remembered.get(entry)
+        if known is not None:
+            self._remembered.move_to_end(entry)
+            return known
+        ids = tuple(self.text.anchor_ids(block.text) if is_anchor else self.text.block_ids(block.text))
+        made = TokenBlock(block.name, ids, self.keys.key(namespace, [attends] if attends else [], ids))
+        self._remembered[entry] = made
+        if len(self._remembered) > _MAX_REMEMBERED:
+            self._remembered.popitem(last=False)
+        return made
