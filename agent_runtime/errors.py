@@ -1,15 +1,15 @@
 """The runtime's errors: what a client, a studio's files or a disk can cause. Each sentence says what to do.
 
 HotseatError
-├── GameError            a game folder or state that cannot be used (prompts has its own tree beneath)
-├── UnknownMatch / UnknownSession / UnknownModel / UnknownPersona / UnknownGame
-├── StaleTurn            a turn_id that was used before with another body, or lies before the last one
-├── StaleFrame           a frame that is older than the match's, or not yet known
-├── BadActions           no actions, an empty one, two that read the same, one too long, or a schema that is refused
-├── BadPatch             a patch that does not apply
-├── PromptTooLong        more tokens than the model's context
-├── Overloaded           no room for the turn in the pool or in the queue
-└── NotDurable           a flush that could not be finished
+├── UnknownName      no match, session, model, persona or game goes by this name
+├── StaleTurn        a turn_id that was used before with another body, or lies before the last one
+├── StaleFrame       a frame that is older than the match's, or not yet known
+├── BadActions       no actions, an empty one, two that read the same, one too long, or a schema that is refused
+├── BadState         a state or patch that cannot be taken
+├── PromptTooLong    more tokens than the model's context
+├── Overloaded       no room for the turn in the pool or in the queue
+├── NotDurable       a flush that could not be finished
+└── EngineError      (agent_runtime.engine.errors) models, tokenizers, and the engine's own limits
 """
 
 from dataclasses import dataclass
@@ -48,8 +48,8 @@ class StaleTurn(HotseatError):
 
     def __str__(self) -> str:
         return (
-            f"Session {self.session!r} has already seen turn {self.last}; turn {self.turn_id} is either older or was sent "
-            "with another body. Send a new turn with a larger turn_id."
+            f"Session {self.session!r} has already seen turn {self.last}; turn {self.turn_id} is either older or was "
+            "sent with another body. Send a new turn with a larger turn_id."
         )
 
 
@@ -70,7 +70,10 @@ class StaleFrame(HotseatError):
                 f"Match {self.match!r} is at frame {self.current}, and frame {self.frame} has not arrived. "
                 "Send its match.state first."
             )
-        return f"Match {self.match!r} is already at frame {self.current}; frame {self.frame} is past. Name the current frame."
+        return (
+            f"Match {self.match!r} is already at frame {self.current}; frame {self.frame} is past. "
+            "Name the current frame."
+        )
 
 
 @dataclass(eq=False)

@@ -70,7 +70,7 @@ class Match:
                 except PromptsError as error:
                     raise BadState(self.name, str(error)) from error
             changes = []
-            for sight, blocks in self.sights.items():
+            for blocks in self.sights.values():
                 try:
                     changes.append(blocks.patch(patch, state) if patch is not None else blocks.replace(state))
                 except PromptsError as error:
@@ -130,7 +130,7 @@ _FINISHED = TypeAdapter(FinishedTurn)
 
 @dataclass(eq=False)
 class Session:
-    """One agent in one match: what it sees, its own blocks, and what it remembers. Read and changed under match.lock."""
+    """One agent in one match: what it sees, its own blocks, what it remembers. Read and changed under `match.lock`."""
 
     name: str
     match: Match

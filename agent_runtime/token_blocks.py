@@ -1,4 +1,4 @@
-"""Prompt blocks in tokens, each with the key of its keys and values. Unchanged text is never tokenised or hashed again."""
+"""Prompt blocks in tokens, each with the key of its keys and values. Unchanged text is never tokenised again."""
 
 import hashlib
 import threading
@@ -81,7 +81,7 @@ class BlockTokenizer:
         return TokenPrompt(blocks, observation, sum(len(block.ids) for block in blocks))
 
     def blocks(self, blocks: Sequence[Block], mode: Mode, game: str, session: str) -> tuple[TokenBlock, ...]:
-        """Return `blocks`, the anchor first. A session's own blocks are shared with nobody, the others in their game."""
+        """Return `blocks`, the anchor first. A session's own blocks are shared with nobody, others in their game."""
         shared, private = f"game:{game}", f"session:{session}"
         with self._lock:
             anchor = self._block(blocks[0], True, shared, "")

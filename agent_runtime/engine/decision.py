@@ -1,8 +1,8 @@
 """A decision is one forward: the exact log-probability of every listed answer, from spans behind the observation.
 
-Whole answers end with the end-of-turn token, so none is the beginning of another. They share their beginnings as a token
-tree; only the inner nodes of that tree need a row, for a leaf is read off its parent's logits. An answer without that
-token (the name of an action whose parameters are decoded later) is scored as the beginning it is.
+Whole answers end with the end-of-turn token, so none is the beginning of another. They share their beginnings as a
+token tree; only the inner nodes of that tree need a row, for a leaf is read off its parent's logits. An answer without
+that token (the name of an action whose parameters are decoded later) is scored as the beginning it is.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from agent_runtime.engine.span import Span
 
 @dataclass(frozen=True, slots=True)
 class AnswerTree:
-    """The spans of all inner nodes, and for every answer the (span, row, token) steps whose log-probabilities it sums."""
+    """The spans of all inner nodes, and for every answer the (span, row, token) steps whose log-probabilities add up."""
 
     spans: tuple[Span, ...]
     steps: tuple[tuple[tuple[Span, int, int], ...], ...]

@@ -36,7 +36,7 @@ class ForwardRunner:
         self.rows = 0
         self.forwards = 0
         embedding = model.get_input_embeddings()
-        self.input_device = embedding.weight.device
+        self.input_device: torch.device = next(embedding.parameters()).device
         embedding.register_forward_hook(self._count)
 
     def _count(self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:

@@ -18,7 +18,7 @@ from agent_runtime.engine.pool import Run
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A run as one prompt sees it: its keys, stored at local positions, are moved by `shift` (place minus local start)."""
+    """A run as one prompt sees it: its keys, stored at local positions, move by `shift` (place minus local start)."""
 
     run: Run
     shift: int
