@@ -18,12 +18,12 @@ A game is a folder (ours lie in `prompts/templates/`, a studio's anywhere):
     length_normalised = false     # divide an answer's log-probability by its tokens (default false)
 
     [[segment]]                   # in order: the first rule that matches a path takes the subtree there
-    match = "/units/*"            # JSON Pointer; `*` is one step, `**` any number (also none); ~0 and ~1 as in RFC 6901
-    name = "unit/{key}"           # {key}: identity of the member at the last `*`; {1}, {2}: what the 1st, 2nd `*` stand for
+    match = "/units/*"            # JSON Pointer (~0 and ~1 as in RFC 6901); `*` is one step, `**` any number, also none
+    name = "unit/{key}"           # {key}: what the last `*` stands for, its identity; {1}, {2}: the 1st, the 2nd `*`
     key = "id"                    # optional: the field that names the members of arrays on the way
     render = "unit.md"            # optional: a template; without it the block is canonical compact JSON
-    order = 30                    # optional: smaller comes earlier in the prompt (default 0, then the order of the rules)
-    max_tokens = 120              # optional: a longer block is split
+    order = 30                    # optional: smaller comes earlier in the prompt (default 0, then as the rules stand)
+    max_tokens = 120              # optional: a longer block is split; `prompts.writer` says how
 
     [[live]]                      # taken out of the blocks and handed to the observation, checked before every segment
     match = "/clock"
@@ -31,13 +31,14 @@ A game is a folder (ours lie in `prompts/templates/`, a studio's anywhere):
 Put what seldom changes at a small `order`: that is what the honest prefix baseline can reuse.
 
 **Templates** are Jinja, sandboxed; an undefined name is an error with file and line. What they print is text as it is,
-and JSON for everything else (`true`, `null`, `{"x":1}`); `value.items` is the member "items" if there is one, and members
-come in sorted order. Values are data: template syntax or chat markers inside them are only text.
+and JSON for everything else (`true`, `null`, `{"x":1}`); `value.items` is the member "items" if there is one, and
+members come in sorted order. Values are data: template syntax or chat markers inside them are only text.
 
-    block        value (the subtree), key, path                 the first line, the path, is put before it
-    observation  text, live, actions, last_failure, persona     `live` is nested as the state was: live.clock;
-                                                                `actions` are pairs: {% for answer, explanation in actions %}
-    history      turn_id, frame, observation, action, ok, message, reward     the first line, `history/12`, is put before it
+    block        value (the subtree), key, path              its first line, the path, is put before it
+    observation  text, live, actions, last_failure, persona  `live` is nested as the state was: live.clock; `actions`
+                                                             are pairs: {% for answer, explanation in actions %}
+    history      turn_id, frame, observation, action, ok, message, reward
+                                                             its first line, history/12, is put before it
 
 An observation template must list the answers exactly as given: they are what the model has to write.
 
@@ -46,3 +47,23 @@ inside it: write the more specific rule first. What no rule takes goes to a bloc
 state, last in the prompt, with a warning. A block's text begins with its path, in which an array member that has an
 identity is named by it and never by its position, so that inserting or moving a member changes no other block.
 """
+
+from prompts.assembly import ObservationInput, assemble
+from prompts.block import Block, Prompt
+from prompts.errors import PromptsError
+from prompts.game import Game, find_games, load_game
+from prompts.patch import apply_patch
+from prompts.state_blocks import StateBlocks
+
+__all__ = [
+    "Block",
+    "Game",
+    "ObservationInput",
+    "Prompt",
+    "PromptsError",
+    "StateBlocks",
+    "apply_patch",
+    "assemble",
+    "find_games",
+    "load_game",
+]

@@ -1,0 +1,143 @@
+"""A game's templates: Jinja in a sandbox, read and checked when a game is loaded, filled in without the disk."""
+
+from collections.abc import Iterator, Set
+from pathlib import Path
+from typing import Any
+
+from jinja2 import (
+    FunctionLoader,
+    StrictUndefined,
+    Template,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    Undefined,
+    meta,
+    nodes,
+)
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from prompts.errors import GameFolderError, TemplateFailed
+from prompts.json_text import canonical, writable
+
+
+class TemplateFolder(ImmutableSandboxedEnvironment):
+    """The templates of one folder. What they print depends on nothing but the values they are given."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            loader=FunctionLoader(self._read),
+            undefined=StrictUndefined,
+            finalize=_printable,
+            autoescape=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+            cache_size=-1,
+        )
+        self.folder = folder
+        # The only two with a will of their own.
+        del self.globals["lipsum"], self.filters["random"]
+        self.filters["tojson"] = canonical
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """A member of an object comes before a method of Python's dict: `value.items` is the game's own `items`."""
+        if isinstance(obj, dict) and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+    def template(self, name: str, variables: Set[str], asked_by: tuple[Path, int | None] | None = None) -> Template:
+        """Read and check a template and all that it includes. Raises GameFolderError.
+
+        `variables` are the names it may use; `asked_by` is where its name was written, for the error if it is missing.
+        """
+        file, line = asked_by or (self.folder / name, None)
+        tree = self._tree(name, file, line)
+        unknown = meta.find_undeclared_variables(tree) - variables - set(self.globals)
+        for found in tree.find_all(nodes.Name):
+            if found.name in unknown:
+                known = ", ".join(sorted(variables))
+                raise GameFolderError(
+                    self.folder / name, found.lineno, f"{found.name!r} is not known here. There are: {known}."
+                )
+        self._follow_includes(name, tree, ())
+        return self.get_template(name)
+
+    def _follow_includes(self, name: str, tree: nodes.Template, on_the_way: tuple[str, ...]) -> None:
+        on_the_way = (*on_the_way, name)
+        for line, other in self._included(name, tree):
+            if other in on_the_way:
+                circle = " -> ".join((*on_the_way[on_the_way.index(other) :], other))
+                raise GameFolderError(
+                    self.folder / name, line, f"these templates include each other: {circle}. Break the circle."
+                )
+            self._follow_includes(other, self._tree(other, self.folder / name, line), on_the_way)
+            self.get_template(other)
+
+    def _included(self, name: str, tree: nodes.Template) -> Iterator[tuple[int, str]]:
+        for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+            other = node.template  # type: ignore[attr-defined]  # all four have it
+            if not (isinstance(other, nodes.Const) and isinstance(other.value, str)):
+                raise GameFolderError(
+                    self.folder / name, node.lineno, "name the other template in quotes, as one string."
+                )
+            yield node.lineno, other.value
+
+    def _tree(self, name: str, file: Path, line: int | None) -> nodes.Template:
+        try:
+            source, _, _ = self.loader.get_source(self, name)  # type: ignore[union-attr]  # set in __init__
+            return self.parse(source, name, str(self.folder / name))
+        except TemplateNotFound:
+            raise GameFolderError(
+                file, line, f"there is no template {name!r} in {self.folder}. Write it, or mend the name."
+            ) from None
+        except TemplateSyntaxError as error:
+            raise GameFolderError(self.folder / name, error.lineno, f"{error.message}.") from None
+
+    def _read(self, name: str) -> tuple[str, str, None] | None:
+        file = self.folder / name
+        if not file.is_file() or not file.resolve().is_relative_to(self.folder.resolve()):
+            return None
+        return read_text(file), str(file), None
+
+
+def read_text(file: Path) -> str:
+    """A file of a game folder as text. Raises GameFolderError."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = file.read_bytes()[: error.start].count(b"\n") + 1
+        raise GameFolderError(file, line, "this is not UTF-8. Save the file as UTF-8.") from None
+    except OSError as error:
+        raise GameFolderError(file, None, f"cannot be read ({error.strerror}).") from None
+
+
+def render(template: Template, what: str, **values: Any) -> str:
+    """Fill in a template, without the newlines at its end. Raises TemplateFailed."""
+    try:
+        text = template.render(values)
+    except Exception as error:  # an expression in a template can raise anything that Python can
+        file, line = _place(error, template)
+        raise TemplateFailed(file, line, what, f"{type(error).__name__}: {error}") from None
+    return writable(text).rstrip("\n")
+
+
+def _place(error: Exception, template: Template) -> tuple[Path, int | None]:
+    """The innermost template line on the way to an error: Jinja maps its tracebacks back to the templates."""
+    file = Path(template.filename or "")
+    place: tuple[Path, int | None] = (file, None)
+    trace = error.__traceback__
+    while trace is not None:
+        found = Path(trace.tb_frame.f_code.co_filename)
+        if found.is_relative_to(file.parent):
+            place = (found, trace.tb_lineno)
+        trace = trace.tb_next
+    return place
+
+
+def _printable(value: Any) -> Any:
+    """What `{{ }}` prints: text as it is, JSON for the rest. A function would print its address in memory."""
+    if isinstance(value, (str, Undefined)):
+        return value
+    if callable(value):
+        raise TypeError("a function cannot be printed: write its brackets, or another name")
+    return canonical(value)

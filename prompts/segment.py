@@ -1,0 +1,223 @@
+"""A JSON state cut along a game's rules, and cut again at the cost of what changed.
+
+The state is walked from its root only as far as rules reach. Every place walked is kept as a `Node`. After a patch the
+next walk takes over the nodes of what is still the same object, since `apply_patch` copies only what it touches; a
+whole new state is compared by its canonical JSON, because its owner may have changed objects in place.
+"""
+
+from collections.abc import Callable, Iterator
+
+from prompts.block import Block
+from prompts.errors import StateError
+from prompts.json_text import Json, canonical, path_text
+from prompts.pattern import State
+from prompts.rules import CuttingRules
+
+
+class Node:
+    """One place of a state. Never changed once cut, but for the caches at the end.
+
+    `text` is the canonical JSON of what its owner keeps of the value, None if earlier rules took all of it. `is_cut`:
+    a rule begins here, and the parent's text goes without it. `cuts`: the nodes at or beneath this one that become
+    blocks, in document order (an array's order, an object's sorted); `live` likewise for the observation.
+    """
+
+    __slots__ = (
+        *("value", "state", "limit", "owner", "labels", "is_cut", "text", "cuts", "live"),
+        *("children", "before", "blocks", "counts"),
+    )
+
+    def __init__(
+        self, value: Json, state: State, limit: int, owner: int, labels: tuple[str, ...], is_cut: bool
+    ) -> None:
+        self.value = value
+        self.state = state
+        self.limit = limit
+        self.owner = owner
+        self.labels = labels
+        self.is_cut = is_cut
+        self.text: str | None = None
+        self.cuts: tuple[Node, ...] = ()
+        self.live: tuple[Node, ...] = ()
+        self.children: dict[str, Node] | None = None
+        self.before: Node | None = None
+        self.blocks: tuple[Block, ...] | None = None
+        self.counts: dict[str, int] = {}
+
+    def kept(self) -> Iterator[tuple[str, "Node", str]]:
+        """The children that belong to this node's owner: label, node, text."""
+        for label, child in (self.children or {}).items():
+            if child.text is not None and not child.is_cut:
+                yield label, child, child.text
+
+    def joined(self, members: list[tuple[str, str]]) -> str:
+        """The JSON of some members (label, text) in the shape of this node's value."""
+        if isinstance(self.value, dict):
+            return "{" + ",".join([f"{canonical(label)}:{text}" for label, text in members]) + "}"
+        return "[" + ",".join([text for _, text in members]) + "]"
+
+
+class Cutter:
+    """Cuts states along rules. `warn(about, sentence)` hears each thing that a game's author should know."""
+
+    def __init__(self, rules: CuttingRules, warn: Callable[[str, str], None]) -> None:
+        self._rules = rules
+        self._warn = warn
+        self._same_objects = False
+
+    def cut(self, state: Json, before: Node | None, same_objects: bool) -> Node:
+        """Cut a state; `before` is the root of the last one. Raises StateError.
+
+        `same_objects`: an object that was in the last state has not been changed since.
+        """
+        self._same_objects = same_objects
+        try:
+            return self._visit(state, before, self._rules.patterns.start, self._rules.rest_root + 1, ())
+        except RecursionError:
+            raise StateError("", "it is nested too deep. Send it flatter.") from None
+
+    def open(self, node: Node) -> dict[str, Node]:
+        """The children of a node, walked now if they were not (no rule begins beneath such a node)."""
+        if node.children is None:
+            node.children = self._members(node, None)
+        return node.children
+
+    def _visit(self, value: Json, before: Node | None, state: State, limit: int, labels: tuple[str, ...]) -> Node:
+        rules = self._rules
+        is_cut = bool(state.matches) and state.matches[0] < limit
+        owner = state.matches[0] if is_cut else limit
+        node = Node(value, state, limit, owner, labels, is_cut)
+        if owner < rules.num_live:
+            node.text = canonical(value, labels)
+            node.live = (node,)
+            return node
+        was_open = before is not None and before.children is not None
+        if isinstance(value, (dict, list)) and (
+            was_open or (state.below and state.below[0] < _inner_limit(node, rules))
+        ):
+            node.children = self._members(node, before)
+            self._gather(node)
+        else:
+            node.text = canonical(value, labels)
+        if is_cut and node.text is not None:
+            node.cuts = (node, *node.cuts)
+            if rules.is_rest(owner):
+                self._warn_of_rest(node)
+        if before is not None and before.blocks is not None and before.owner == owner:
+            if before.text == node.text:
+                node.blocks, node.counts = before.blocks, before.counts
+            else:
+                node.before = before
+        return node
+
+    def _members(self, node: Node, before: Node | None) -> dict[str, Node]:
+        known = before.children if before is not None and before.children is not None else {}
+        limit = _inner_limit(node, self._rules)
+        state, same_objects = node.state, self._same_objects
+        same_state = state.same_for_all
+        children = {}
+        for step, label, member in self._labelled(node):
+            child_state = same_state or state.step(step)
+            child = known.get(label)
+            is_known = child is not None and same_objects and child.value is member
+            if child is None or not is_known or child.state is not child_state or child.limit != limit:
+                child = self._visit(member, child, child_state, limit, (*node.labels, label))
+            children[label] = child
+        return children
+
+    def _gather(self, node: Node) -> None:
+        members = [(label, text) for label, _, text in node.kept()]
+        if members or not node.value:
+            node.text = node.joined(members)
+        children = (node.children or {}).values()
+        node.cuts = tuple([cut for child in children if child.cuts for cut in child.cuts])
+        node.live = tuple([live for child in children if child.live for live in child.live])
+
+    def _labelled(self, node: Node) -> Iterator[tuple[str, str, Json]]:
+        """The members of a container in document order: pointer step, label, value."""
+        value = node.value
+        if isinstance(value, dict):
+            for key in self._sorted_keys(node):
+                yield key, key, value[key]
+        else:
+            for index, (label, member) in enumerate(zip(self._labels(node), value, strict=True)):
+                yield str(index), label, member
+
+    def _sorted_keys(self, node: Node) -> list[str]:
+        try:
+            return sorted(node.value)
+        except TypeError:
+            raise StateError(path_text(node.labels), "every member's name must be a string.") from None
+
+    def _labels(self, node: Node) -> list[str]:
+        """What each member of an array is called: its identity if it has one, else its position."""
+        rule, is_on_the_way = self._naming_rule(node)
+        key = self._rules.segment(rule).key
+        if key is None:
+            return [str(index) for index in range(len(node.value))]
+        identities = [identity(member, key) for member in node.value]
+        if None not in identities and len(set(identities)) == len(identities):
+            return identities  # type: ignore[return-value]  # no None among them
+        if not is_on_the_way and all(found is None for found in identities):
+            return [str(index) for index in range(len(node.value))]
+        return self._mended(node, identities, key, self._rules.segment(rule).match)
+
+    def _naming_rule(self, node: Node) -> tuple[int, bool]:
+        """The first rule that has a key and reaches through this node; else the one that owns it."""
+        for index in node.state.below:
+            if self._rules.num_live <= index < _inner_limit(node, self._rules) and self._rules.segment(index).key:
+                return index, True
+        return node.owner, False
+
+    def _mended(self, node: Node, identities: list[str | None], key: str, match: str) -> list[str]:
+        """Labels for an array in which an identity is missing or given twice: unique, and stable where they can be."""
+        place = path_text(node.labels)
+        taken = {identity for identity in identities if identity is not None}
+        seen: set[str] = set()
+        labels = []
+        for index, found in enumerate(identities):
+            if found is not None and found not in seen:
+                seen.add(found)
+                labels.append(found)
+                continue
+            if found is None:
+                self._warn(
+                    f"missing {match}",
+                    f"{place}: member {index} has no {key!r} (rule {match!r}), so it is named by its position and "
+                    f"every insertion before it changes its block. Give each member a {key!r}.",
+                )
+                label, number = f"#{index}", 2
+            else:
+                self._warn(
+                    f"twice {match}",
+                    f"{place}: two members have the {key!r} {found!r} (rule {match!r}); the later one is named "
+                    f"'{found}#2'. Make {key!r} unique.",
+                )
+                label, number = f"{found}#2", 3
+            while label in taken:
+                label, number = f"{label.rpartition('#')[0]}#{number}", number + 1
+            taken.add(label)
+            labels.append(label)
+        return labels
+
+    def _warn_of_rest(self, node: Node) -> None:
+        name = self._rules.segment(node.owner).name(node.labels)
+        self._warn(
+            f"rest {name}",
+            f"No rule in game.toml takes all of {path_text(node.labels)}: what is left goes to the block {name!r} "
+            "at the end of the prompt. Add a [[segment]] for it, or a [[live]] if it changes every frame.",
+        )
+
+
+def identity(member: Json, key: str) -> str | None:
+    """What an array member calls itself, if it is an object whose field `key` is a string, a number or a boolean."""
+    found = member.get(key) if isinstance(member, dict) else None
+    if isinstance(found, str):
+        return found
+    return canonical(found) if isinstance(found, (bool, int, float)) else None
+
+
+def _inner_limit(node: Node, rules: CuttingRules) -> int:
+    """Rules below this index may begin beneath the node. An array at the root stays one block of rest."""
+    at_array_root = node.owner == rules.rest_root and not isinstance(node.value, dict)
+    return rules.rest_root - 1 if at_array_root else node.owner
