@@ -82,7 +82,7 @@ class Residents:
             self._leaving.add(resident)
 
     def make_room(self, num_slots: int) -> None:
-        """Evict the least recently used blocks and prefixes until `num_slots` are free. Raises PoolFull if pins forbid."""
+        """Evict what was least recently used until `num_slots` are free. Raises PoolFull if pins forbid."""
         while self.pool.num_free < num_slots:
             victim = next((resident for resident in self._table.values() if resident.pins == 0), None)
             prefix_used = self.prefixes.oldest()

@@ -20,7 +20,7 @@ from agent_runtime.engine.span import Span
 
 @dataclass(frozen=True, slots=True)
 class AnswerTree:
-    """The spans of all inner nodes, and for every answer the (span, row, token) steps whose log-probabilities add up."""
+    """The spans of all inner nodes; for every answer the (span, row, token) steps whose log-probabilities add up."""
 
     spans: tuple[Span, ...]
     steps: tuple[tuple[tuple[Span, int, int], ...], ...]

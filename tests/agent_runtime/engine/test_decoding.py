@@ -1,0 +1,116 @@
+"""Token by token, against transformers' own `generate`, and under masks."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+import pytest
+import torch
+
+from agent_runtime.engine.cursor import Cursor
+from agent_runtime.engine.decoding import Generated, Sampler, generate, greedy
+from agent_runtime.engine.scheduler import Engine, Script
+from agent_runtime.engine.span import NOTHING
+from tests.agent_runtime.engine.worlds import World, random_ids, world
+
+
+def decode(w: World, prompt: Sequence[int], **options: Any) -> Generated:
+    """Decode behind `prompt` and give everything back."""
+    engine = Engine(w.runner)
+
+    def script() -> Script[Generated]:
+        cursor = Cursor(w.pool, NOTHING, 0)
+        try:
+            span = cursor.extend(prompt)
+            logits = yield [span]
+            return (yield from generate(cursor, logits[span][-1], **options))
+        finally:
+            cursor.release()
+
+    try:
+        return engine.submit(script()).future.result(timeout=60)
+    finally:
+        engine.close()
+        w.pool.check([])
+
+
+@pytest.mark.parametrize("kind", ["llama", "yarn", "qwen2", "qwen3"])
+def test_full_attention_equals_transformers_generate_token_for_token(kind: str) -> None:
+    w, prompt = world(kind), random_ids(numpy.random.default_rng(0), 50)
+    ours = decode(w, prompt, limit=40, stop_ids=(), choose=greedy)
+    theirs = w.twin.generate(
+        torch.tensor([prompt]), attention_mask=torch.ones(1, 50), max_new_tokens=40, do_sample=False, eos_token_id=None
+    )
+    assert list(ours.ids) == theirs[0, 50:].tolist()
+    assert not ours.ended
+    assert ours.rows == 39, "the last token needs no forward"
+
+
+class Script4(list[int]):
+    """A mask that lets through just these tokens, of which all but the first are forced."""
+
+    def __init__(self, tokens: Sequence[int], vocabulary: int) -> None:
+        super().__init__(tokens)
+        self.vocabulary, self.at = vocabulary, 0
+
+    @property
+    def finished(self) -> bool:
+        return self.at == len(self)
+
+    def forced(self) -> Sequence[int]:
+        return self[self.at :] if self.at else []
+
+    def allowed(self) -> torch.Tensor:
+        return torch.arange(self.vocabulary) == self[self.at]
+
+    def advance(self, token: int) -> None:
+        assert token == self[self.at]
+        self.at += 1
+
+
+def test_forced_tokens_are_appended_and_the_last_ones_have_no_forward() -> None:
+    w = world()
+    made = decode(w, [5, 6, 7], limit=20, stop_ids=(), choose=greedy, mask=Script4([9, 10, 11], 512))
+    assert made == Generated((9, 10, 11), (10, 11), rows=1, appended=2, ended=True)
+
+
+def test_a_limit_below_the_grammar_truncates() -> None:
+    made = decode(world(), [5, 6, 7], limit=1, stop_ids=(), choose=greedy, mask=Script4([9, 10, 11], 512))
+    assert (made.ids, made.ended) == ((9,), False)
+
+
+def test_a_stop_id_ends_and_is_not_part_of_it() -> None:
+    w, prompt = world(), [5, 6, 7, 8]
+    free = decode(w, prompt, limit=10, stop_ids=(), choose=greedy)
+    stop = free.ids[3]
+    stopped = decode(w, prompt, limit=10, stop_ids=(stop,), choose=greedy)
+    assert stopped.ended
+    assert stopped.ids == free.ids[: free.ids.index(stop)]
+
+
+def test_sampling_depends_on_its_seed_and_not_on_the_batch() -> None:
+    w, prompt, rng = world(), [5, 6, 7, 8], numpy.random.default_rng(0)
+    options: dict[str, Any] = {"limit": 12, "stop_ids": ()}
+    alone = decode(w, prompt, choose=Sampler(1.0, 3, "guard", 1), **options)
+    other = decode(w, prompt, choose=Sampler(1.0, 4, "guard", 1), **options)
+    assert alone.ids != other.ids
+    engine, results = Engine(w.runner), []
+    begin = threading.Event()
+
+    def script(ids: Sequence[int], seed: int) -> Script[Generated]:
+        cursor = Cursor(w.pool, NOTHING, 0)
+        try:
+            span = cursor.extend(ids)
+            logits = yield [span]
+            return (yield from generate(cursor, logits[span][-1], choose=Sampler(1.0, seed, "guard", 1), **options))
+        finally:
+            cursor.release()
+
+    engine.soon(begin.wait)
+    works = [engine.submit(script(prompt if i == 2 else random_ids(rng, 30), 3)) for i in range(5)]
+    begin.set()
+    results = [work.future.result(timeout=60) for work in works]
+    engine.close()
+    assert results[2].ids == alone.ids
+    assert works[2].forwards == 12, "decoding shares forwards with the others"

@@ -1,0 +1,137 @@
+"""The packed forward against plain transformers, by two ways of moving keys."""
+
+import numpy
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent_runtime.engine.attention import MOVE_KEYS, MOVE_QUERIES
+from agent_runtime.engine.span import NOTHING, Placed, Span, View
+from tests.agent_runtime.engine.reference import anchored_logits, causal_logits, star_logits
+from tests.agent_runtime.engine.worlds import encode, random_ids, view_of, world
+from tests.tiny_models import ACCEPTED
+
+TOLERANCE = 1e-4
+
+
+def agree(ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    assert theirs.abs().max() > 1, "a reference this flat proves nothing"
+    torch.testing.assert_close(ours, theirs, atol=TOLERANCE, rtol=TOLERANCE)
+
+
+@pytest.mark.parametrize("way", [MOVE_KEYS, MOVE_QUERIES])
+@pytest.mark.parametrize("anchored", [False, True])
+@pytest.mark.parametrize("kind", ACCEPTED)
+def test_blocks_and_observation_in_one_forward_equal_the_reference(kind: str, anchored: bool, way: str) -> None:
+    w, rng = world(kind, way=way), numpy.random.default_rng(1)
+    blocks = [random_ids(rng, int(n)) for n in rng.integers(1, 30, size=9)]
+    observation = random_ids(rng, 13)
+    runs, spans = encode(w, blocks, anchored=anchored)
+    asked = Span(observation, sum(map(len, blocks)), view_of(runs, anchored=anchored), wanted="all")
+    logits = w.runner.run([*spans, asked])
+    agree(logits[asked], (anchored_logits if anchored else star_logits)(w.twin, blocks, observation))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 25), min_size=1, max_size=40),
+    observation=st.integers(1, 20),
+    anchored=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+def test_any_number_of_blocks_equals_the_reference(
+    lengths: list[int], observation: int, anchored: bool, seed: int
+) -> None:
+    w, rng = world(), numpy.random.default_rng(seed)
+    blocks, asked_ids = [random_ids(rng, n) for n in lengths], random_ids(rng, observation)
+    runs, spans = encode(w, blocks, anchored=anchored)
+    asked = Span(asked_ids, sum(lengths), view_of(runs, anchored=anchored), wanted="all")
+    logits = w.runner.run([*spans, asked])
+    agree(logits[asked], (anchored_logits if anchored else star_logits)(w.twin, blocks, asked_ids))
+
+
+@pytest.mark.parametrize("anchored", [False, True])
+def test_blocks_once_encoded_may_be_swapped_reordered_and_replaced_by_longer_ones(anchored: bool) -> None:
+    w, rng = world(), numpy.random.default_rng(2)
+    blocks = [random_ids(rng, int(n)) for n in rng.integers(2, 20, size=8)]
+    longer, observation = random_ids(rng, 31), random_ids(rng, 9)
+    runs, spans = encode(w, [*blocks, longer], anchored=anchored)
+    w.runner.run(spans)
+    for order in ([0, 1, 2, 3, 4, 5, 6, 7], [0, 7, 2, 3, 4, 5, 6, 1], [0, 3, 1, 2, 7, 6], [0, 1, 8, 3, 4, 5, 6, 7]):
+        chosen = [[*blocks, longer][i] for i in order]
+        view = view_of([runs[i] for i in order], anchored=anchored)
+        asked = Span(observation, view.length, view, wanted="all")
+        logits = w.runner.run([asked])
+        agree(logits[asked], (anchored_logits if anchored else star_logits)(w.twin, chosen, observation))
+
+
+def test_packed_with_the_work_of_others_equals_one_by_one() -> None:
+    w, rng = world(), numpy.random.default_rng(3)
+    blocks = [random_ids(rng, 11) for _ in range(6)]
+    runs, spans = encode(w, blocks)
+    w.runner.run(spans)
+    both, other = view_of(runs), view_of(runs[::-1])
+    asks = [Span(random_ids(rng, 4 + i), both.length, view, wanted="all") for i in range(5) for view in (both, other)]
+    chain = Span(random_ids(rng, 300), 0, NOTHING, wanted="last")
+    together = w.runner.run([*asks, chain])
+    for span in (*asks, chain):
+        torch.testing.assert_close(together[span], w.runner.run([span])[span], atol=1e-4, rtol=1e-4)
+
+
+def test_a_long_chain_behind_a_prefix_is_ordinary_causal_attention() -> None:
+    w, rng = world(), numpy.random.default_rng(4)
+    ids = random_ids(rng, 700)
+    run = w.pool.acquire(100)
+    w.runner.run([Span(ids[:100], 0, NOTHING, keep=run)])
+    rest = Span(ids[100:], 100, View((Placed(run, 0),)), wanted="all")
+    agree(w.runner.run([rest])[rest], causal_logits(w.twin, ids)[100:])
+
+
+def test_children_see_their_ancestors_and_not_their_siblings() -> None:
+    w, rng = world(), numpy.random.default_rng(5)
+    blocks = [random_ids(rng, 12) for _ in range(3)]
+    runs, spans = encode(w, blocks)
+    view = view_of(runs)
+    root = Span([5, 6, 7], view.length, view, wanted="last")
+    left = Span([8, 9], view.length + 3, view, parent=root, wanted="all")
+    right = Span([10], view.length + 3, view, parent=root, wanted="all")
+    leaf = Span([11, 12], view.length + 5, view, parent=left, wanted="all")
+    logits = w.runner.run([*spans, root, left, right, leaf])
+    agree(
+        torch.cat((logits[root], logits[left], logits[leaf])), star_logits(w.twin, blocks, [5, 6, 7, 8, 9, 11, 12])[2:]
+    )
+    agree(logits[right], star_logits(w.twin, blocks, [5, 6, 7, 10])[3:])
+
+
+def test_changing_one_fact_in_one_block_changes_the_logits_as_the_reference_says() -> None:
+    w, rng = world(), numpy.random.default_rng(6)
+    blocks, observation = [random_ids(rng, 15) for _ in range(5)], random_ids(rng, 6)
+    changed = [list(block) for block in blocks]
+    changed[2][7] = changed[2][7] % 400 + 50
+    seen = []
+    for variant in (blocks, changed):
+        runs, spans = encode(w, variant)
+        asked = Span(observation, 75, view_of(runs), wanted="last")
+        seen.append((w.runner.run([*spans, asked])[asked][-1], star_logits(w.twin, variant, observation)[-1]))
+    ours, theirs = seen[1][0] - seen[0][0], seen[1][1] - seen[0][1]
+    assert theirs.abs().max() > 0.01
+    torch.testing.assert_close(ours, theirs, atol=2 * TOLERANCE, rtol=0)
+
+
+def test_a_fragmented_pool_computes_the_same() -> None:
+    w, rng = world(num_slots=120), numpy.random.default_rng(7)
+    pieces = [w.pool.acquire(10) for _ in range(12)]
+    for piece in pieces[::2]:
+        w.pool.release(piece)
+    block, observation = random_ids(rng, 35), random_ids(rng, 5)
+    runs, spans = encode(w, [block])
+    assert len(runs[0].extents) == 4
+    asked = Span(observation, 35, view_of(runs), wanted="all")
+    agree(w.runner.run([*spans, asked])[asked], causal_logits(w.twin, [*block, *observation])[35:])
+
+
+def test_the_hook_counts_what_the_model_was_given() -> None:
+    w = world()
+    w.runner.run([Span([5, 6, 7], 0, NOTHING), Span([8], 0, NOTHING, wanted="last")])
+    assert (w.runner.rows, w.runner.forwards) == (4, 1)

@@ -1,0 +1,153 @@
+"""Who shares the next forward, in what order, and what happens when something fails."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import CancelledError
+
+import pytest
+import torch
+
+from agent_runtime.engine.errors import EngineClosed
+from agent_runtime.engine.forward import Logits
+from agent_runtime.engine.scheduler import Engine, Script
+from agent_runtime.engine.span import NOTHING, Span
+
+
+class FakeRunner:
+    """Notes what each forward was given; a token 13 makes it fail."""
+
+    def __init__(self) -> None:
+        self.forwards: list[list[int]] = []
+
+    def run(self, spans: Sequence[Span]) -> Logits:
+        self.forwards.append([token for span in spans for token in span.ids])
+        if 13 in self.forwards[-1]:
+            raise RuntimeError("out of memory")
+        return {span: torch.zeros(1, 4) for span in spans}
+
+
+def one(token: int, rows: int = 1) -> Script[int]:
+    yield [Span([token] * rows, 0, NOTHING)]
+    return token
+
+
+def many(token: int, times: int) -> Script[int]:
+    for _ in range(times):
+        yield [Span([token], 0, NOTHING)]
+    return token
+
+
+class Held:
+    """An engine whose thread stands still until `go`, so that a queue can build up."""
+
+    def __init__(self, max_rows: int = 512) -> None:
+        self.runner = FakeRunner()
+        self.engine = Engine(self.runner, max_rows=max_rows)  # type: ignore[arg-type]
+        self.gate = threading.Event()
+        self.engine.soon(self.gate.wait)
+
+    def go(self) -> None:
+        self.gate.set()
+
+
+def test_turns_share_a_forward_and_background_waits_for_all_of_them() -> None:
+    held = Held()
+    background = held.engine.submit(one(9), background=True)
+    turns = [held.engine.submit(one(token)) for token in (3, 4, 5)]
+    held.go()
+    assert [work.future.result(10) for work in (*turns, background)] == [3, 4, 5, 9]
+    assert held.runner.forwards == [[3, 4, 5], [9]]
+    held.engine.close()
+
+
+def test_the_earliest_deadline_goes_first_when_rows_are_short() -> None:
+    held = Held(max_rows=2)
+    works = [
+        held.engine.submit(one(token, rows=2), deadline=deadline) for token, deadline in ((3, 9.0), (4, 1.0), (5, 5.0))
+    ]
+    held.go()
+    for work in works:
+        work.future.result(10)
+    assert held.runner.forwards == [[4, 4], [5, 5], [3, 3]]
+    held.engine.close()
+
+
+def test_a_script_that_goes_on_is_always_in_the_next_forward() -> None:
+    held = Held(max_rows=1)
+    long = held.engine.submit(many(3, 3))
+    late = held.engine.submit(one(4))
+    held.go()
+    assert (long.future.result(10), late.future.result(10)) == (3, 4)
+    assert held.runner.forwards == [[3], [3], [3], [4]]
+    assert (long.forwards, long.rows) == (3, 3)
+    held.engine.close()
+
+
+def test_a_failed_forward_fails_its_own_scripts_and_no_others() -> None:
+    held = Held(max_rows=1)
+    bad, good = held.engine.submit(one(13)), held.engine.submit(one(4))
+    held.go()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        bad.future.result(10)
+    assert good.future.result(10) == 4
+    held.engine.close()
+
+
+def test_cancelled_work_runs_in_no_later_forward_and_cleans_up() -> None:
+    held, cleaned = Held(), threading.Event()
+
+    def script() -> Script[int]:
+        try:
+            while True:
+                yield [Span([3], 0, NOTHING)]
+        finally:
+            cleaned.set()
+
+    waiting, running = held.engine.submit(one(4)), held.engine.submit(script())
+    waiting.cancel()
+    held.go()
+    with pytest.raises(CancelledError):
+        waiting.future.result(10)
+    running.cancel()
+    with pytest.raises(CancelledError):
+        running.future.result(10)
+    assert cleaned.wait(10)
+    assert not any(4 in forward for forward in held.runner.forwards)
+    held.engine.close()
+
+
+def test_a_script_that_raises_fails_alone() -> None:
+    held = Held()
+
+    def script() -> Script[int]:
+        yield [Span([3], 0, NOTHING)]
+        raise ValueError("the template is broken")
+
+    bad, good = held.engine.submit(script()), held.engine.submit(one(4))
+    held.go()
+    with pytest.raises(ValueError, match="template"):
+        bad.future.result(10)
+    assert good.future.result(10) == 4
+    held.engine.close()
+
+
+def test_closing_fails_what_waits_and_refuses_more() -> None:
+    held = Held()
+    waiting = held.engine.submit(one(3))
+    closer = threading.Thread(target=held.engine.close)
+    closer.start()
+    held.go()
+    closer.join(10)
+    with pytest.raises(EngineClosed):
+        waiting.future.result(10)
+    with pytest.raises(EngineClosed):
+        held.engine.submit(one(4))
+
+
+def test_a_question_is_answered_on_the_engines_thread() -> None:
+    held = Held()
+    held.go()
+    assert held.engine.ask(lambda: threading.current_thread().name, 10) == "engine"
+    with pytest.raises(ZeroDivisionError):
+        held.engine.ask(lambda: 1 // 0, 10)
+    held.engine.close()
