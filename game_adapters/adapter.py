@@ -1,0 +1,175 @@
+"""From a live PettingZoo AEC environment to a turn in words, and from the chosen words back to the action's number.
+
+A game fulfils `GameContract` (two methods); a class that also has the methods of `Narrator` puts more into the
+observation, and one with those of `SharedState` lets many agents share one state over the wire.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from gymnasium.spaces import Discrete
+
+from game_adapters.errors import (
+    BadActionMask,
+    BadActionNames,
+    NoLegalAction,
+    NotOnTurn,
+    UnknownAction,
+    UnsupportedActionSpace,
+)
+
+Json = Any
+# PettingZoo ships no types; what is used of an environment is what its AECEnv documents.
+Environment = Any
+
+
+class GameContract(Protocol):
+    """What a game must say about itself. Both methods are asked about the agent on turn and change nothing."""
+
+    def describe(self, env: Environment, agent: str) -> Json:
+        """The state as a JSON object, made of what `agent` may see and nothing else."""
+        ...
+
+    def action_names(self, env: Environment, agent: str) -> list[str]:
+        """The agent's actions in words, legal or not: one line each, unique, the action's number as index."""
+        ...
+
+
+@runtime_checkable
+class Narrator(Protocol):
+    """A game that also words the observation: who the agent is, what just happened, what each action means now."""
+
+    def observation(self, env: Environment, agent: str) -> str:
+        """One or two sentences to the agent about this turn."""
+        ...
+
+    def action_texts(self, env: Environment, agent: str) -> list[str]:
+        """One explanation an action, "" for none, in the order of `action_names`."""
+        ...
+
+
+@runtime_checkable
+class SharedState(Protocol):
+    """A game whose agents can share one state of a match, each with its own sight of it.
+
+    `describe(env, agent)` equals `describe_match(env)` without what `sight(agent)` excludes.
+    """
+
+    def describe_match(self, env: Environment) -> Json:
+        """The whole state, private parts included: for a server that keeps each session to its sight."""
+        ...
+
+    def sight(self, agent: str) -> tuple[str, ...]:
+        """Patterns of what the agent may see, as `prompts.sight` reads them; empty: everything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ActionOffer:
+    """One legal action: `id` is what the model writes, `text` explains it, `number` is what the environment takes."""
+
+    id: str
+    text: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnView:
+    """One agent's turn in words: what it sees, what it is told, and what it may answer."""
+
+    game: str
+    agent: str
+    state: Json
+    observation_text: str
+    actions: tuple[ActionOffer, ...]
+
+    def number(self, action_id: str) -> int:
+        """The environment's number of an offered action; raises UnknownAction."""
+        for offer in self.actions:
+            if offer.id == action_id:
+                return offer.number
+        raise UnknownAction(self.game, self.agent, action_id, tuple(offer.id for offer in self.actions))
+
+
+class PettingZooAdapter:
+    """Turns of any AEC environment with Discrete actions. Holds no match: the environment is the only state."""
+
+    def __init__(self, game: str, contract: GameContract) -> None:
+        self.game = game
+        self.contract = contract
+        self._narrator = contract if isinstance(contract, Narrator) else None
+
+    def turn(self, env: Environment, agent: str | None = None) -> TurnView | None:
+        """The turn of `agent` (default: the one on turn). None if it is dead: step the environment with None then."""
+        if not env.agents:
+            return None
+        on_turn: str = env.agent_selection
+        if agent is None:
+            agent = on_turn
+        if agent not in env.agents or env.terminations[agent] or env.truncations[agent]:
+            return None
+        if agent != on_turn:
+            raise NotOnTurn(self.game, agent, on_turn)
+        space = env.action_space(agent)
+        if not isinstance(space, Discrete):
+            raise UnsupportedActionSpace(self.game, agent, str(space))
+        legal = legal_indices(self.game, agent, int(space.n), env.observe(agent), env.infos[agent])
+        names = self._checked_names(env, agent, int(space.n))
+        texts = [""] * len(names)
+        text = f"You are {agent}. It is your turn."
+        if self._narrator is not None:
+            text = self._narrator.observation(env, agent)
+            texts = self._narrator.action_texts(env, agent)
+            if len(texts) != len(names):
+                raise BadActionNames(self.game, agent, f"{len(names)} names but {len(texts)} texts")
+        start = int(space.start)
+        return TurnView(
+            game=self.game,
+            agent=agent,
+            state=self.contract.describe(env, agent),
+            observation_text=text,
+            actions=tuple(ActionOffer(names[index], texts[index], start + index) for index in legal),
+        )
+
+    def _checked_names(self, env: Environment, agent: str, num_actions: int) -> list[str]:
+        names = self.contract.action_names(env, agent)
+        if len(names) != num_actions:
+            raise BadActionNames(self.game, agent, f"{num_actions} actions but {len(names)} names")
+        seen: dict[str, int] = {}
+        for index, name in enumerate(names):
+            if not isinstance(name, str) or not name.strip() or len(name.splitlines()) != 1:
+                raise BadActionNames(self.game, agent, f"action {index} is {name!r}; a name is one line of text")
+            first = seen.setdefault(" ".join(name.split()), index)
+            if first != index:
+                raise BadActionNames(self.game, agent, f"actions {first} and {index} are both named {name!r}")
+        return names
+
+
+def legal_indices(
+    game: str, agent: str, num_actions: int, observation: object, info: Mapping[str, Any]
+) -> tuple[int, ...]:
+    """The legal actions: the observation's action_mask, else the info's, else all. Index 0 is the space's start."""
+    mask = observation.get("action_mask") if isinstance(observation, Mapping) else None
+    if mask is None:
+        mask = info.get("action_mask")
+    if mask is None:
+        return tuple(range(num_actions))
+    values = _mask_values(game, agent, num_actions, mask)
+    legal = tuple(int(index) for index in np.flatnonzero(values))
+    if not legal:
+        raise NoLegalAction(game, agent)
+    return legal
+
+
+def _mask_values(game: str, agent: str, num_actions: int, mask: Sequence[float]) -> "np.ndarray[Any, Any]":
+    values = np.asarray(mask)
+    if values.dtype.kind not in "biuf":
+        raise BadActionMask(game, agent, f"its values are {values.dtype}, not numbers. Return 0 or 1 an action.")
+    if values.shape != (num_actions,):
+        raise BadActionMask(game, agent, f"its shape is {values.shape} for {num_actions} actions.")
+    wrong = np.flatnonzero((values != 0) & (values != 1))
+    if wrong.size:
+        raise BadActionMask(game, agent, f"action {wrong[0]} has {values[wrong[0]]}. Return 0 or 1 an action.")
+    return values
