@@ -4,10 +4,13 @@ The weights have enough spread that attention decides the logits; with transform
 gives nearly the same answer and a wrong attention passes any test.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import gguf
+import numpy
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
@@ -102,6 +105,50 @@ def save_tiny_model(folder: Path, kind: str = "llama", seed: int = 0, chat_templ
     tiny_model(kind, seed).save_pretrained(folder)
     tiny_tokenizer(chat_template).save_pretrained(folder)
     return folder
+
+
+def save_tiny_gguf(file: Path, seed: int = 0, pre_tokenizer: str = "gpt-2") -> Path:
+    """Write `tiny_model("llama", seed)` and the tiny tokenizer as an unquantised GGUF file, and return it."""
+    model, tokenizer = tiny_model("llama", seed), tiny_tokenizer()
+    writer = gguf.GGUFWriter(file, "llama")
+    writer.add_block_count(_SIZES["num_hidden_layers"])
+    writer.add_context_length(CONTEXT)
+    writer.add_embedding_length(_SIZES["hidden_size"])
+    writer.add_feed_forward_length(_SIZES["intermediate_size"])
+    writer.add_head_count(_SIZES["num_attention_heads"])
+    writer.add_head_count_kv(_SIZES["num_key_value_heads"])
+    writer.add_rope_dimension_count(_SIZES["head_dim"])
+    writer.add_rope_freq_base(10_000.0)
+    writer.add_layer_norm_rms_eps(model.config.rms_norm_eps)
+    writer.add_vocab_size(VOCABULARY)
+    words = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(pre_tokenizer)
+    writer.add_token_list([*words, *(f"unused{number}" for number in range(len(words), VOCABULARY))])
+    writer.add_token_types([gguf.TokenType.CONTROL] * 3 + [gguf.TokenType.NORMAL] * (VOCABULARY - 3))
+    merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
+    writer.add_token_merges([" ".join(pair) for pair in merges])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(1)
+    writer.add_pad_token_id(2)
+    writer.add_chat_template(CHATML)
+    for name, weight in model.state_dict().items():
+        heads = {"q_proj": _SIZES["num_attention_heads"], "k_proj": _SIZES["num_key_value_heads"]}
+        array = weight.numpy()
+        for projection, num_heads in heads.items():
+            if projection in name:  # llama.cpp keeps the two halves of a rotary pair side by side
+                array = array.reshape(num_heads, 2, -1, array.shape[-1]).swapaxes(1, 2).reshape(array.shape)
+        writer.add_tensor(_gguf_name(name), numpy.ascontiguousarray(array))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return file
+
+
+def _gguf_name(name: str) -> str:
+    layers = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, _SIZES["num_hidden_layers"])
+    return f"{layers.get_name(name.removesuffix('.weight'))}.weight"
 
 
 _SIZES: Mapping[str, Any] = {

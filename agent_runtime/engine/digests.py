@@ -24,11 +24,10 @@ def file_digest(path: Path, cache: Path) -> str:
     memo = cache / "digests" / f"{hashlib.blake2b(str(real).encode(), digest_size=16).hexdigest()}.json"
     try:
         kept = json.loads(memo.read_text("utf-8"))
-        digest = kept.pop("digest")
-        if kept == known and isinstance(digest, str):
-            return digest
-    except (OSError, ValueError, AttributeError, KeyError):
-        pass  # never written, or torn: it is only a shortcut
+    except (OSError, ValueError):
+        kept = None  # never written, or torn: it is only a shortcut
+    if isinstance(kept, dict) and isinstance(kept.get("digest"), str) and kept.items() >= known.items():
+        return str(kept["digest"])
     with real.open("rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=_DIGEST_BYTES)).hexdigest()
     write_atomically(memo, json.dumps({**known, "digest": digest}))

@@ -16,6 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import transformers
+from gguf import GGUFReader
+from safetensors import SafetensorError
+from tokenizers import pre_tokenizers
 
 from agent_runtime.engine.digests import file_digest
 from agent_runtime.engine.errors import BrokenModel, ModelNotFound
@@ -31,11 +35,15 @@ _ABANDONED_S = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """What to hand to transformers: `target` is a folder or a hub name, `name` is what people see."""
+    """What to hand to transformers: `target` is a folder or a hub name, `name` is what people see.
+
+    `home` is the folder that the user named; None if the source is no folder.
+    """
 
     source: str
     name: str
     target: str
+    home: Path | None = None
 
     @property
     def folder(self) -> Path | None:
@@ -110,18 +118,21 @@ def unpacked(gguf: Path, dtype: torch.dtype, cache: Path) -> Path:
     folder = home / f"{gguf.stem}-{file_digest(gguf, cache)[:24]}-{str(dtype).removeprefix('torch.')}-{_UNPACKING}"
     if folder.is_dir():
         return folder
-    home.mkdir(parents=True, exist_ok=True)
-    _sweep(home)
-    partial = Path(tempfile.mkdtemp(dir=home, prefix="partial-"))
+    partial = None
     try:
+        home.mkdir(parents=True, exist_ok=True)
+        _sweep(home)
+        partial = Path(tempfile.mkdtemp(dir=home, prefix="partial-"))
         _unpack(gguf, dtype, partial)
-        try:
-            partial.rename(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
+        partial.rename(folder)
+    except (OSError, SafetensorError) as error:
+        if not folder.is_dir():  # otherwise another process was faster
+            raise BrokenModel(
+                str(gguf), f"it cannot be unpacked ({first_line(error)})", "Free some space, or set HOTSEAT_CACHE."
+            ) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 
@@ -134,9 +145,6 @@ def _sweep(home: Path) -> None:
 
 
 def _unpack(gguf: Path, dtype: torch.dtype, folder: Path) -> None:
-    import transformers
-    from tokenizers import pre_tokenizers
-
     place, name = str(gguf.parent), gguf.name
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(place, gguf_file=name)
@@ -145,7 +153,7 @@ def _unpack(gguf: Path, dtype: torch.dtype, folder: Path) -> None:
         )
     except Exception as error:  # the reader raises whatever a torn header leads it to
         raise BrokenModel(
-            str(gguf), _first_line(error), "Download the GGUF file again, or use one of another model."
+            str(gguf), first_line(error), "Download the GGUF file again, or use one of another model."
         ) from error
     if _pre_tokenizer(gguf) == "smollm":
         # SmolLM2 was trained on single digits, which transformers does not take from a GGUF file; without it
@@ -159,18 +167,16 @@ def _unpack(gguf: Path, dtype: torch.dtype, folder: Path) -> None:
 
 
 def _pre_tokenizer(gguf: Path) -> str | None:
-    from gguf import GGUFReader
-
     field = GGUFReader(gguf).get_field("tokenizer.ggml.pre")
     return None if field is None else str(field.contents())
 
 
 def _in_folder(source: str, folder: Path, dtype: torch.dtype, cache: Path) -> Location:
     if weight_files(folder) and (folder / "config.json").is_file():
-        return Location(source, folder.name, str(folder))
+        return Location(source, folder.name, str(folder), home=folder)
     ggufs = sorted(folder.glob("*.gguf"))
     if len(ggufs) == 1:
-        return Location(source, ggufs[0].stem, str(unpacked(ggufs[0], dtype, cache)))
+        return Location(source, ggufs[0].stem, str(unpacked(ggufs[0], dtype, cache)), home=folder)
     if ggufs:
         raise BrokenModel(source, f"it holds {len(ggufs)} GGUF files", "Name one of them.")
     if (folder / "adapter_config.json").is_file():
@@ -181,5 +187,6 @@ def _in_folder(source: str, folder: Path, dtype: torch.dtype, cache: Path) -> Lo
     raise BrokenModel(source, f"the folder has no {lacking}")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's sentence, without its full stop."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

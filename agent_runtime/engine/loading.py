@@ -1,0 +1,270 @@
+"""Weights and tokenizer from where they lie, with everything a block key needs to know about them.
+
+A model's digest names the contents of its weight files, its configuration, the adapter merged into it, and how it was
+loaded. Two models with one digest compute the same keys and values.
+"""
+
+import importlib
+import importlib.util
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+import transformers
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers.utils.hub import cached_file
+
+from agent_runtime.engine.admission import check_config
+from agent_runtime.engine.digests import canonical_json, digest_of, files_digest
+from agent_runtime.engine.errors import BrokenModel, EngineError, MissingPackage, ModelNotFound
+from agent_runtime.engine.sources import EMBEDDED, Location, cache_folder, first_line, locate, weight_files
+from agent_runtime.engine.text import TextEncoder
+
+CARD = "hotseat.json"
+BLOCK_MODES = ("star", "anchored")
+
+_FORMAT = "hotseat-weights-1"
+# What a configuration says about its file, not about the model.
+_INCIDENTAL = frozenset({"_name_or_path", "transformers_version", "dtype", "torch_dtype"})
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """Which model, and how to load it. `dtype` "auto" is float32 on a CPU and bfloat16 on a GPU.
+
+    `source` is "embedded", a folder, a GGUF file or a hub name; `adapter` a LoRA folder, merged into the weights.
+    `device` None takes the GPU if there is one; `device_map` (accelerate) and `quantization_config` go to transformers
+    as they are.
+    """
+
+    source: str = EMBEDDED
+    adapter: Path | None = None
+    dtype: str = "auto"
+    device: str | None = None
+    device_map: str | Mapping[str, Any] | None = None
+    quantization_config: Any = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """A model in eval mode and what the runtime needs to know of it. Sizes are those of one token's keys and values.
+
+    `block_modes` are the block modes that the card of these weights (of the adapter, where there is one) declares.
+    `device` is where ids go in and logits come out, `num_logits` the width of the latter.
+    """
+
+    model: PreTrainedModel
+    text: TextEncoder
+    name: str
+    block_modes: tuple[str, ...]
+    digest: str
+    context_limit: int
+    num_layers: int
+    num_kv_heads: int
+    head_dim: int
+    num_logits: int
+    kv_dtype: torch.dtype
+    device: torch.device
+
+    @property
+    def block_tuned(self) -> bool:
+        """Return whether the weights were tuned for any block mode."""
+        return bool(self.block_modes)
+
+    @property
+    def tokenizer_digest(self) -> str:
+        """Return the digest of vocabulary and layout."""
+        return self.text.digest
+
+
+def load_model(spec: ModelSpec, cache: Path | None = None) -> LoadedModel:
+    """Load what `spec` names. Raises ModelNotFound, BrokenModel, UnsupportedModel, BadChatTemplate or MissingPackage.
+
+    Code that comes with a model is never run. `cache` holds unpacked GGUF files and digests.
+    """
+    cache = cache or cache_folder()
+    device = torch.device(spec.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    dtype = _dtype(spec, device)
+    adapter = _adapter_folder(spec)
+    location = locate(spec.source, dtype, cache)
+    config = _config(location)
+    check_config(config)
+    tokenizer = _tokenizer(location)
+    model = _weights(spec, location, dtype, device)
+    digest = digest_of(
+        _FORMAT,
+        files_digest(weight_files(_folder(location)), cache),
+        canonical_json({key: value for key, value in config.to_dict().items() if key not in _INCIDENTAL}),
+        "" if adapter is None else _adapter_digest(adapter, cache),
+        str(dtype),
+        canonical_json(spec.device_map),
+        canonical_json(getattr(spec.quantization_config, "to_dict", lambda: spec.quantization_config)()),
+    )
+    name = location.name
+    if adapter is not None:
+        model, name = _merged(model, adapter), f"{name}+{adapter.resolve().name}"
+    model.train(False).requires_grad_(False)
+    stops = model.generation_config.eos_token_id if model.generation_config else None
+    sizes = config.get_text_config()
+    heads = sizes.num_attention_heads
+    return LoadedModel(
+        model=model,
+        text=TextEncoder(tokenizer, stops if isinstance(stops, list) else [stops] if isinstance(stops, int) else []),
+        name=name,
+        block_modes=_block_modes(_card(location) if adapter is None else adapter / CARD),
+        digest=digest,
+        context_limit=sizes.max_position_embeddings,
+        num_layers=sizes.num_hidden_layers,
+        num_kv_heads=getattr(sizes, "num_key_value_heads", None) or heads,
+        head_dim=getattr(sizes, "head_dim", None) or sizes.hidden_size // heads,
+        num_logits=sizes.vocab_size,
+        kv_dtype=dtype,
+        device=next(model.get_input_embeddings().parameters()).device,
+    )
+
+
+def _dtype(spec: ModelSpec, device: torch.device) -> torch.dtype:
+    if spec.dtype == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    dtype = getattr(torch, spec.dtype, None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise BrokenModel(spec.source, f"there is no dtype {spec.dtype!r}", "Use auto, float32, bfloat16 or float16.")
+    return dtype
+
+
+def _config(location: Location) -> PreTrainedConfig:
+    try:
+        config = transformers.AutoConfig.from_pretrained(location.target, trust_remote_code=False)
+    except Exception as error:
+        _refuse(location, error)
+    assert isinstance(config, PreTrainedConfig)
+    return config
+
+
+def _tokenizer(location: Location) -> PreTrainedTokenizerFast:
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(location.target, trust_remote_code=False)
+    except Exception as error:
+        _refuse(location, error)
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise BrokenModel(location.source, "its tokenizer has no fast form", "Add a tokenizer.json to the folder.")
+    return tokenizer
+
+
+def _weights(spec: ModelSpec, location: Location, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+    options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": False, "output_loading_info": True}
+    if spec.device_map is not None:
+        options["device_map"] = spec.device_map
+    elif device.type != "cpu":
+        options["device_map"] = {"": device}
+    if spec.quantization_config is not None:
+        options["quantization_config"] = spec.quantization_config
+    try:
+        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(location.target, **options)
+    except Exception as error:
+        _refuse(location, error)
+    model, report = loaded
+    if lacking := sorted(report["missing_keys"]):
+        # transformers fills these with random numbers and goes on.
+        raise BrokenModel(location.source, f"{len(lacking)} weights are missing, the first is {lacking[0]}")
+    assert isinstance(model, PreTrainedModel)
+    return model
+
+
+def _refuse(location: Location, error: Exception) -> NoReturn:
+    """Turn whatever transformers raises into a sentence about this source."""
+    if isinstance(error, EngineError):
+        raise error
+    if "trust_remote_code" in str(error):
+        raise BrokenModel(
+            location.source,
+            "it needs code of its own to run, and Hotseat never runs a model's code",
+            "Use another model.",
+        ) from error
+    if location.folder is None and isinstance(error, OSError):
+        raise ModelNotFound(
+            location.source,
+            first_line(error),
+            "Check the name and the network, log in if the model is gated, or give a local folder.",
+        ) from error
+    raise BrokenModel(location.source, first_line(error)) from error
+
+
+def _folder(location: Location) -> Path:
+    """Return the folder that the weights were read from; for a hub name the snapshot that was downloaded."""
+    if location.folder is not None:
+        return location.folder
+    return Path(str(cached_file(location.target, "config.json", local_files_only=True))).parent
+
+
+def _adapter_folder(spec: ModelSpec) -> Path | None:
+    if spec.adapter is None:
+        return None
+    folder = spec.adapter.expanduser()
+    if not folder.is_dir():
+        raise ModelNotFound(str(spec.adapter), "no such folder", "Name the folder that PEFT saved the adapter in.")
+    if not (folder / "adapter_config.json").is_file() or not _adapter_files(folder):
+        raise BrokenModel(
+            str(spec.adapter),
+            "the folder has no adapter_config.json or no adapter_model.safetensors",
+            "Name the folder that PEFT saved the adapter in.",
+        )
+    if importlib.util.find_spec("peft") is None:
+        raise MissingPackage("peft", "An adapter", 'pip install "hotseat[tuning]"')
+    return folder
+
+
+def _adapter_files(folder: Path) -> list[Path]:
+    return [file for name in ("adapter_model.safetensors", "adapter_model.bin") if (file := folder / name).is_file()][
+        :1
+    ]
+
+
+def _adapter_digest(folder: Path, cache: Path) -> str:
+    config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    config.pop("base_model_name_or_path", None)
+    return digest_of(files_digest(_adapter_files(folder), cache), canonical_json(config))
+
+
+def _merged(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
+    peft = importlib.import_module("peft")
+    try:
+        with warnings.catch_warnings():
+            # PEFT leaves weights it does not find at their random start and warns.
+            warnings.filterwarnings("error", message="Found missing adapter keys")
+            merged = peft.PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    except Exception as error:
+        raise BrokenModel(
+            str(adapter), f"it does not fit the model: {first_line(error)}", "Name an adapter of this model."
+        ) from error
+    assert isinstance(merged, PreTrainedModel)
+    return merged
+
+
+def _card(location: Location) -> Path | None:
+    if location.home is not None:
+        return location.home / CARD
+    if location.folder is not None:
+        return None
+    try:
+        return Path(str(cached_file(location.target, CARD)))
+    except OSError:
+        return None  # the model has none
+
+
+def _block_modes(card: Path | None) -> tuple[str, ...]:
+    if card is None or not card.is_file():
+        return ()
+    advice = f'Write it as {{"block_modes": ["star"]}}, with modes among {", ".join(BLOCK_MODES)}.'
+    try:
+        modes = json.loads(card.read_text("utf-8"))["block_modes"]
+        declared = tuple(mode for mode in modes if mode in BLOCK_MODES)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BrokenModel(str(card), f"the card has no list block_modes ({type(error).__name__})", advice) from error
+    if not isinstance(modes, list) or len(declared) != len(modes):
+        raise BrokenModel(str(card), "the card declares a block mode that does not exist", advice)
+    return declared
