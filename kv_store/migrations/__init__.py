@@ -1,0 +1,1 @@
+"""Alembic migrations of the store's index, run when a store is opened."""

@@ -1,0 +1,1 @@
+"""One module per step of the index's schema, oldest first."""
