@@ -1,0 +1,18 @@
+"""What all tests share: nothing is fetched from a network, and the embedded model is loaded at most once."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+# transformers reads these when it is imported.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+
+
+@pytest.fixture(scope="session")
+def smollm() -> Iterator[object]:
+    """The embedded SmolLM2-135M as a LoadedModel; mark tests that use it with `smollm`."""
+    from agent_runtime.engine.loading import ModelSpec, load_model
+
+    yield load_model(ModelSpec())
