@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -11,33 +11,13 @@ from agent_runtime.actions import answer_text
 from agent_runtime.errors import BadState, StaleFrame
 from agent_runtime.served_model import ServedModel
 from agent_runtime.turn import Action, FrameChange, Json, Mode, TurnRequest, TurnResult
-from prompts import (
-    Block,
-    Game,
-    HistoryEntry,
-    PromptsError,
-    StateBlocks,
-    apply_patch,
-    history_block,
-    persona_block,
-    private_block,
-)
+from prompts import Block, Game, PromptsError, StateBlocks, apply_patch
+from prompts.assembly import private_block
+from prompts.game import persona_block
+from prompts.history import HistoryEntry, history_block
 
 # Results are kept this long for a client that asks again, and for the history of turns applied late.
 _KEPT_TURNS = 16
-
-
-class Documents(Protocol):
-    """Where matches and sessions are written down: versioned JSON records, written behind, the latest wins."""
-
-    def put_document(self, kind: str, id: str, body: Json) -> None:
-        """Keep `body`; it must not be changed afterwards."""
-
-    def get_document(self, kind: str, id: str) -> Json | None:
-        """Return the latest body, or None."""
-
-    def delete_document(self, kind: str, id: str) -> None:
-        """Forget it."""
 
 
 @dataclass(eq=False)
@@ -138,27 +118,40 @@ class Session:
     persona: str | None = None
     persona_text: str | None = None
     history_turns: int = 0
-    private: dict[str, str] = field(default_factory=dict)
+    private: dict[str, Block] = field(default_factory=dict)
     history: list[HistoryEntry] = field(default_factory=list)
     last_failure: str | None = None
     last_turn_id: int | None = None
     finished: dict[int, FinishedTurn] = field(default_factory=dict)
     running: set[int] = field(default_factory=set)
     told_untuned: bool = False
+    _private_texts: dict[str, str] = field(default_factory=dict)
+    _remembered: dict[int, Block] = field(default_factory=dict)
 
     def own_blocks(self) -> tuple[Block | None, tuple[Block, ...], tuple[Block, ...]]:
         """Return the persona, the private blocks and the history, as they stand in the prompt."""
-        return (
-            self.persona_block(),
-            tuple(private_block(name, text) for name, text in self.private.items()),
-            tuple(history_block(self.match.game, entry) for entry in self.history),
-        )
+        return self.persona_block(), tuple(self.private.values()), tuple(self._remembered.values())
 
     def persona_block(self) -> Block | None:
         """Return the persona: inline text, or one of the game's by name."""
         if self.persona_text is not None:
             return persona_block(self.persona or self.name, self.persona_text)
         return self.match.game.personas[self.persona] if self.persona is not None else None
+
+    def put_block(self, name: str, text: str | None) -> None:
+        """Add, replace or (without text) remove a private block."""
+        if text is None:
+            self.private.pop(name, None)
+            self._private_texts.pop(name, None)
+        else:
+            self.private[name] = private_block(name, text)
+            self._private_texts[name] = text
+
+    def _remember(self, entry: HistoryEntry) -> None:
+        self.history.append(entry)
+        self._remembered[entry.turn_id] = history_block(self.match.game, entry)
+        while len(self.history) > self.history_turns:
+            del self._remembered[self.history.pop(0).turn_id]
 
     def finish(self, request: TurnRequest, body_digest: str, result: TurnResult) -> None:
         """Keep a result, for a client that asks again and for the history once the game says what it did."""
@@ -174,7 +167,7 @@ class Session:
             self.last_failure = message or "the action was not possible"
             return
         self.last_failure = None
-        self.history.append(
+        self._remember(
             HistoryEntry(
                 turn_id=turn_id,
                 frame=turn.request.frame,
@@ -185,7 +178,6 @@ class Session:
                 reward=reward,
             )
         )
-        del self.history[: max(0, len(self.history) - self.history_turns)]
 
     def document(self) -> Json:
         """Return what the store keeps of the session."""
@@ -195,7 +187,7 @@ class Session:
             "persona": self.persona,
             "persona_text": self.persona_text,
             "history_turns": self.history_turns,
-            "private": dict(self.private),
+            "private": dict(self._private_texts),
             "history": [asdict(entry) for entry in self.history],
             "last_failure": self.last_failure,
             "last_turn_id": self.last_turn_id,
@@ -211,8 +203,10 @@ class Session:
         self.persona = document["persona"]
         self.persona_text = document["persona_text"]
         self.history_turns = document["history_turns"]
-        self.private = dict(document["private"])
-        self.history = [HistoryEntry(**entry) for entry in document["history"]]
+        for name, text in document["private"].items():
+            self.put_block(name, text)
+        for entry in document["history"]:
+            self._remember(HistoryEntry(**entry))
         self.last_failure = document["last_failure"]
         self.last_turn_id = document["last_turn_id"]
         turns = [_FINISHED.validate_python(turn) for turn in document["finished"]]

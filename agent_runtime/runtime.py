@@ -127,9 +127,10 @@ class AgentRuntime:
             )
 
     def _recall_match(self, spec: MatchSpec) -> Match | None:
-        document = self._store.get_document("match", spec.match) if self._store else None
-        if document is None:
+        kept = self._store.get_document("match", spec.match) if self._store else None
+        if kept is None:
             return None
+        document = kept.body
         served = self.served_model(document["model"])
         match = Match(spec.match, self._game(document["game"]), served, Mode(document["mode"]))
         if document["frame"] is not None:
@@ -168,10 +169,10 @@ class AgentRuntime:
             resumed = session is not None
             if session is None:
                 session = Session(spec.session, match)
-                document = self._store.get_document("session", spec.session) if self._store else None
-                resumed = document is not None
-                if document is not None and document["match"] == match.name:
-                    session.recall(document)
+                kept = self._store.get_document("session", spec.session) if self._store else None
+                if kept is not None and kept.body["match"] == match.name:
+                    session.recall(kept.body)
+                    resumed = True
             if session.match is not match:
                 raise UnknownName("session", f"{spec.session} of match {spec.match}", session.match.name)
             if not resumed:
@@ -192,10 +193,7 @@ class AgentRuntime:
         """Add, replace or (without text) remove a private block, and begin to encode it."""
         target = self.session(session)
         with target.match.lock:
-            if text is None:
-                target.private.pop(name, None)
-            else:
-                target.private[name] = text
+            target.put_block(name, text)
             self._write_session(target)
         self._prefetch(target, ready)
 

@@ -64,12 +64,11 @@ def serve_model(
     engine = Engine(runner, max_rows=max_rows)
     fingerprint = fingerprint_of(loaded)
     tokenizer = BlockTokenizer(loaded.text, KeyMaker(fingerprint))
-    head = loaded.model.get_output_embeddings()
     grammar = Grammar(
         loaded.text.tokenizer,
-        num_logits=head.weight.shape[0],
+        num_logits=loaded.num_logits,
         end_of_turn=loaded.text.end_of_turn,
-        device=head.weight.device,
+        device=loaded.device,
     )
     return ServedModel(name, loaded, engine, BlockCache(engine, store), tokenizer, grammar, fingerprint)
 

@@ -4,6 +4,7 @@ Shapes: T rows of the forward, W rows whose logits are wanted, V vocabulary.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy
 import torch
@@ -35,11 +36,14 @@ class ForwardRunner:
         self.rope = rope
         self.rows = 0
         self.forwards = 0
+        self._running = False
         embedding = model.get_input_embeddings()
         self.input_device: torch.device = next(embedding.parameters()).device
         embedding.register_forward_hook(self._count)
 
     def _count(self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        if not self._running:
+            return
         self.rows += inputs[0].numel()
         self.forwards += 1
 
@@ -63,6 +67,13 @@ class ForwardRunner:
             "use_cache": False,
             "steps": steps,
         }
+        self._running = True
+        try:
+            return self._call(options, wanted, rows)
+        finally:
+            self._running = False
+
+    def _call(self, options: dict[str, Any], wanted: list[tuple[Span, int]], rows: list[numpy.ndarray]) -> Logits:
         if not wanted:
             self.model.base_model(**options)
             return {}

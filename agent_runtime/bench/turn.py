@@ -1,0 +1,229 @@
+"""`hotseat bench turn`: one turn's time to the decision, every mode and transformers itself side by side in one run.
+
+The workload (24 blocks of about 85 tokens, an observation of 50): each turn one block at a random place is replaced by
+one seen earlier, never the same pair of place and block twice. So a block mode has nothing to encode, a prefix ends at
+the changed place, and `full` knows nothing. All modes have pools of equal size and play the same turns, interleaved.
+"""
+
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from agent_runtime.bench.environment import environment
+from agent_runtime.bench.prompts import GAME, Sentences, write_game
+from agent_runtime.block_cache import MemoryStore
+from agent_runtime.engine.attention import MOVE_KEYS
+from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.runtime import AgentRuntime
+from agent_runtime.served_model import serve_model
+from agent_runtime.turn import Account, ActionOption, MatchSpec, Mode, SessionSpec, TurnRequest
+
+_ACTIONS = (ActionOption("A"), ActionOption("B"))
+_SESSION = "bench"
+_SORTED = "prefix, blocks sorted by how seldom they change"
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The sizes of the measured prompts, and how many turns are played."""
+
+    num_blocks: int = 24
+    block_tokens: int = 85
+    observation_tokens: int = 50
+    turns: int = 30
+    pool_mib: int = 768
+    seed: int = 0
+
+
+@dataclass(slots=True)
+class Case:
+    """All turns of one case in one mode."""
+
+    case: str
+    mode: str
+    ttft_ms: list[float] = field(default_factory=list)
+    accounts: list[Account] = field(default_factory=list)
+
+    def report(self) -> dict[str, Any]:
+        """Return the case as the JSON report has it."""
+        ordered = sorted(self.ttft_ms)
+        return {
+            "case": self.case,
+            "mode": self.mode,
+            "turns": len(ordered),
+            "ttft_ms": {
+                "mean": round(statistics.fmean(ordered), 2),
+                "p50": round(statistics.median(ordered), 2),
+                "p95": round(ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))], 2),
+            },
+            "tokens_computed": round(statistics.fmean(a.tokens_computed for a in self.accounts))
+            if self.accounts
+            else None,
+            "tokens_cached": round(statistics.fmean(a.tokens_cached for a in self.accounts)) if self.accounts else None,
+            "forwards": round(statistics.fmean(a.forwards for a in self.accounts), 2) if self.accounts else None,
+            "overhead_ms": round(statistics.median(a.overhead_ms for a in self.accounts), 3) if self.accounts else None,
+        }
+
+    @property
+    def mean(self) -> float:
+        """Return the mean time to the decision in milliseconds."""
+        return statistics.fmean(self.ttft_ms)
+
+
+class Seat:
+    """One mode with a pool of its own, and the one session that plays in it."""
+
+    def __init__(self, loaded: LoadedModel, mode: Mode, games: Path, pool_mib: int) -> None:
+        served = serve_model("bench", loaded, MemoryStore(), pool_mib=pool_mib, max_rows=512, probed=False)
+        self.runtime = AgentRuntime({"bench": served}, games=[games])
+        self.runtime.open_match(MatchSpec("bench", GAME, mode=mode))
+        self.runtime.open_session(SessionSpec(_SESSION, "bench"))
+        self.frame = -1
+
+    def play(self, blocks: Sequence[str], observation: str) -> Account:
+        """Send the whole state of a next frame and play one turn about it."""
+        self.frame += 1
+        self.runtime.put_state("bench", self.frame, state={"blocks": list(blocks)})
+        turn = self.runtime.begin_turn(TurnRequest(_SESSION, self.frame, self.frame, observation, _ACTIONS))
+        account = turn.run().account
+        assert account is not None, "a benchmark turn failed"
+        return account
+
+
+def bench_turn(loaded: LoadedModel, workload: Workload, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Run the benchmark and return its report; `tell` hears how far it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        games = write_game(Path(folder))
+        cases = [*_changing(loaded, workload, games, tell), *_many_blocks(loaded, workload, games, tell)]
+    by_name = {(case.case, case.mode): case.mean for case in cases}
+    return {
+        "environment": environment(loaded.name, loaded.digest),
+        "workload": {name: getattr(workload, name) for name in workload.__slots__},
+        "cases": [case.report() for case in cases],
+        "ratios": {
+            "changed_star_over_full": by_name["changed", "star"] / by_name["changed", "full"],
+            "changed_star_over_prefix": by_name["changed", "star"] / by_name["changed", "prefix"],
+            "changed_star_over_prefix_sorted": by_name["changed", "star"] / by_name["changed", _SORTED],
+            "hit_star_over_transformers": by_name["hit", "star"] / by_name["hit", "transformers"],
+            "full_over_transformers": by_name["changed", "full"] / by_name["changed", "transformers"],
+            "prefix_over_transformers": by_name["hit", "prefix"] / by_name["hit", "transformers"],
+            "small_blocks_over_large": by_name["300 blocks of 22", "star"] / by_name["30 blocks of 220", "star"],
+        },
+    }
+
+
+def _changing(loaded: LoadedModel, workload: Workload, games: Path, tell: Callable[[str], None]) -> list[Case]:
+    rng = random.Random(workload.seed)
+    sentences = Sentences(loaded.text.count, workload.seed)
+    known = [sentences.sentence(workload.block_tokens - 6) for _ in range(2 * workload.num_blocks)]
+    observation = sentences.sentence(workload.observation_tokens - 10)
+    modes = {
+        "star": Mode.STAR,
+        "anchored": Mode.ANCHORED,
+        "prefix": Mode.PREFIX,
+        "full": Mode.FULL,
+        _SORTED: Mode.PREFIX,
+    }
+    seats = {name: Seat(loaded, mode, games, workload.pool_mib) for name, mode in modes.items()}
+    changed = {name: Case("changed", name) for name in (*modes, "transformers")}
+    hits = {name: Case("hit", name) for name in ("star", "anchored", "prefix", "transformers")}
+    places = list(range(workload.num_blocks))
+    current = known[: workload.num_blocks]
+    seen = set(enumerate(current))
+    num_changes = [0] * workload.num_blocks
+    # Every block is seen once before anything is measured, and every mode has played a turn.
+    for start in (workload.num_blocks, 0):
+        blocks = known[start : start + workload.num_blocks]
+        for name, seat in seats.items():
+            if name != "full":
+                seat.play(blocks, observation)
+    baseline = TransformersBaseline(loaded)
+    for turn in range(workload.turns):
+        tell(f"turn {turn + 1} of {workload.turns}")
+        place, block = rng.choice([(p, b) for p in places for b in known if (p, b) not in seen and b not in current])
+        seen.add((place, block))
+        current = [*current[:place], block, *current[place + 1 :]]
+        num_changes[place] += 1
+        by_change = sorted(places, key=lambda p: num_changes[p])
+        for name, seat in rng.sample(list(seats.items()), len(seats)):
+            blocks = [current[p] for p in by_change] if name == _SORTED else current
+            _note(changed[name], seat.play(blocks, observation))
+            if name in hits:
+                _note(hits[name], seat.play(blocks, observation))
+        if turn % 3 == 0:
+            static, asked = _ids_of(seats["star"], current, observation)
+            changed["transformers"].ttft_ms.append(baseline.prefill_ms(static + asked))
+            hits["transformers"].ttft_ms.append(baseline.cached_ms(static, asked))
+    for seat in seats.values():
+        seat.runtime.close()
+    return [*changed.values(), *hits.values()]
+
+
+def _many_blocks(loaded: LoadedModel, workload: Workload, games: Path, tell: Callable[[str], None]) -> list[Case]:
+    """The same number of tokens in 300 blocks of 22 and in 30 of 220, nothing changed: what a block itself costs."""
+    cases, seats = [], []
+    for num_blocks, tokens in ((300, 22), (30, 220)):
+        tell(f"encoding {num_blocks} blocks of {tokens}")
+        sentences = Sentences(loaded.text.count, workload.seed + num_blocks)
+        blocks = [sentences.sentence(tokens - 6) for _ in range(num_blocks)]
+        observation = sentences.sentence(workload.observation_tokens - 10)
+        seat = Seat(loaded, Mode.STAR, games, workload.pool_mib)
+        seat.play(blocks, observation)
+        seats.append((seat, blocks, observation))
+        cases.append(Case(f"{num_blocks} blocks of {tokens}", "star"))
+    for _ in range(max(5, workload.turns // 3)):
+        for case, (seat, blocks, observation) in zip(cases, seats, strict=True):
+            _note(case, seat.play(blocks, observation))
+    for seat, _, _ in seats:
+        seat.runtime.close()
+    return cases
+
+
+def _note(case: Case, account: Account) -> None:
+    case.ttft_ms.append(account.ttft_ms)
+    case.accounts.append(account)
+
+
+def _ids_of(seat: Seat, blocks: Sequence[str], observation: str) -> tuple[list[int], list[int]]:
+    """Return the static and the observation's token ids of the turn that `seat` last played."""
+    seat.frame += 1
+    seat.runtime.put_state("bench", seat.frame, state={"blocks": list(blocks)})
+    turn = seat.runtime.begin_turn(TurnRequest(_SESSION, seat.frame, seat.frame, observation, _ACTIONS))
+    return [token for block in turn.prompt.blocks for token in block.ids], list(turn.prompt.observation)
+
+
+class TransformersBaseline:
+    """The same weights through transformers' own sdpa path: a whole prefill, and one behind a filled cache."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._model = loaded.model
+        self._device = loaded.device
+
+    def prefill_ms(self, ids: Sequence[int]) -> float:
+        """Return the time of one forward of `ids` into an empty cache."""
+        return self._timed(ids, DynamicCache(config=self._model.config))
+
+    def cached_ms(self, static: Sequence[int], asked: Sequence[int]) -> float:
+        """Return the time of one forward of `asked` behind `static`, which the cache already holds."""
+        cache = DynamicCache(config=self._model.config)
+        self._timed(static, cache)
+        return self._timed(asked, cache)
+
+    @torch.inference_mode()
+    def _timed(self, ids: Sequence[int], cache: DynamicCache) -> float:
+        self._model.set_attn_implementation("sdpa")
+        try:
+            tokens = torch.tensor([list(ids)], device=self._device)
+            begin = time.perf_counter()
+            self._model(tokens, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1].argmax().item()
+            return 1e3 * (time.perf_counter() - begin)
+        finally:
+            self._model.set_attn_implementation(MOVE_KEYS)
