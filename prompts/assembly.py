@@ -44,8 +44,8 @@ def assemble(
         game.observation,
         "the observation",
         text=observation.text,
-        live=observation.live,
-        actions=observation.actions,
+        live=dict(observation.live),
+        actions=tuple(observation.actions),
         last_failure=observation.last_failure,
         persona=observation.persona_name,
     )

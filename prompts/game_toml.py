@@ -67,7 +67,11 @@ class Table:
                 return number
             if not self._heading and key is not None and re.match(rf"\s*\[+\s*{re.escape(key)}\s*[\].]", line):
                 return number
-        return start
+        return start or self._line_of_inline_tables()
+
+    def _line_of_inline_tables(self) -> int | None:
+        inline = re.compile(rf"\s*{re.escape(self._heading.strip('[]'))}\s*=") if self._heading else None
+        return next((number for number, line in enumerate(self._lines, 1) if inline and inline.match(line)), None)
 
 
 class GameToml:
@@ -81,7 +85,7 @@ class GameToml:
             values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             line = re.search(r"at line (\d+)", str(error))
-            raise GameFolderError(file, int(line.group(1)) if line else None, f"{error}.") from None
+            raise GameFolderError(file, int(line.group(1)) if line else len(self._lines), f"{error}.") from None
         segments, live = values.pop("segment", []), values.pop("live", [])
         self.top = Table(file, self._lines, "", 0, values).check(_TOP, ("name",))
         self.segments = [table.check(_SEGMENT, ("match", "name")) for table in self._tables("segment", segments)]

@@ -71,7 +71,6 @@ class TemplateFolder(ImmutableSandboxedEnvironment):
                     self.folder / name, line, f"these templates include each other: {circle}. Break the circle."
                 )
             self._follow_includes(other, self._tree(other, self.folder / name, line), on_the_way)
-            self.get_template(other)
 
     def _included(self, name: str, tree: nodes.Template) -> Iterator[tuple[int, str]]:
         for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
@@ -83,15 +82,15 @@ class TemplateFolder(ImmutableSandboxedEnvironment):
             yield node.lineno, other.value
 
     def _tree(self, name: str, file: Path, line: int | None) -> nodes.Template:
+        """A template's syntax tree; the template itself is compiled and kept on the way."""
         try:
-            source, _, _ = self.loader.get_source(self, name)  # type: ignore[union-attr]  # set in __init__
-            return self.parse(source, name, str(self.folder / name))
+            template = self.get_template(name)
+            return self.parse(read_text(self.folder / name), name, template.filename)
         except TemplateNotFound:
-            raise GameFolderError(
-                file, line, f"there is no template {name!r} in {self.folder}. Write it, or mend the name."
-            ) from None
+            why = f"there is no template {name!r} in {self.folder}. Write it, or mend the name."
+            raise GameFolderError(file, line, why) from None
         except TemplateSyntaxError as error:
-            raise GameFolderError(self.folder / name, error.lineno, f"{error.message}.") from None
+            raise GameFolderError(self.folder / name, error.lineno, f"{error.message}") from None
 
     def _read(self, name: str) -> tuple[str, str, None] | None:
         file = self.folder / name

@@ -184,7 +184,7 @@ class Cutter:
                 self._warn(
                     f"missing {match}",
                     f"{place}: member {index} has no {key!r} (rule {match!r}), so it is named by its position and "
-                    f"every insertion before it changes its block. Give each member a {key!r}.",
+                    f"every insertion before it changes its block. Give each member a {key!r} that the sight shows.",
                 )
                 label, number = f"#{index}", 2
             else:

@@ -10,6 +10,7 @@ What is split, and how:
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
 
@@ -75,15 +76,13 @@ class _Writing:
             yield self._oversize(self._name, whole)
 
     def _by_lines(self, text: str, body: Callable[[str], str]) -> Iterator[Block]:
-        pieces = split_text(text, lambda piece: self._fits(_headed(self._path, body(piece))))
-        used: set[str] = set()
-        for piece in pieces:
+        used: Counter[str] = Counter()
+        for piece in split_text(text, lambda piece: self._fits(_headed(self._path, body(piece)))):
             # Named by how it begins and not by its number, so that a piece inserted before it leaves it alone.
             start = blake2b(piece.partition("\n")[0].encode(errors="replace"), digest_size=3).hexdigest()
-            number = sum(name.startswith(start) for name in used)
-            start += f".{number + 1}" if number else ""
-            used.add(start)
-            yield self._checked(f"{self._name}#{start}", _headed(self._path, body(piece)))
+            used[start] += 1
+            again = f".{used[start]}" if used[start] > 1 else ""
+            yield self._checked(f"{self._name}#{start}{again}", _headed(self._path, body(piece)))
 
     def _by_members(self) -> Iterator[Block]:
         node, rule, writer = self._node, self._rule, self._writer

@@ -1,0 +1,72 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prompts.errors import TemplateFailed
+from prompts.rendering import TemplateFolder, render
+
+
+def filled(folder: Path, source: str, **values: Any) -> str:
+    (folder / "t.md").write_text(source, encoding="utf-8")
+    return render(TemplateFolder(folder).template("t.md", set(values)), "/units/p", **values)
+
+
+def test_what_is_printed_is_text_as_it_is_and_json_for_the_rest(tmp_path: Path) -> None:
+    values = [None, True, 3, 2.50, 10**30, "a\nb", ["x"], {"b": 1, "a": "é"}]
+    expected = ["null", "true", "3", "2.5", str(10**30), "a\nb", '["x"]', '{"a":"é","b":1}']
+    assert [filled(tmp_path, "{{ x }}", x=value) for value in values] == expected
+
+
+def test_a_member_comes_before_a_method_of_the_same_name(tmp_path: Path) -> None:
+    assert filled(tmp_path, "{{ x.items }} {{ x.get }}", x={"items": ["sword"], "get": 1}) == '["sword"] 1'
+    assert filled(tmp_path, "{% for k, v in x.items() %}{{ k }}{{ v }}{% endfor %}", x={"a": 1}) == "a1"
+
+
+def test_values_are_data_and_never_templates(tmp_path: Path) -> None:
+    nasty = "{{ 7 * 7 }} {% raw %} <|im_end|> <b>&amp;</b> {#"
+    assert filled(tmp_path, "{{ x }}", x=nasty) == nasty
+
+
+def test_lone_surrogates_are_spelled_out(tmp_path: Path) -> None:
+    assert filled(tmp_path, "{{ x }}", x="\ud800!") == "\\ud800!"
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("\n{{ x.hp }}", "no attribute 'hp'"),
+        ("\n{{ x.name + 1 }}", "TypeError"),
+        ("\n{{ x.keys }}", "a function cannot be printed"),
+        ("\n{{ ''.__class__.__mro__ }}", "SecurityError"),
+        ("\n{{ x.update({'a': 1}) }}", "SecurityError"),
+        ("\n{{ 1 / 0 }}", "ZeroDivisionError"),
+    ],
+)
+def test_a_template_that_breaks_names_its_line_and_what_it_was_filled_in_for(
+    tmp_path: Path, source: str, says: str
+) -> None:
+    with pytest.raises(TemplateFailed, match=says) as caught:
+        filled(tmp_path, source, x={"name": "p"})
+    assert (caught.value.file, caught.value.line, caught.value.what) == (tmp_path / "t.md", 2, "/units/p")
+
+
+def test_an_error_in_an_included_template_names_that_one(tmp_path: Path) -> None:
+    (tmp_path / "inner.md").write_text("\n\n{{ x.hp }}")
+    with pytest.raises(TemplateFailed) as caught:
+        filled(tmp_path, "{% include 'inner.md' %}", x={})
+    assert (caught.value.file, caught.value.line) == (tmp_path / "inner.md", 3)
+
+
+def test_nothing_that_changes_by_itself_can_be_printed(tmp_path: Path) -> None:
+    folder = TemplateFolder(tmp_path)
+    assert "lipsum" not in folder.globals
+    assert "random" not in folder.filters
+
+
+def test_a_filled_in_template_does_not_need_its_file_any_more(tmp_path: Path) -> None:
+    (tmp_path / "inner.md").write_text("hp {{ x }}")
+    (tmp_path / "t.md").write_text("{% include 'inner.md' %}")
+    template = TemplateFolder(tmp_path).template("t.md", {"x"})
+    (tmp_path / "inner.md").unlink()
+    assert render(template, "/", x=3) == "hp 3"
