@@ -116,12 +116,13 @@ class Books:
         return entry
 
     def link(self, match: str, keys: Iterable[str], now_s: int) -> list[str]:
-        """The match uses these blocks too; those that do not exist are passed over. Returns the new links."""
+        """The match uses these blocks too, or will when they are put. Returns the new links to blocks that exist."""
         new = []
         for key in keys:
+            is_new = self._add_link(match, key)
             if key in self.usable:
                 self.touch(key, now_s)
-                if self._add_link(match, key):
+                if is_new:
                     new.append(key)
         return new
 

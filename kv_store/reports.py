@@ -32,9 +32,9 @@ class Leftover:
 class StoreStats:
     """The store's counters. Sizes in bytes; everything counted from the opening of the store.
 
-    `blocks` are durable and usable; `pack_bytes` is what the budget is about and includes blocks of other
-    fingerprints. `faults` counts blocks that could not be read, by reason; `write_failure` says why nothing can be
-    written at the moment.
+    `blocks` are durable and usable; `pack_bytes` is what the budget is about and includes blocks of other fingerprints.
+    `faults` counts blocks that could not be read, by reason; `refused_documents` were not JSON; `write_failure` says
+    why nothing can be written at the moment.
     """
 
     blocks: int
@@ -48,5 +48,6 @@ class StoreStats:
     read_blocks: int
     read_bytes: int
     faults: Mapping[Fault, int]
+    refused_documents: int
     write_failure: str | None
     recovery: Recovery

@@ -3,6 +3,7 @@
 A batch can be performed again after any failure: what it left behind is removed, or replaced by the next attempt.
 """
 
+import logging
 import threading
 import time
 from collections import deque
@@ -20,6 +21,7 @@ from kv_store.upkeep import Upkeep
 # A pack's header is parsed whole by every read of it; safetensors allows 100 MB.
 _MOST_BLOCKS_A_BATCH = 1_024
 _MOST_TENSORS_A_BATCH = 16_384
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ class Scribe:
                 for match, keys in links.items():
                     transaction.link(match, dict.fromkeys(keys))
                 transaction.touch(touched)
-                document_records.write(transaction, queued)
+                refused = document_records.write(transaction, queued)
         except Exception:
             self._archive.discard(written)
             raise
@@ -157,4 +159,6 @@ class Scribe:
                 self._books.add_pack(pack)
                 for (entry, _), written_block in zip(some, new.blocks, strict=True):
                     self._books.settle(entry, pack, written_block.checksum)
-            self._documents.settle(queued)
+            self._documents.settle(queued, len(refused))
+        for error in refused:
+            _log.error("%s", error)

@@ -18,7 +18,7 @@ from kv_store.archive import Archive
 from kv_store.books import Books, Entry
 from kv_store.check import CheckReport, check_archive
 from kv_store.database import describe, open_database, translated
-from kv_store.documents import Document, Documents, Json, encode_body
+from kv_store.documents import Document, Documents, Json, check_name
 from kv_store.durable_files import make_folder
 from kv_store.errors import BadMatch, Fault, StoreClosed, StoreUnusable, StoreWriteError
 from kv_store.folder_lock import FolderLock, holder_of
@@ -127,7 +127,7 @@ class Store:
                 self._writer.submit(PutBlock(entry))
 
     def link(self, match: str, keys: Iterable[str]) -> None:
-        """The match uses these blocks too: they outlive the match that put them. Unknown keys are passed over."""
+        """The match uses these blocks too, or will when they are put: they outlive the match that put them."""
         with self._opened(match):
             self._link(match, keys)
 
@@ -169,11 +169,12 @@ class Store:
     # Documents
 
     def put_document(self, kind: str, id: str, body: Json) -> None:
-        """Keep a JSON record, instead of the one that was there. Raises BadDocument."""
-        text = encode_body(kind, id, body)
-        with self._opened():
-            if self._documents.queue(kind, id, text, int(time.time())):
-                self._writer.submit(WriteDocument(kind, id))
+        """Keep a JSON record, instead of the one that was there; the body is the store's from now on.
+
+        Raises BadDocument for a name that cannot be stored. A body that is not JSON is refused by the writer: logged,
+        and counted in the stats.
+        """
+        self._queue_document(kind, id, body, deleted=False)
 
     def get_document(self, kind: str, id: str) -> Document | None:
         """The latest version of a record."""
@@ -189,9 +190,7 @@ class Store:
 
     def delete_document(self, kind: str, id: str) -> None:
         """Forget a record."""
-        with self._opened():
-            if self._documents.queue(kind, id, None, int(time.time())):
-                self._writer.submit(WriteDocument(kind, id))
+        self._queue_document(kind, id, None, deleted=True)
 
     # The whole
 
@@ -229,6 +228,7 @@ class Store:
                 read_blocks=self._read_blocks,
                 read_bytes=self._read_bytes,
                 faults=dict(self._books.faults),
+                refused_documents=self._documents.refused,
                 write_failure=None if failure is None else describe(failure),
                 recovery=self._recovery,
             )
@@ -278,6 +278,12 @@ class Store:
         new = self._books.link(match, keys, int(time.time()))
         if new:
             self._writer.submit(AddLinks(match, tuple(new)))
+
+    def _queue_document(self, kind: str, id: str, body: Json, *, deleted: bool) -> None:
+        check_name(kind, id)
+        with self._opened():
+            if self._documents.queue(kind, id, body, deleted=deleted, now_s=int(time.time())):
+                self._writer.submit(WriteDocument(kind, id))
 
     def _find(self, keys: Iterable[str], found: dict[str, Tensors]) -> list[tuple[Pack, list[tuple[Entry, str]]]]:
         """Where to read these blocks, by pack, with their checksums; queued ones are `found` right here."""
