@@ -96,6 +96,12 @@ class Engine:
         self.soon(run)
         return answer.result(timeout_s)
 
+    @property
+    def num_waiting(self) -> int:
+        """Return how many scripts have not begun."""
+        with self._wakeup:
+            return len(self._waiting)
+
     def close(self) -> None:
         """Fail what waits with EngineClosed and stop the thread."""
         with self._wakeup:

@@ -1,0 +1,355 @@
+"""Turns through the whole runtime, on a tiny random model: modes, accounts, sharing, history, refusals."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.errors import BadActions, BadState, PromptTooLong, StaleFrame, StaleTurn, UnknownName
+from agent_runtime.runtime import AgentRuntime
+from agent_runtime.turn import (
+    Account,
+    Action,
+    ActionOption,
+    Decide,
+    MatchSpec,
+    Mode,
+    Outcome,
+    Partial,
+    SessionReady,
+    SessionSpec,
+    TurnApplied,
+    TurnResult,
+)
+from tests.agent_runtime.worlds import ACTIONS, ask, load_tiny, open_duel, play, runtime, state, write_game
+
+MODES = tuple(Mode)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    return load_tiny(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def made(loaded: LoadedModel, tmp_path: Path) -> Iterator[AgentRuntime]:
+    with runtime(loaded, write_game(tmp_path / "games")) as made:
+        yield made
+
+
+def account(result: TurnResult) -> Account:
+    assert result.account is not None
+    return result.account
+
+
+def logprobs(result: TurnResult) -> list[float]:
+    return [score.logprob for score in result.scores]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_turn_is_one_forward_and_a_legal_action_comes_out(made: AgentRuntime, mode: Mode) -> None:
+    open_duel(made, mode)
+    made.put_state("m", 0, state=state())
+    result = play(made, 1)
+    assert result.outcome is Outcome.OK
+    assert result.action is not None and result.action.id in {action.id for action in ACTIONS}
+    assert sum(score.p for score in result.scores) == pytest.approx(1)
+    assert account(result).forwards == 1
+    assert result.action.id == max(result.scores, key=lambda score: score.p).id
+
+
+def test_all_modes_see_the_same_prompt_and_full_equals_prefix(made: AgentRuntime) -> None:
+    results = {}
+    for mode in MODES:
+        open_duel(made, mode, match=mode, sessions=(f"s-{mode}",))
+        made.put_state(mode, 0, state=state())
+        results[mode] = play(made, 1, session=f"s-{mode}")
+    assert len({account(result).tokens_prompt for result in results.values()}) == 1
+    assert logprobs(results[Mode.FULL]) == pytest.approx(logprobs(results[Mode.PREFIX]), abs=1e-4)
+    assert logprobs(results[Mode.FULL]) != pytest.approx(logprobs(results[Mode.STAR]), abs=1e-2)
+    assert logprobs(results[Mode.ANCHORED]) != pytest.approx(logprobs(results[Mode.STAR]), abs=1e-2)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_turn_computes_only_what_changed_and_gives_what_a_fresh_runtime_gives(
+    made: AgentRuntime, loaded: LoadedModel, tmp_path: Path, mode: Mode
+) -> None:
+    open_duel(made, mode)
+    made.put_state("m", 0, state=state())
+    first = account(play(made, 1))
+    made.put_state("m", 1, patch=[{"op": "replace", "path": "/units/2/hp", "value": 3}])
+    second = play(made, 2, frame=1)
+    with runtime(loaded, write_game(tmp_path / "games")) as fresh:
+        open_duel(fresh, mode)
+        fresh.put_state("m", 1, state=state(u2=3))
+        assert logprobs(play(fresh, 2, frame=1)) == pytest.approx(logprobs(second), abs=1e-4)
+    seen = account(second)
+    if mode in (Mode.STAR, Mode.ANCHORED):
+        assert [(use.name, use.how) for use in seen.changed] == [("unit/u2", "encoded")]
+        assert seen.blocks_hit == first.blocks_encoded - 1
+    elif mode is Mode.PREFIX:
+        assert 0 < seen.tokens_cached < first.encoded
+    else:
+        assert seen.tokens_cached == 0
+    assert seen.tokens_cached + seen.encoded + seen.observation == seen.tokens_prompt
+
+
+def test_accounts_and_background_add_up_to_the_models_own_rows(made: AgentRuntime) -> None:
+    served = made.served_model()
+    rows = 0
+    schema = {"type": "object", "properties": {"to": {"type": "string", "maxLength": 4}}, "required": ["to"]}
+    actions = (*ACTIONS, ActionOption("say", schema=schema))
+    for mode in MODES:
+        session = f"s-{mode}"
+        open_duel(made, mode, match=mode, sessions=(session,))
+        for turn in range(4):
+            made.put_state(mode, turn, state=state(u1=turn))
+            decide = Decide(think_tokens=3 * (turn % 2), say_tokens=2 * (turn // 2), how="sample", seed=turn)
+            result = play(made, turn, turn, session, actions=actions, decide=decide)
+            cost = account(result)
+            assert cost.tokens_computed == cost.encoded + cost.observation + cost.scored + cost.decoded
+            rows += cost.tokens_computed
+            made.apply_turn(TurnApplied(session, turn, True))
+    served.engine.ask(lambda: None, 30)
+    background = served.cache.background
+    assert served.engine.ask(lambda: served.engine.runner.rows, 30) == rows + background.rows
+    assert background.rows > 0
+
+
+def test_fifty_sessions_of_one_match_keep_one_copy(made: AgentRuntime) -> None:
+    names = tuple(f"npc-{i}" for i in range(50))
+    open_duel(made, sessions=names)
+    made.put_state("m", 0, state=state(30))
+    served = made.served_model()
+    costs = [account(play(made, 1, session=name)) for name in names]
+    assert costs[0].blocks_encoded > 30
+    assert all(cost.blocks_encoded == 0 for cost in costs[1:])
+    static = costs[0].tokens_cached + costs[0].encoded
+    pool = served.cache.pool
+    assert pool.num_slots - served.engine.ask(lambda: pool.num_free, 30) == static
+    tokenised, keyed = served.loaded.text.calls, served.tokenizer.keys.num_calls
+    made.put_state("m", 1, patch=[{"op": "replace", "path": "/units/7/hp", "value": 1}])
+    costs = [account(play(made, 2, 1, name)) for name in names]
+    assert [cost.blocks_encoded for cost in costs] == [1] + [0] * 49
+    assert served.tokenizer.keys.num_calls == keyed + 1
+    assert served.loaded.text.calls - tokenised <= 2, "one changed block is counted and encoded, nothing else"
+
+
+def test_sessions_that_come_at_once_share_forwards_and_encode_a_block_once(made: AgentRuntime) -> None:
+    names = tuple(f"npc-{i}" for i in range(6))
+    open_duel(made, sessions=names)
+    made.put_state("m", 0, state=state())
+    served, gate = made.served_model(), threading.Event()
+    served.engine.ask(lambda: None, 30)
+    before = served.engine.runner.forwards
+    served.engine.soon(lambda: gate.wait(30) and None)
+    turns = [made.begin_turn(ask(1, session=name)) for name in names]
+    results: dict[str, TurnResult] = {}
+    threads = [threading.Thread(target=lambda t=turn: results.update({t.session.name: t.run()})) for turn in turns]
+    for thread in threads:
+        thread.start()
+    while served.engine.num_waiting < len(names):
+        threading.Event().wait(0.001)
+    gate.set()
+    for thread in threads:
+        thread.join(30)
+    assert served.engine.runner.forwards == before + 1
+    assert sorted(account(result).blocks_encoded for result in results.values())[:5] == [0] * 5
+    assert len({tuple(round(x, 3) for x in logprobs(result)) for result in results.values()}) == 1
+
+
+def test_sampling_is_seeded_and_follows_the_shares(made: AgentRuntime) -> None:
+    open_duel(made)
+    made.put_state("m", 0, state=state())
+    drawn = []
+    for turn in range(40):
+        result = play(made, turn, decide=Decide(how="sample", temperature=30.0, seed=7))
+        assert result.action is not None
+        drawn.append(result.action.id)
+    assert len(set(drawn)) > 1
+    made.close_session("s")
+    made.open_session(SessionSpec("s", "m"))
+    for turn in range(5):
+        again = play(made, turn, decide=Decide(how="sample", temperature=30.0, seed=7))
+        assert again.action is not None and again.action.id == drawn[turn]
+
+
+def test_few_parameters_are_scored_in_the_same_forward(made: AgentRuntime) -> None:
+    open_duel(made)
+    made.put_state("m", 0, state=state())
+    schema = {"type": "object", "properties": {"to": {"enum": ["gate", "mill"]}}, "required": ["to"]}
+    result = play(made, 1, actions=(ActionOption("hold"), ActionOption("go", "go to", schema)))
+    assert [(score.id, score.args) for score in result.scores] == [
+        ("hold", None),
+        ("go", {"to": "gate"}),
+        ("go", {"to": "mill"}),
+    ]
+    assert account(result).forwards == 1
+
+
+def test_many_parameters_are_decoded_under_their_schema(made: AgentRuntime) -> None:
+    open_duel(made)
+    made.put_state("m", 0, state=state())
+    schema = {
+        "type": "object",
+        "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9999}},
+        "required": ["n"],
+    }
+    result = play(made, 1, actions=(ActionOption("count", schema=schema),))
+    assert result.outcome is Outcome.OK and result.action is not None and result.action.args is not None
+    assert 0 <= result.action.args["n"] <= 9999
+    assert account(result).decoded > 0
+
+
+def test_thinking_and_speaking_stream_their_text(made: AgentRuntime) -> None:
+    open_duel(made)
+    made.put_state("m", 0, state=state())
+    pieces: dict[str, str] = {"think": "", "say": ""}
+
+    def partial(piece: Partial) -> None:
+        pieces[piece.kind] += piece.text
+
+    result = made.begin_turn(ask(1, decide=Decide(think_tokens=6, say_tokens=5))).run(partial)
+    assert result.outcome is Outcome.OK
+    assert result.think is not None and result.think.startswith(pieces["think"])
+    assert result.say is not None and result.say.startswith(pieces["say"])
+    assert account(result).forwards > 2
+
+
+@pytest.mark.parametrize("mode", [Mode.STAR, Mode.PREFIX])
+def test_history_holds_what_was_applied_and_never_depends_on_timing(
+    loaded: LoadedModel, tmp_path: Path, mode: Mode
+) -> None:
+    seen = []
+    for waits in (True, False):
+        with runtime(loaded, write_game(tmp_path / "games")) as made:
+            open_duel(made, mode)
+            made.put_state("m", 0, state=state())
+            for turn in range(4):
+                last = play(made, turn)
+                made.apply_turn(TurnApplied("s", turn, True, action=Action("attack"), reward=0.5))
+                if waits:
+                    made.served_model().engine.ask(lambda: None, 30)
+            seen.append((logprobs(last), account(last).tokens_prompt))
+            names = [block.name for block in made.session("s").own_blocks()[2]]
+            assert names == ["history/2", "history/3"]
+            assert "attack" in made.session("s").own_blocks()[2][0].text
+    assert seen[0][1] == seen[1][1]
+    assert seen[0][0] == pytest.approx(seen[1][0], abs=1e-4)
+
+
+def test_a_failed_action_joins_the_next_attempt_and_not_the_history(made: AgentRuntime) -> None:
+    open_duel(made)
+    made.put_state("m", 0, state=state())
+    play(made, 1)
+    made.apply_turn(TurnApplied("s", 1, False, message="the gate is shut"))
+    turn = made.begin_turn(ask(2))
+    assert "the gate is shut" in made.served_model().loaded.text.decode(turn.prompt.observation)
+    turn.run()
+    assert made.session("s").own_blocks()[2] == ()
+
+
+def test_what_sight_excludes_never_enters_the_prompt(made: AgentRuntime) -> None:
+    open_duel(made, sight=("/**", "!/secrets/*", "/secrets/red"))
+    text = made.served_model().loaded.text
+    prompts = []
+    for frame, secret in enumerate(("hold the mill", "burn the mill")):
+        hidden = state()
+        hidden["secrets"]["blue"] = secret
+        made.put_state("m", frame, state=hidden)
+        turn = made.begin_turn(ask(frame, frame))
+        turn.run()
+        prompts.append([token for block in turn.prompt.blocks for token in block.ids])
+    assert prompts[0] == prompts[1]
+    assert "mill" not in text.decode(prompts[0]).replace('at":"mill', "") or "hold the mill" not in text.decode(
+        prompts[0]
+    )
+    assert "attack at dawn" in text.decode(prompts[0])
+
+
+def test_opening_a_session_encodes_what_it_sees_at_once(made: AgentRuntime) -> None:
+    made.open_match(MatchSpec("m", "duel", mode=Mode.STAR))
+    made.put_state("m", 0, state=state())
+    reports: list[SessionReady] = []
+    for name in ("first", "second"):
+        done = threading.Event()
+
+        def ready(report: SessionReady, done: threading.Event = done) -> None:
+            reports.append(report)
+            done.set()
+
+        made.open_session(SessionSpec(name, "m"), ready)
+        assert done.wait(30)
+    assert reports[0].encoded == reports[0].tokens == reports[1].shared
+    assert account(play(made, 1, session="first")).blocks_encoded == 0
+
+
+def test_refusals_name_what_is_wrong_and_leave_everything_as_it_was(made: AgentRuntime) -> None:
+    open_duel(made)
+    with pytest.raises(StaleFrame, match="has no state yet"):
+        made.begin_turn(ask(1))
+    made.put_state("m", 3, state=state())
+    for frame, words in ((2, "is past"), (4, "has not arrived")):
+        with pytest.raises(StaleFrame, match=words):
+            made.begin_turn(ask(1, frame))
+    with pytest.raises(StaleFrame):
+        made.put_state("m", 3, state=state())
+    with pytest.raises(BadState, match="was not changed"):
+        made.put_state("m", 4, patch=[{"op": "remove", "path": "/units/99"}])
+    with pytest.raises(UnknownName, match="Did you mean 'm'"):
+        made.put_state("mm", 4, state=state())
+    for actions, words in (
+        ((), "at least one"),
+        ((ActionOption(" "),), "visible"),
+        ((ActionOption("go"), ActionOption("go")), "read the same"),
+        ((ActionOption("walk " * 80),), "more than 64"),
+        ((ActionOption("go", schema={"type": "string"}),), "object"),
+    ):
+        with pytest.raises(BadActions, match=words):
+            made.begin_turn(ask(1, 3, actions=actions))
+    with pytest.raises(PromptTooLong, match="context ends at 2048"):
+        made.begin_turn(ask(1, 3, observation="x y z " * 900))
+    assert play(made, 1, 3).outcome is Outcome.OK
+    with pytest.raises(StaleTurn):
+        made.begin_turn(ask(1, 3))
+
+
+def test_a_turn_asked_again_gets_its_stored_result(made: AgentRuntime) -> None:
+    open_duel(made)
+    made.put_state("m", 0, state=state())
+    result = made.begin_turn(ask(1), body_digest="abc").run()
+    assert made.stored_result("s", 1, "abc") == result
+    assert made.stored_result("s", 2, "abc") is None
+    with pytest.raises(StaleTurn):
+        made.stored_result("s", 1, "other")
+
+
+def test_a_cancelled_turn_says_so_and_gives_everything_back(made: AgentRuntime) -> None:
+    open_duel(made)
+    made.put_state("m", 0, state=state())
+    turn = made.begin_turn(ask(1))
+    turn.cancel()
+    assert turn.run().outcome is Outcome.CANCELLED
+    assert play(made, 2).outcome is Outcome.OK
+
+
+def test_a_pool_too_small_is_overload_and_not_the_end(loaded: LoadedModel, tmp_path: Path) -> None:
+    with runtime(loaded, write_game(tmp_path / "games"), pool_mib=1) as made:
+        slots = made.served_model().cache.pool.num_slots
+        open_duel(made)
+        made.put_state("m", 0, state=state(slots // 12))
+        with pytest.raises(PromptTooLong):
+            made.begin_turn(ask(1))
+        made.put_state("m", 1, state=state(3))
+        assert play(made, 1, 1).outcome is Outcome.OK
+
+
+def test_untuned_weights_in_a_block_mode_are_named_once(made: AgentRuntime) -> None:
+    open_duel(made)
+    made.put_state("m", 0, state=state())
+    warned = [any("not block-tuned" in text for text in account(play(made, turn)).warnings) for turn in range(2)]
+    assert warned == [True, False]
+    assert replace(account(play(made, 5)), warnings=()).block_tuned is False
