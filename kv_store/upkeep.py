@@ -199,7 +199,7 @@ class Upkeep:
         with self._lock:
             for pack in packs:
                 room_bytes -= self._books.live_bytes(pack)
-                if room_bytes < 0:
+                if not slices or room_bytes < 0:
                     slices.append([])
                     room_bytes = self._pack_bytes - self._books.live_bytes(pack)
                 slices[-1].append(pack)

@@ -16,7 +16,8 @@ from kv_store.pack import BlockToWrite, Tensors
 from kv_store.store import Store
 
 FINGERPRINT = "tiny-model"
-QUICK = StoreLimits(pack_bytes=1 << 20, linger_s=0.0, retry_first_s=0.001, retry_most_s=0.01)
+# Lingering makes what is put before a flush one batch, however the threads run.
+QUICK = StoreLimits(pack_bytes=1 << 20, linger_s=60.0, retry_first_s=0.001, retry_most_s=0.01)
 
 
 def tensors_of(key: str, length: int = 64) -> dict[str, torch.Tensor]:
