@@ -1,0 +1,492 @@
+import errno
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from sqlalchemy.exc import OperationalError
+
+from kv_store import archive, durable_files
+from kv_store.errors import (
+    BadBlock,
+    BadDocument,
+    BadMatch,
+    Fault,
+    IndexDamaged,
+    StoreClosed,
+    StoreLocked,
+    StoreUnusable,
+    StoreWriteError,
+)
+from kv_store.limits import StoreLimits
+from kv_store.reports import FlushCount, Leftover
+from kv_store.store import Store
+from tests.kv_store.worlds import QUICK, flip_byte, only_pack, opened, pack_paths, put_all, same, tensors_of
+
+
+def reads(store: Store, *keys: str) -> list[str]:
+    """The keys that can be read, each verified."""
+    found = store.get_many(keys)
+    assert all(same(found[key], tensors_of(key)) for key in found)
+    return sorted(found)
+
+
+class Disk:
+    """A disk that can be full."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.full = False
+        self.refusals = threading.Semaphore(0)
+        replaced = durable_files.os.replace
+
+        def replace_unless_full(*arguments: Path) -> None:
+            if self.full:
+                self.refusals.release()
+                raise OSError(errno.ENOSPC, "No space left on device")
+            replaced(*arguments)
+
+        monkeypatch.setattr(durable_files.os, "replace", replace_unless_full)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(monkeypatch)
+
+
+# What is put
+
+
+def test_a_block_is_there_at_once_durable_after_a_flush_and_still_there_after_reopening(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        store.put("red", "a", tensors_of("a"), "map/gate")
+        assert store.contains(["a", "b"]) == {"a"} and store.durable(["a"]) == set()
+        assert reads(store, "a", "b") == ["a"]
+        assert store.flush(10) == FlushCount(1, 64)
+        assert store.durable(["a"]) == {"a"} and reads(store, "a") == ["a"]
+        assert store.flush(10) == FlushCount(0, 0)
+    with opened(tmp_path) as store:
+        assert store.contains(["a", "b"]) == store.durable(["a", "b"]) == {"a"}
+        assert reads(store, "a") == ["a"]
+
+
+def test_three_hundred_small_blocks_become_one_pack(tmp_path: Path) -> None:
+    keys = [f"key{number}" for number in range(300)]
+    with opened(tmp_path) as store:
+        put_all(store, "red", keys)
+        assert len(pack_paths(tmp_path)) == 1
+        assert store.durable(keys) == set(keys) and len(reads(store, *keys)) == 300
+
+
+def test_what_is_more_than_a_pack_becomes_several(tmp_path: Path) -> None:
+    with opened(tmp_path, limits=replace(QUICK, pack_bytes=1_000)) as store:
+        put_all(store, "red", ["a", "b", "c"], 600)
+        assert store.durable(["a", "b", "c"]) == {"a", "b", "c"}
+        assert len(pack_paths(tmp_path)) == 3
+
+
+def test_a_key_names_its_content_so_putting_it_again_only_links_it(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        put_all(store, "red", ["a"])
+        store.put("blue", "a", tensors_of("a"))
+        assert store.flush(10).blocks == 0
+        store.forget_match("red")
+        assert reads(store, "a") == ["a"]
+        assert len(pack_paths(tmp_path)) == 1
+
+
+def test_a_linked_block_outlives_the_match_that_put_it_also_after_reopening(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        put_all(store, "red", ["a", "b"])
+        store.link("blue", ["a"])
+    with opened(tmp_path) as store:
+        store.forget_match("red")
+        assert store.contains(["a", "b"]) == {"a"}
+        store.flush(10)
+    with opened(tmp_path) as store:
+        assert reads(store, "a", "b") == ["a"]
+        store.forget_match("blue")
+    with opened(tmp_path) as store:
+        assert reads(store, "a", "b") == []
+
+
+def test_a_forgotten_match_can_be_played_anew(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        store.put("red", "a", tensors_of("a"))
+        store.forget_match("red")
+        store.put("red", "a", tensors_of("a"))
+        store.put("red", "b", tensors_of("b"))
+        store.flush(10)
+        assert store.durable(["a", "b"]) == {"a", "b"}
+    with opened(tmp_path) as store:
+        assert reads(store, "a", "b") == ["a", "b"]
+
+
+@pytest.mark.parametrize("match", ["", "..", "a/b\\c:d", "CON", "😀" * 100, "x" * 5_000, "'; DROP TABLE blocks; --"])
+def test_a_match_id_may_be_any_text(tmp_path: Path, match: str) -> None:
+    with opened(tmp_path / "store") as store:
+        put_all(store, match, ["a"])
+        assert [listed.match for listed in store.listing().matches] == [match]
+    with opened(tmp_path / "store") as store:
+        assert reads(store, "a") == ["a"]
+        store.forget_match(match)
+        store.flush(10)
+        assert pack_paths(tmp_path / "store") == []
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_what_no_disk_could_ever_take_is_refused_at_once(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        with pytest.raises(BadBlock):
+            store.put("red", "a.b", tensors_of("a"))
+        with pytest.raises(BadBlock):
+            store.put("red", "a", {"k": torch.zeros(2, dtype=torch.complex64)})
+        with pytest.raises(BadMatch, match="valid Unicode"):
+            store.put("\ud800", "a", tensors_of("a"))
+        with pytest.raises(BadDocument):
+            store.put_document("session", "\0", {})
+        store.put("red", "a", tensors_of("a"), "note with \ud800 and \0")
+        assert store.flush(10).blocks == 1
+
+
+def test_tensors_that_need_gradients_or_share_memory_can_be_put(tmp_path: Path) -> None:
+    whole = torch.randn(4, 6, requires_grad=True)
+    with opened(tmp_path) as store:
+        store.put("red", "a", {"k": whole[1:3], "v": whole[:, ::2]})
+        store.flush(10)
+        found = store.get_many(["a"])["a"]
+        assert torch.equal(found["k"], whole[1:3]) and torch.equal(found["v"], whole[:, ::2])
+
+
+# What is read
+
+
+def damage(kind: str) -> Callable[[Path], object]:
+    return {
+        "flipped byte": lambda path: flip_byte(path, -1),
+        "truncated": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        "empty": lambda path: path.write_bytes(b""),
+        "missing": lambda path: path.unlink(),
+        "not a pack": lambda path: path.write_bytes(b"{}" * 100),
+        "a folder": lambda path: (path.unlink(), path.mkdir()),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        ("flipped byte", Fault.CHECKSUM),
+        ("truncated", Fault.TRUNCATED),
+        ("empty", Fault.TRUNCATED),
+        ("missing", Fault.MISSING),
+        ("not a pack", Fault.TRUNCATED),
+        ("a folder", Fault.UNREADABLE),
+    ],
+)
+def test_a_bad_block_is_absent_counted_forgotten_and_can_be_put_anew(tmp_path: Path, kind: str, fault: Fault) -> None:
+    with opened(tmp_path) as store:
+        put_all(store, "red", ["a"])
+        store.link("blue", ["a"])
+        store.flush(10)
+        damage(kind)(only_pack(tmp_path))
+        assert reads(store, "a") == []
+        assert store.contains(["a"]) == store.durable(["a"]) == set()
+        assert store.stats().faults == {fault: 1}
+        put_all(store, "red", ["a"])
+        assert reads(store, "a") == ["a"]
+        store.forget_match("red")
+        assert reads(store, "a") == ["a"]  # blue's link holds again
+        assert store.stats().faults == {fault: 1}
+    with opened(tmp_path) as store:
+        assert reads(store, "a") == ["a"]
+
+
+def test_a_truncated_pack_still_yields_what_it_holds(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        put_all(store, "red", ["a", "b"])
+        content = only_pack(tmp_path).read_bytes()
+        only_pack(tmp_path).write_bytes(content[:-1])
+        assert len(reads(store, "a", "b")) == 1
+        assert store.stats().faults == {Fault.TRUNCATED: 1}
+
+
+def test_a_store_of_another_model_is_kept_and_never_answers(tmp_path: Path) -> None:
+    with opened(tmp_path, fingerprint="model one") as store:
+        put_all(store, "red", ["a", "b"])
+    with opened(tmp_path, fingerprint="model two") as store:
+        assert store.contains(["a"]) == store.durable(["a"]) == set()
+        assert reads(store, "a") == [] and store.stats().faults == {Fault.FOREIGN: 1}
+        put_all(store, "red", ["a"])
+        assert reads(store, "a", "b") == ["a"]
+    with opened(tmp_path, fingerprint="model one") as store:
+        assert reads(store, "a", "b") == ["b"]
+
+
+def test_a_pack_swapped_for_one_of_another_model_is_foreign(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        with opened(tmp_path / name, fingerprint=name) as store:
+            put_all(store, "red", ["a"])
+    only_pack(tmp_path / "one").write_bytes(only_pack(tmp_path / "two").read_bytes())
+    with opened(tmp_path / "one", fingerprint="one") as store:
+        assert reads(store, "a") == [] and store.stats().faults == {Fault.FOREIGN: 1}
+
+
+def test_reading_and_asking_write_nothing(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        put_all(store, "red", ["a"])
+    with opened(tmp_path) as store:
+        transactions: list[str] = []
+        store._archive.index.transaction = lambda: transactions.append("one")  # type: ignore[assignment,method-assign,return-value]
+        for _ in range(3):
+            store.get_many(["a", "b"])
+            store.contains(["a"])
+            store.durable(["a"])
+            store.link("red", ["a"])
+        store.flush(10)
+        assert transactions == []
+
+
+def test_each_pack_is_opened_once_for_all_its_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(tmp_path) as store:
+        put_all(store, "red", ["a", "b", "c"])
+        put_all(store, "blue", ["d", "e"])
+        openings: list[Path] = []
+        reader = archive.PackReader
+
+        def counted(path: Path) -> archive.PackReader:
+            openings.append(path)
+            return reader(path)
+
+        monkeypatch.setattr(archive, "PackReader", counted)
+        assert len(store.get_many(["a", "d", "b", "e", "c", "a"])) == 5
+        assert len(openings) == 2
+
+
+def test_a_block_that_moves_while_it_is_read_is_read_where_it_went(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path) as store:
+        put_all(store, "red", ["a", "b"])
+        store.link("blue", ["a"])
+        read = store._archive.read
+
+        def read_late(*arguments: object) -> object:
+            monkeypatch.undo()
+            store.forget_match("red")  # moves a to blue's folder, and b away
+            store.flush(10)
+            return read(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(store._archive, "read", read_late)
+        assert reads(store, "a", "b") == ["a"]
+        assert store.stats().faults == {}
+
+
+def test_many_threads_may_use_a_store_at_once(tmp_path: Path) -> None:
+    wrong: list[str] = []
+    keys = [f"key{number}" for number in range(60)]
+
+    def play(store: Store, match: str, keys: list[str]) -> None:
+        for number, key in enumerate(keys):
+            store.put(match, key, tensors_of(key))
+            if number % 20 == 19:
+                store.flush(10)
+            found = store.get_many(keys[: number + 1])
+            wrong.extend(one for one in found if not same(found[one], tensors_of(one)))
+            if len(found) != number + 1:
+                wrong.append(f"{match} misses some of {keys[: number + 1]}")
+
+    with opened(tmp_path, limits=replace(QUICK, linger_s=0.0, pack_bytes=2_000)) as store:
+        threads = [
+            threading.Thread(target=play, args=(store, match, keys if match != "blue" else keys[::-1]))
+            for match in ("red", "blue", "green")
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert wrong == []
+        assert store.flush(10).dropped == 0
+        assert store._books.check() == [] and store.check().clean
+
+
+# When the disk refuses
+
+
+def test_a_full_disk_keeps_everything_queued_and_says_so(tmp_path: Path, disk: Disk) -> None:
+    with opened(tmp_path) as store:
+        disk.full = True
+        store.put("red", "a", tensors_of("a"))
+        store.put_document("session", "s", {"turn": 1})
+        with pytest.raises(StoreWriteError, match="No space left.*1 blocks .64 bytes. and 1 documents.*Free space"):
+            store.flush(10)
+        assert reads(store, "a") == ["a"] and store.durable(["a"]) == set()
+        assert "No space left" in str(store.stats().write_failure)
+        assert disk.refusals.acquire(timeout=10) and disk.refusals.acquire(timeout=10)  # retried by itself
+        disk.full = False
+        assert store.flush(10) == FlushCount(1, 64)
+        assert store.durable(["a"]) == {"a"} and store.stats().write_failure is None
+    with opened(tmp_path) as store:
+        assert reads(store, "a") == ["a"]
+
+
+def test_a_database_that_refuses_keeps_everything_queued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(tmp_path) as store:
+
+        def refuse() -> None:
+            raise OperationalError("INSERT", {}, Exception("attempt to write a readonly database"))
+
+        monkeypatch.setattr(store._archive.index, "transaction", refuse)
+        store.put("red", "a", tensors_of("a"))
+        with pytest.raises(StoreWriteError, match="Exception: attempt to write a readonly database[.] 1 blocks"):
+            store.flush(10)
+        monkeypatch.undo()
+        assert store.flush(10).blocks == 1
+        assert len(pack_paths(tmp_path)) == 1
+
+
+def test_a_file_where_a_match_s_folder_should_be_is_a_refusal_too(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        (tmp_path / "matches").write_text("in the way")
+        store.put("red", "a", tensors_of("a"))
+        with pytest.raises(StoreWriteError):
+            store.flush(10)
+        (tmp_path / "matches").unlink()
+        assert store.flush(10).blocks == 1
+
+
+def test_beyond_the_queue_blocks_are_dropped_counted_and_can_be_put_again(tmp_path: Path, disk: Disk) -> None:
+    with opened(tmp_path, limits=replace(QUICK, queue_bytes=150)) as store:
+        disk.full = True
+        for key in ("a", "b", "c"):
+            store.put("red", key, tensors_of(key))
+        assert store.contains(["a", "b", "c"]) == {"a", "b"}
+        with pytest.raises(StoreWriteError):
+            store.flush(10)
+        disk.full = False
+        assert store.flush(10) == FlushCount(2, 128, dropped=1)
+        assert store.stats().dropped_blocks == 1
+        put_all(store, "red", ["c"])
+        assert store.flush(10) == FlushCount(0, 0) and reads(store, "a", "b", "c") == ["a", "b", "c"]
+
+
+def test_a_flush_that_is_given_no_time_says_that_time_ran_out(tmp_path: Path) -> None:
+    with opened(tmp_path) as store, store._disk:
+        store.put("red", "a", tensors_of("a"))
+        with pytest.raises(StoreWriteError, match="0.01 s were not enough.*allow more time"):
+            store.flush(0.01)
+
+
+def test_closing_drains_the_queue(tmp_path: Path) -> None:
+    store = Store(tmp_path, fingerprint="fp")
+    store.put("red", "a", tensors_of("a"))
+    store.put_document("session", "s", 1)
+    assert store.close(10) == Leftover(0, 0, 0)
+    assert store.close(10) == Leftover(0, 0, 0)
+    with opened(tmp_path, fingerprint="fp") as store:
+        assert reads(store, "a") == ["a"]
+
+
+def test_closing_says_what_was_lost(tmp_path: Path, disk: Disk) -> None:
+    store = Store(tmp_path, fingerprint="fp", limits=QUICK)
+    disk.full = True
+    store.put("red", "a", tensors_of("a"))
+    store.put_document("session", "s", 1)
+    assert store.close(0.05) == Leftover(1, 64, 1)
+    disk.full = False
+    with opened(tmp_path, fingerprint="fp") as store:
+        assert reads(store, "a") == [] and store.check().clean
+
+
+def test_a_closed_store_refuses_everything(tmp_path: Path) -> None:
+    with Store(tmp_path, fingerprint="fp") as store:
+        pass
+    for use in (
+        lambda: store.put("red", "a", {}),
+        lambda: store.get_many(["a"]),
+        lambda: store.flush(1),
+        lambda: store.get_document("session", "s"),
+        lambda: store.check(),
+    ):
+        with pytest.raises(StoreClosed, match="Open it again"):
+            use()
+
+
+# Who may open it
+
+
+def test_a_second_store_on_the_same_folder_is_told_who_holds_it(tmp_path: Path) -> None:
+    with opened(tmp_path), pytest.raises(StoreLocked, match="in use by process"):
+        Store(tmp_path, fingerprint="fp")
+    with opened(tmp_path):
+        pass
+
+
+def test_a_second_process_is_told_who_holds_the_store(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib, kv_store\n"
+        "try:\n"
+        "    kv_store.Store(pathlib.Path(sys.argv[1]), fingerprint='fp')\n"
+        "except kv_store.StoreLocked as error:\n"
+        "    print(error.holder.pid)\n"
+    )
+    with opened(tmp_path) as store:
+        answer = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+        )
+        holder = store.listing().holder
+        assert holder is not None and answer.stdout.strip() == str(holder.pid)
+        put_all(store, "red", ["a"])  # undisturbed
+
+
+def test_a_folder_that_cannot_be_used_is_a_typed_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreUnusable, match="name another folder"):
+        Store(tmp_path / "file", fingerprint="fp")
+    with pytest.raises(StoreUnusable):
+        Store(tmp_path / "file" / "below", fingerprint="fp")
+
+
+def test_a_damaged_index_is_a_typed_error_and_gives_the_folder_back(tmp_path: Path) -> None:
+    (tmp_path / "index.sqlite").write_text("this is not a database" * 100)
+    for _ in range(2):
+        with pytest.raises(IndexDamaged, match="hotseat store check --repair"):
+            Store(tmp_path, fingerprint="fp")
+
+
+def test_the_usual_limits_hold_what_a_game_needs() -> None:
+    limits = StoreLimits()
+    assert limits.pack_bytes == 64 * 2**20 and limits.queue_bytes >= 2**30 and limits.linger_s <= 0.1
+
+
+# Documents
+
+
+def test_documents_are_part_of_a_flush_and_the_latest_wins(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        for turn in range(3):
+            store.put_document("session", "guard", {"turn": turn})
+        store.put_document("match", "red", {})
+        store.flush(10)
+        store.put_document("session", "gone", 1)
+        store.delete_document("session", "gone")
+        found = store.get_document("session", "guard")
+        assert found is not None and (found.body, found.version) == ({"turn": 2}, 3)
+    with opened(tmp_path) as store:
+        assert [(one.id, one.body, one.version) for one in store.list_documents("session")] == [("guard", {"turn": 2}, 3)]
+        assert store.get_document("session", "gone") is None
+        store.delete_document("session", "guard")
+        assert store.list_documents("session") == []
+
+
+def test_a_document_that_is_not_json_is_counted_and_keeps_nothing_from_the_disk(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(tmp_path) as store:
+        store.put_document("session", "bad", object())
+        store.put("red", "a", tensors_of("a"))
+        assert store.flush(10).blocks == 1
+        assert store.stats().refused_documents == 1
+        assert "'bad' cannot be stored: its body is not JSON" in caplog.text
