@@ -3,6 +3,7 @@
 from typing import Any
 
 from game_adapters.adapter import Environment, Json
+from game_adapters.errors import WrongEnvironment
 
 NUM_ROWS, NUM_COLUMNS = 6, 7
 EMPTY, FIRST, SECOND = ".", "X", "O"
@@ -64,18 +65,16 @@ class ConnectFour:
         return f"You are {agent} and play {_piece(env, agent)}.{news} It is your turn."
 
     def action_texts(self, env: Environment, agent: str) -> list[str]:
-        """On which row the piece would come to lie."""
-        grid = _grid(env)
-        texts = []
-        for column in range(NUM_COLUMNS):
-            height = sum(row[column] != EMPTY for row in grid)
-            texts.append(f"lands on row {height + 1}" if height < NUM_ROWS else "full")
-        return texts
+        """None: the names say it."""
+        return [""] * NUM_COLUMNS
 
 
 def _grid(env: Environment) -> list[list[str]]:
     """The board from the top row down. The environment keeps it flat: 0 empty, 1 the first player's, 2 the second's."""
-    board: list[int] = env.unwrapped.board
+    game = env.unwrapped
+    if not hasattr(game, "board") or len(game.board) != NUM_ROWS * NUM_COLUMNS:
+        raise WrongEnvironment("connect_four", str(game))
+    board: list[int] = game.board
     return [
         [PIECES[cell] for cell in board[start : start + NUM_COLUMNS]] for start in range(0, len(board), NUM_COLUMNS)
     ]

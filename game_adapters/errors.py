@@ -4,6 +4,7 @@ GameAdapterError
 ├── UnknownGame             a name that is neither registered nor of the form module:Class
 ├── GamesExtraMissing       the game's library is not installed
 ├── BadOption               an option that the game does not have, or a value it cannot use
+├── WrongEnvironment        an environment that the game's class does not know how to read
 ├── NotOnTurn               a turn asked for an agent that the environment does not wait for
 ├── UnsupportedActionSpace  an action space that is not Discrete
 ├── BadActionMask           a mask of the wrong length, or with values other than 0 and 1
@@ -53,6 +54,19 @@ class BadOption(GameAdapterError):
 
     def __str__(self) -> str:
         return f"{self.game} cannot take the option {self.option!r}: {self.why}"
+
+
+@dataclass
+class WrongEnvironment(GameAdapterError):
+    """An environment that the game's class does not know how to read."""
+
+    game: str
+    found: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.game} cannot put {self.found} into words. Make the environment with make_env({self.game!r}, seed)."
+        )
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from game_adapters.adapter import Environment, Json
-from game_adapters.errors import BadOption
+from game_adapters.errors import BadOption, WrongEnvironment
 
 if TYPE_CHECKING:
     from game_adapters.texas_holdem_match import Bet, HandResult, TexasHoldemMatch
@@ -29,11 +29,11 @@ class TexasHoldem:
 
     def describe(self, env: Environment, agent: str) -> Json:
         """The table as `agent` sees it: its own cards under /hands, nobody else's."""
-        return _state(env.unwrapped, (agent,))
+        return _state(_match(env), (agent,))
 
     def describe_match(self, env: Environment) -> Json:
         """The table with both players' cards under /hands."""
-        return _state(env.unwrapped, tuple(env.possible_agents))
+        return _state(_match(env), tuple(env.possible_agents))
 
     def sight(self, agent: str) -> tuple[str, ...]:
         """Everything but the other player's cards."""
@@ -41,29 +41,36 @@ class TexasHoldem:
 
     def action_names(self, env: Environment, agent: str) -> list[str]:
         """fold, check or call (whichever it is now), raise_half_pot, raise_pot, all_in."""
-        passive = "call" if env.unwrapped.to_call(agent) else "check"
+        passive = "call" if _match(env).to_call(agent) else "check"
         return ["fold", passive, "raise_half_pot", "raise_pot", "all_in"]
 
     def observation(self, env: Environment, agent: str) -> str:
         """Who the agent is and what the decision is about."""
-        match: TexasHoldemMatch = env.unwrapped
+        match = _match(env)
         to_call = match.to_call(agent)
         price = f"you must add {to_call} to call" if to_call else "there is nothing to call"
         board = f"on the {match.round}" if match.board else "before the flop"
-        return f"You are {agent}. Hand {match.hand_number}, {board}: the pot is {match.pot} chips and {price}."
+        return f"You are {agent}. Hand {match.hand_number}, {board}: the pot is {_chips(match.pot)} and {price}."
 
     def action_texts(self, env: Environment, agent: str) -> list[str]:
         """The chips that each action puts in."""
-        match: TexasHoldemMatch = env.unwrapped
+        match = _match(env)
         added = [match.chips_added(agent, action) for action in range(5)]
-        passive = f"add {added[1]} chips and stay in" if added[1] else "add nothing and stay in"
+        passive = f"add {_chips(added[1])} and stay in" if added[1] else "add nothing and stay in"
         return [
             "give up the hand",
             passive,
-            f"add {added[2]} chips",
-            f"add {added[3]} chips",
-            f"add all {added[4]} chips",
+            f"add {_chips(added[2])}",
+            f"add {_chips(added[3])}",
+            f"add all {added[4]}",
         ]
+
+
+def _match(env: Environment) -> "TexasHoldemMatch":
+    match = env.unwrapped
+    if not hasattr(match, "hand_number"):  # isinstance would need the game's libraries
+        raise WrongEnvironment("texas_holdem", str(match))
+    return match  # type: ignore[no-any-return]
 
 
 def _state(match: "TexasHoldemMatch", eyes: tuple[str, ...]) -> Json:
@@ -95,6 +102,10 @@ def _state(match: "TexasHoldemMatch", eyes: tuple[str, ...]) -> Json:
     if match.results:
         state["past"] = {f"hand_{result.number:02}": _result(result) for result in match.results[-PAST_HANDS:]}
     return state
+
+
+def _chips(number: int) -> str:
+    return "1 chip" if number == 1 else f"{number} chips"
 
 
 def _bet_text(bet: "Bet") -> str:

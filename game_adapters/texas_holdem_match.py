@@ -98,7 +98,7 @@ class TexasHoldemMatch(AECEnv):  # type: ignore[misc]  # PettingZoo ships no typ
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Starts a new match; without a seed the deck goes on from where it was."""
         if seed is not None:
-            self._hand_env.reset(seed=seed)
+            self._hand_env.reset(seed=int(seed))
         self.agents = self.possible_agents[:]
         self.rewards = dict.fromkeys(self.agents, 0)
         self._cumulative_rewards = dict.fromkeys(self.agents, 0)

@@ -17,7 +17,7 @@ from game_adapters.camp.world import (
     World,
     WorldSize,
 )
-from game_adapters.errors import BadOption
+from game_adapters.errors import BadOption, WrongEnvironment
 
 DRIVEN_OFF = "driven off"
 
@@ -40,11 +40,11 @@ class Camp:
 
     def describe(self, env: Environment, agent: str) -> Json:
         """The camp as `agent` knows it: no orders but its own."""
-        return _state(env.unwrapped, (agent,))
+        return _state(_camp(env), (agent,))
 
     def describe_match(self, env: Environment) -> Json:
         """The camp with everybody's orders."""
-        return _state(env.unwrapped, env.possible_agents)
+        return _state(_camp(env), env.possible_agents)
 
     def sight(self, agent: str) -> tuple[str, ...]:
         """Everything but the other NPCs' orders."""
@@ -52,12 +52,12 @@ class Camp:
 
     def action_names(self, env: Environment, agent: str) -> list[str]:
         """hold, rest, raise alarm, go to each region, pick up each item, attack each unit."""
-        camp: CampEnv = env.unwrapped
+        camp = _camp(env)
         return camp.deed_names
 
     def observation(self, env: Environment, agent: str) -> str:
         """Who the agent is, where it stands and who stands there; what a unit is, is in the unit's block."""
-        camp: CampEnv = env.unwrapped
+        camp = _camp(env)
         world = camp.world
         npc = world.npcs[agent]
         units = [name for name, unit in world.units.items() if unit.at == npc.at]
@@ -67,8 +67,15 @@ class Camp:
 
     def action_texts(self, env: Environment, agent: str) -> list[str]:
         """None: the names say it."""
-        camp: CampEnv = env.unwrapped
+        camp = _camp(env)
         return [""] * len(camp.deed_names)
+
+
+def _camp(env: Environment) -> CampEnv:
+    camp = env.unwrapped
+    if not isinstance(camp, CampEnv):
+        raise WrongEnvironment("camp", str(camp))
+    return camp
 
 
 def _state(camp: CampEnv, eyes: Iterable[str]) -> Json:

@@ -59,7 +59,7 @@ class CampEnv(AECEnv):  # type: ignore[misc]  # PettingZoo ships no types
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Makes the world of the seed; without one, of a seed that the last world leaves behind."""
-        self.world = make_world(self._next_seed if seed is None else seed, self.size)
+        self.world = make_world(self._next_seed if seed is None else int(seed), self.size)
         self._next_seed = self.world.random.getrandbits(32)
         self.deeds = rules.all_deeds(self.world)
         self.deed_names = [str(deed) for deed in self.deeds]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from game_adapters import GAMES, TurnView, load_adapter, make_env
+from game_adapters.errors import WrongEnvironment
 
 # PettingZoo's test knows by name which of its own environments observe a dict with a mask; what it says about the
 # form of such observations is not about ours. A mask of zeros is that of an agent for whom the match is over.
@@ -60,6 +61,12 @@ def test_the_state_is_json_and_looking_changes_nothing(game: str) -> None:
         again = load_adapter(game).turn(env)
         assert again == view
         assert json.loads(json.dumps(view.state, allow_nan=False)) == view.state
+
+
+def test_an_environment_of_another_game_is_refused_by_name(game: str) -> None:
+    other = make_env(next(name for name in GAMES if name != game), 1)
+    with pytest.raises(WrongEnvironment, match=f"make_env.'{game}'"):
+        load_adapter(game).contract.describe(other, other.agent_selection)
 
 
 def test_the_same_seed_gives_the_same_match_in_words(game: str) -> None:

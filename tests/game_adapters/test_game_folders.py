@@ -2,15 +2,22 @@
 
 import random
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
+import jsonpatch
 import pytest
 
 from game_adapters import GAMES, TurnView, load_adapter, make_env
 from game_adapters.adapter import SharedState
-from prompts import ObservationInput, Prompt, StateBlocks, assemble, find_games, load_game
+from prompts import Game, ObservationInput, Prompt, StateBlocks, apply_patch, assemble, find_games, load_game
 
 FOLDERS = find_games([])
+
+
+@cache
+def folder_of(game: str) -> Game:
+    return load_game(FOLDERS[game])
 
 
 def words(text: str) -> int:
@@ -36,7 +43,7 @@ def contract_of(game: str) -> SharedState:
 
 
 def prompt_of(game: str, view: TurnView, state: StateBlocks) -> Prompt:
-    folder = load_game(FOLDERS[game])
+    folder = folder_of(game)
     actions = [(offer.id, offer.text) for offer in view.actions]
     observation = ObservationInput(view.observation_text, state.live, actions)
     return assemble(folder, persona=None, state=state, private=(), history=(), observation=observation)
@@ -54,7 +61,7 @@ def test_each_registered_game_has_a_folder_with_rules_and_personas(game: str) ->
 @pytest.mark.parametrize("game", GAMES)
 def test_no_part_of_a_state_is_left_without_a_rule(game: str) -> None:
     for seed in range(3):
-        blocks = StateBlocks(load_game(FOLDERS[game]), words)
+        blocks = StateBlocks(folder_of(game), words)
         for env, _ in frames(game, seed):
             blocks.replace(contract_of(game).describe_match(env))
         assert blocks.warnings == ()
@@ -62,7 +69,7 @@ def test_no_part_of_a_state_is_left_without_a_rule(game: str) -> None:
 
 @pytest.mark.parametrize("game", GAMES)
 def test_the_blocks_of_a_view_are_those_of_the_whole_state_under_its_sight(game: str) -> None:
-    folder = load_game(FOLDERS[game])
+    folder = folder_of(game)
     for env, view in frames(game, 4):
         shared = StateBlocks(folder, words, contract_of(game).sight(view.agent))
         shared.replace(contract_of(game).describe_match(env))
@@ -73,9 +80,27 @@ def test_the_blocks_of_a_view_are_those_of_the_whole_state_under_its_sight(game:
 
 
 @pytest.mark.parametrize("game", GAMES)
+def test_a_patch_between_two_frames_does_what_the_whole_state_does(game: str) -> None:
+    whole, patched = StateBlocks(folder_of(game), words), StateBlocks(folder_of(game), words)
+    state: Any = None
+    for env, _ in frames(game, 7):
+        following = contract_of(game).describe_match(env)
+        told = whole.replace(following)
+        if state is None:
+            patched.replace(following)
+            state = following
+        else:
+            ops = jsonpatch.make_patch(state, following).patch
+            state = apply_patch(state, ops)
+            change = patched.patch(ops, state)
+            assert (change.added, change.replaced, change.removed) == (told.added, told.replaced, told.removed)
+        assert patched.blocks == whole.blocks
+
+
+@pytest.mark.parametrize("game", GAMES)
 def test_blocks_change_exactly_when_their_part_of_the_state_does(game: str) -> None:
     """The JSON says what the templates say: no change is lost in words, and nothing changes by itself."""
-    blocks = StateBlocks(load_game(FOLDERS[game]), words)
+    blocks = StateBlocks(folder_of(game), words)
     previous: Any = None
     for env, _ in frames(game, 5):
         state = contract_of(game).describe_match(env)
@@ -92,38 +117,48 @@ def _without_live(game: str, state: Any) -> Any:
 
 @pytest.mark.parametrize("game", GAMES)
 def test_the_observation_lists_the_answers_as_they_must_be_written_and_ends_there(game: str) -> None:
-    blocks = StateBlocks(load_game(FOLDERS[game]), words)
+    blocks = StateBlocks(folder_of(game), words)
     for env, view in frames(game, 6):
         blocks.replace(contract_of(game).describe_match(env))
-        lines = prompt_of(game, view, blocks).observation.splitlines()
-        listed = [line.removeprefix("- ") for line in lines if line.startswith("- ")]
-        assert len(listed) == len(view.actions)
-        for offer, line in zip(view.actions, listed, strict=True):
-            assert line == offer.id or line.startswith(f"{offer.id} (")
+        text = prompt_of(game, view, blocks).observation
+        lines = text.splitlines()[-len(view.actions) - 1 :]
+        assert lines[0] == "Which of these do you do? Write only that line."
+        assert sorted(lines[1:]) == sorted(offer.id for offer in view.actions)
+        assert all(not offer.text or f"{offer.id} = {offer.text}" in text for offer in view.actions)
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_any_answers_of_a_client_are_listed(game: str) -> None:
+    env = make_env(game, 1)
+    view, blocks = load_adapter(game).turn(env), StateBlocks(folder_of(game), words)
+    assert view is not None
+    blocks.replace(view.state)
+    observation = ObservationInput("", blocks.live, [("sing", ""), ("dance", "with somebody"), ("wait", "")])
+    prompt = assemble(folder_of(game), persona=None, state=blocks, private=(), history=(), observation=observation)
+    assert sorted(prompt.observation.splitlines()[-3:]) == ["dance", "sing", "wait"]
+    assert "\ndance = with somebody.\nWhich" in prompt.observation
 
 
 @pytest.mark.parametrize("game", GAMES)
 def test_a_failed_answer_is_told(game: str) -> None:
     env = make_env(game, 1)
-    view, blocks = load_adapter(game).turn(env), StateBlocks(load_game(FOLDERS[game]), words)
+    view, blocks = load_adapter(game).turn(env), StateBlocks(folder_of(game), words)
     assert view is not None
     blocks.replace(view.state)
     observation = ObservationInput(view.observation_text, blocks.live, [("a", "")], last_failure="The gate is shut.")
-    prompt = assemble(
-        load_game(FOLDERS[game]), persona=None, state=blocks, private=(), history=(), observation=observation
-    )
+    prompt = assemble(folder_of(game), persona=None, state=blocks, private=(), history=(), observation=observation)
     assert "The gate is shut." in prompt.observation
 
 
 @pytest.mark.parametrize("blocks", [19, 48, 300])
 def test_a_camp_has_the_blocks_asked_for_and_one_or_two_change_a_frame(blocks: int) -> None:
-    state = StateBlocks(load_game(FOLDERS["camp"]), words)
+    state = StateBlocks(folder_of("camp"), words)
     num_frames = 0
     for seed in range(4):
         first = True
         for env, view in frames("camp", seed, blocks=blocks, ticks=30):
             if first:
-                own = StateBlocks(load_game(FOLDERS["camp"]), words)
+                own = StateBlocks(folder_of("camp"), words)
                 own.replace(view.state)
                 assert len(own.blocks) == blocks
             change = state.replace(contract_of("camp").describe_match(env))
@@ -137,7 +172,7 @@ def test_a_camp_has_the_blocks_asked_for_and_one_or_two_change_a_frame(blocks: i
 
 
 def test_a_move_in_connect_four_changes_the_board_and_one_column() -> None:
-    state = StateBlocks(load_game(FOLDERS["connect_four"]), words)
+    state = StateBlocks(folder_of("connect_four"), words)
     for number, (_, view) in enumerate(frames("connect_four", 3)):
         change = state.replace(view.state)
         assert len(state.blocks) == 8
@@ -147,7 +182,7 @@ def test_a_move_in_connect_four_changes_the_board_and_one_column() -> None:
 
 
 def test_a_bet_in_holdem_changes_one_block_and_a_new_hand_only_what_belongs_to_hands() -> None:
-    state = StateBlocks(load_game(FOLDERS["texas_holdem"]), words)
+    state = StateBlocks(folder_of("texas_holdem"), words)
     hand = 0
     for env, _ in frames("texas_holdem", 3):
         change = state.replace(contract_of("texas_holdem").describe_match(env))
@@ -178,7 +213,7 @@ def test_a_camp_of_300_blocks_fits_the_embedded_models_context() -> None:
 
     largest = 0
     for seed in range(5):
-        env, game = make_env("camp", seed, blocks=300), load_game(FOLDERS["camp"])
+        env, game = make_env("camp", seed, blocks=300), folder_of("camp")
         view, state = load_adapter("camp").turn(env), StateBlocks(game, tokens)
         assert view is not None
         state.replace(view.state)

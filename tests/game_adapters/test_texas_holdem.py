@@ -44,7 +44,7 @@ def test_the_texts_say_how_many_chips_an_action_moves() -> None:
         "add nothing and stay in",
         "add 2 chips",
         "add 4 chips",
-        "add all 98 chips",
+        "add all 98",
     ]
 
 
