@@ -1,0 +1,120 @@
+"""What can be wrong with a recording, and with replaying one.
+
+HotseatError (agent_runtime.errors)
+└── RecordingError
+    ├── NotARecording        some other file, or one that ends before its first line does
+    ├── NewerRecording       written by a later version of this program
+    ├── EditedRecording      a line was changed, removed or added; its number is named
+    ├── CannotRecord         the folder to record into cannot be made
+    ├── OtherProtocol        frames of a protocol that the replayer does not speak
+    ├── NothingToReplay      no turn was asked for
+    └── PromptsDiffer        the modes of a replay did not see the same tokens, so nothing can be compared
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from agent_runtime.errors import HotseatError
+
+
+class RecordingError(HotseatError):
+    """A recording that cannot be read."""
+
+
+@dataclass(eq=False)
+class NotARecording(RecordingError):
+    """A file that does not begin with a recording's header."""
+
+    path: Path
+    code: ClassVar[str] = "not_a_recording"
+
+    def __str__(self) -> str:
+        return f"{self.path} is not a recording: its first line is no header. Name a file that --record has written."
+
+
+@dataclass(eq=False)
+class NewerRecording(RecordingError):
+    """A recording of a format that this program does not know yet."""
+
+    path: Path
+    version: int
+    known: int
+    code: ClassVar[str] = "newer_recording"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} has format version {self.version} and this program reads up to {self.known}. "
+            "Read it with the Hotseat that wrote it, or a later one."
+        )
+
+
+@dataclass(eq=False)
+class EditedRecording(RecordingError):
+    """A recording that is not as it was written."""
+
+    path: Path
+    line: int
+    why: str
+    code: ClassVar[str] = "edited_recording"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}, line {self.line}: {self.why}. The recording was changed after it was written; "
+            "take the original, or read it without verification."
+        )
+
+
+@dataclass(eq=False)
+class CannotRecord(RecordingError):
+    """A folder that recordings cannot be written to."""
+
+    folder: Path
+    why: str
+    code: ClassVar[str] = "cannot_record"
+
+    def __str__(self) -> str:
+        return f"Cannot record into {self.folder} ({self.why}). Name a folder that can be written."
+
+
+@dataclass(eq=False)
+class OtherProtocol(RecordingError):
+    """A recording of frames that mean something else."""
+
+    path: Path
+    protocol: str
+    known: str
+    code: ClassVar[str] = "other_protocol"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} holds frames of the protocol {self.protocol!r} and this program replays {self.known!r}. "
+            "Replay it with the Hotseat that recorded it."
+        )
+
+
+@dataclass(eq=False)
+class NothingToReplay(RecordingError):
+    """A recording without a turn."""
+
+    path: Path
+    code: ClassVar[str] = "nothing_to_replay"
+
+    def __str__(self) -> str:
+        return f"{self.path} holds no turn that was asked for. Name the file of a match that was played."
+
+
+@dataclass(eq=False)
+class PromptsDiffer(RecordingError):
+    """A turn whose token ids were not the same in all modes: a fault of ours, or games that changed meanwhile."""
+
+    session: str
+    turn_id: int
+    modes: tuple[str, ...]
+    code: ClassVar[str] = "prompts_differ"
+
+    def __str__(self) -> str:
+        return (
+            f"Turn {self.turn_id} of session {self.session!r} reads differently in {', '.join(self.modes)} than in the "
+            "other modes, so their times cannot be compared. If no game folder was edited during the replay, report it."
+        )

@@ -1,0 +1,51 @@
+"""Lanes: one runtime per replayed mode, all over one loaded model, each with a pool of its own of equal size."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_runtime.block_cache import MemoryStore
+from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.runtime import AgentRuntime
+from agent_runtime.served_model import ServedModel, serve_model
+from agent_runtime.turn import Mode
+
+# Longer than the encoding of any prompt that fits a context takes on the slowest machine.
+_SETTLE_S = 600.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lane:
+    """One mode of a replay. Matches and sessions keep their recorded names in it: seeded draws depend on them."""
+
+    label: str
+    mode: Mode
+    runtime: AgentRuntime
+    served: ServedModel
+
+    def settle(self) -> None:
+        """Return when nothing is under way any more: prefetched blocks, history, and what is written behind."""
+        self.served.cache.written_behind(_SETTLE_S)
+
+
+@contextmanager
+def open_lanes(
+    loaded: LoadedModel, modes: Sequence[Mode], *, games: Sequence[Path] = (), pool_mib: int = 512
+) -> Iterator[tuple[Lane, ...]]:
+    """Lanes for `modes`; a mode that is named twice gets two, which shows the noise of the machine."""
+    seen: Counter[Mode] = Counter()
+    with ExitStack() as stack:
+        lanes = []
+        for index, mode in enumerate(modes):
+            seen[mode] += 1
+            label = str(mode) if seen[mode] == 1 else f"{mode} ({seen[mode]})"
+            # One probe is enough: the lanes share the model.
+            served = serve_model(
+                "default", loaded, MemoryStore(), pool_mib=pool_mib, max_rows=512, probed=index == 0
+            )
+            runtime = AgentRuntime({"default": served}, games=games)
+            stack.callback(runtime.close)
+            lanes.append(Lane(label, mode, runtime, served))
+        yield tuple(lanes)

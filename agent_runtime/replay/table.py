@@ -1,0 +1,85 @@
+"""A replay's report as a table for people, within 100 columns."""
+
+from collections.abc import Callable
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from agent_runtime.replay.report import ModeReport, ReplayReport
+
+_Cell = Callable[[ModeReport], str]
+
+
+def report_table(report: ReplayReport) -> RenderableType:
+    """Draw a report: one row a mode, and below it what to know about the figures."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title=_title(report), title_justify="left", title_style="bold")
+    table.add_column("mode", no_wrap=True)
+    columns = _columns(report)
+    for heading in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for mode in report.modes:
+        table.add_row(mode.label, *(cell(mode) for cell in columns.values()))
+    notes = [*report.warnings]
+    if any(mode.background_rows for mode in report.modes):
+        behind = ", ".join(f"{mode.label} {mode.background_rows:,}" for mode in report.modes)
+        notes.append(f"Tokens computed while no turn waited, not in the table: {behind}.")
+    failed = {mode.label: dict(mode.outcomes) for mode in report.modes if set(mode.outcomes) != {"ok"}}
+    notes += [f"Outcomes in {label}: {_listed(outcomes)}." for label, outcomes in failed.items()]
+    return Group(table, *(Text(note, style="dim") for note in notes))
+
+
+def _title(report: ReplayReport) -> str:
+    turns = max(mode.turns for mode in report.modes)
+    sizes = sorted(sample.tokens_prompt for sample in report.modes[0].samples if sample.tokens_prompt is not None)
+    prompts = f", prompts of {sizes[0]:,} to {sizes[-1]:,} tokens" if sizes else ""
+    tuned = "" if report.block_tuned else ", not block-tuned"
+    return f"{report.game}: {turns} turns{prompts}, {report.model}{tuned}"
+
+
+def _columns(report: ReplayReport) -> dict[str, _Cell]:
+    """The columns by their headings; those that no mode has a figure for are left out."""
+    labels = [mode.label for mode in report.modes]
+    p50s = any(mode.ttft_ms and mode.ttft_ms.p50 is not None for mode in report.modes)
+    p95s = any(mode.ttft_ms and mode.ttft_ms.p95 is not None for mode in report.modes)
+    columns: dict[str, _Cell] = {"TTFT ms\nmean": lambda mode: _time(mode.ttft_ms and mode.ttft_ms.mean)}
+    if p50s:
+        columns["\np50"] = lambda mode: _time(mode.ttft_ms and mode.ttft_ms.p50)
+    if p95s:
+        columns["\np95"] = lambda mode: _time(mode.ttft_ms and mode.ttft_ms.p95)
+    else:
+        columns["\nmax"] = lambda mode: _time(mode.ttft_ms and mode.ttft_ms.max)
+    for rival in ("full", "prefix"):
+        if rival in labels:
+            columns[f"time over\n{rival}"] = lambda mode, rival=rival: (  # type: ignore[misc]
+                "1" if mode.label == rival else _ratio(mode.ratios.get(rival))
+            )
+    columns["tokens\ncomputed"] = lambda mode: _count(mode.tokens_computed)
+    columns["\ncached"] = lambda mode: _count(mode.tokens_cached)
+    columns["action as\nrecorded"] = lambda mode: _percent(mode.as_recorded)
+    if "full" in labels:
+        columns["best as\nin full"] = lambda mode: _percent(mode.same_best)
+        columns["log-prob\noff by"] = lambda mode: _ratio(mode.logprob_off_max)
+        columns["total\nvariation"] = lambda mode: _ratio(mode.total_variation_mean)
+    return columns
+
+
+def _time(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def _count(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f} %"
+
+
+def _listed(outcomes: dict[str, int]) -> str:
+    return ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())

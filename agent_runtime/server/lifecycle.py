@@ -1,0 +1,94 @@
+"""Running the server: in the foreground until a signal comes, or on a thread of another program."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from types import FrameType
+
+from agent_runtime.server.config import ServerConfig
+from agent_runtime.server.recorder import Recorder
+from agent_runtime.server.runtime import Runtime
+from agent_runtime.server.shell import run_server
+
+
+def print_address(url: str) -> None:
+    """The one line that says the server is ready, for people and for programs that started it."""
+    print(f"Hotseat listens on {url}", flush=True)
+
+
+def serve(
+    runtime: Runtime,
+    config: ServerConfig,
+    *,
+    recorder: Recorder | None = None,
+    ready: Callable[[str], None] = print_address,
+) -> None:
+    """Serve until SIGINT or SIGTERM, drain within `config.drain_s`, close the runtime and return. On the main thread.
+
+    A second signal acts as it did before. Raises TokenRequired or CannotBind when the server cannot be started.
+    """
+
+    async def until_signal() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        with _on_signals(lambda: loop.call_soon_threadsafe(stop.set)):
+            await run_server(runtime, config, stop=stop, ready=ready, recorder=recorder)
+
+    asyncio.run(until_signal())
+
+
+@contextmanager
+def serve_in_background(runtime: Runtime, config: ServerConfig, *, recorder: Recorder | None = None) -> Iterator[str]:
+    """A server on a thread of this process; the value is its URL. Leaving drains it and closes the runtime."""
+    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, str]] = Future()
+
+    async def until_left() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def ready(url: str) -> None:
+            started.set_result((loop, stop, url))
+
+        await run_server(runtime, config, stop=stop, ready=ready, recorder=recorder)
+
+    def run() -> None:
+        try:
+            asyncio.run(until_left())
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+
+    thread = threading.Thread(target=run, name="hotseat-server", daemon=True)
+    thread.start()
+    loop, stop, url = started.result()
+    try:
+        yield url
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+
+
+@contextmanager
+def _on_signals(call: Callable[[], object]) -> Iterator[None]:
+    """Call on the first SIGINT, SIGTERM or (Windows) SIGBREAK. `loop.add_signal_handler` exists on POSIX only."""
+    names = ("SIGINT", "SIGTERM", "SIGBREAK")
+    before = {number: signal.getsignal(number) for name in names if (number := getattr(signal, name, None)) is not None}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        restore()
+        call()
+
+    for number in before:
+        signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        restore()
