@@ -7,9 +7,11 @@ is an order of magnitude cheaper than encoding. The cost model that an 8B model 
 """
 
 import itertools
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -135,6 +137,8 @@ class BlockCache:
         self._linked: dict[str, set[str]] = {}
         self._views: OrderedDict[tuple[int, ...], View] = OrderedDict()
         self._num_copying = 0
+        self._under_way: set[Work[None]] = set()
+        self._under_way_lock = threading.Lock()
 
     # Any thread.
 
@@ -173,9 +177,13 @@ class BlockCache:
             scripts = [self._background(match, mode, piece, staged, uses) for piece in _pieces(blocks)]
         works = [self.engine.submit(script, background=True) for script in scripts]
         left = len(works)
+        with self._under_way_lock:
+            self._under_way.update(works)
 
         def one_ended(work: Work[None]) -> None:
             nonlocal left
+            with self._under_way_lock:
+                self._under_way.discard(work)
             self.background.rows += work.rows
             self.background.forwards += work.forwards
             left -= 1
@@ -188,8 +196,11 @@ class BlockCache:
             self.engine.soon(lambda: ready(_count(uses, blocks)))
 
     def written_behind(self, timeout_s: float) -> None:
-        """Return when everything encoded so far is in the store's hands. Raises TimeoutError."""
+        """Return when all blocks asked for so far are in the store's hands. Raises TimeoutError."""
         deadline = time.perf_counter() + timeout_s
+        with self._under_way_lock:
+            waiting_for = list(self._under_way)
+        wait([work.future for work in waiting_for], timeout_s)
         while self.engine.ask(lambda: self._num_copying, max(0.0, deadline - time.perf_counter())):
             pass
 

@@ -13,7 +13,9 @@ import typer
 from agent_runtime.errors import HotseatError
 from agent_runtime.turn import Mode
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="LLM agents for games.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="LLM agents for games."
+)
 store_app = typer.Typer(no_args_is_help=True, help="Look into a store of blocks on disk.")
 bench_app = typer.Typer(no_args_is_help=True, help="Measure, as ratios side by side in one run.")
 app.add_typer(store_app, name="store")
@@ -43,15 +45,19 @@ def main() -> None:
 def serve(
     model: ModelOption = "embedded",
     adapter: AdapterOption = None,
-    mode: Annotated[str, typer.Option(help="auto, star, anchored, full or prefix, for matches that name none.")] = "auto",
+    mode: Annotated[
+        str, typer.Option(help="auto, star, anchored, full or prefix; a match may ask for its own.")
+    ] = "auto",
     games: GamesOption = None,
-    store: Annotated[Path | None, typer.Option(help="Where matches live on disk; without it nothing outlives us.")] = None,
+    store: Annotated[Path | None, typer.Option(help="Where matches live on disk; without it nothing lasts.")] = None,
     store_budget_mib: Annotated[int | None, typer.Option(min=1, help="The oldest blocks go beyond this.")] = None,
     record: Annotated[Path | None, typer.Option(help="Record every match into this folder.")] = None,
     host: Annotated[str, typer.Option(help="The address to listen on; any but loopback needs a token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8765,
     token: Annotated[str | None, typer.Option(envvar="HOTSEAT_TOKEN", help="What clients must show.")] = None,
-    allow_origin: Annotated[list[str] | None, typer.Option(help="A web page that may connect; may be given again.")] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(help="A web page that may connect, as https://example.org.")
+    ] = None,
     pool_mib: PoolOption = 2048,
     max_rows: Annotated[int, typer.Option(min=1, help="Turns join a forward below this many rows.")] = 512,
 ) -> None:
@@ -126,3 +132,7 @@ def store_check(
     from agent_runtime.store_command import print_check
 
     raise typer.Exit(0 if print_check(folder, repair, as_json) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,10 +8,20 @@ GAME = "bench"
 # Common words, each one token of the embedded model when a space precedes it.
 _WORDS = "the of and to in is that for it as was with be by on not he his but at are this have from or had an they"
 
+_GAME_TOML = """\
+name = "bench"
+
+[[segment]]
+match = "/blocks/*"
+name = "block/{key}"
+key = "id"
+render = "block.md"
+"""
+
 _FILES = {
-    "game.toml": f'name = "{GAME}"\n[[segment]]\nmatch = "/blocks/*"\nname = "block/{{key}}"\nrender = "block.md"\n',
+    "game.toml": _GAME_TOML,
     "rules.md": "Answer with one letter.\n",
-    "block.md": "{{ value }}\n",
+    "block.md": "{{ value.text }}\n",
     "observation.md": "{{ text }}\nAnswer:",
 }
 

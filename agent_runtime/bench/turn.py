@@ -17,17 +17,19 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from agent_runtime.bench.environment import environment
+from agent_runtime.agent import PendingTurn
 from agent_runtime.bench.prompts import GAME, Sentences, write_game
 from agent_runtime.block_cache import MemoryStore
 from agent_runtime.engine.attention import MOVE_KEYS
 from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.environment import environment
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.served_model import serve_model
 from agent_runtime.turn import Account, ActionOption, MatchSpec, Mode, SessionSpec, TurnRequest
 
 _ACTIONS = (ActionOption("A"), ActionOption("B"))
 _SESSION = "bench"
+Block = dict[str, str]
 _SORTED = "prefix, blocks sorted by how seldom they change"
 
 
@@ -88,12 +90,15 @@ class Seat:
         self.runtime.open_session(SessionSpec(_SESSION, "bench"))
         self.frame = -1
 
-    def play(self, blocks: Sequence[str], observation: str) -> Account:
-        """Send the whole state of a next frame and play one turn about it."""
+    def begin(self, blocks: Sequence[Block], observation: str) -> PendingTurn:
+        """Send the whole state of a next frame and begin a turn about it."""
         self.frame += 1
         self.runtime.put_state("bench", self.frame, state={"blocks": list(blocks)})
-        turn = self.runtime.begin_turn(TurnRequest(_SESSION, self.frame, self.frame, observation, _ACTIONS))
-        account = turn.run().account
+        return self.runtime.begin_turn(TurnRequest(_SESSION, self.frame, self.frame, observation, _ACTIONS))
+
+    def play(self, blocks: Sequence[Block], observation: str) -> Account:
+        """Play one turn about a next frame."""
+        account = self.begin(blocks, observation).run().account
         assert account is not None, "a benchmark turn failed"
         return account
 
@@ -123,8 +128,7 @@ def bench_turn(loaded: LoadedModel, workload: Workload, tell: Callable[[str], No
 def _changing(loaded: LoadedModel, workload: Workload, games: Path, tell: Callable[[str], None]) -> list[Case]:
     rng = random.Random(workload.seed)
     sentences = Sentences(loaded.text.count, workload.seed)
-    known = [sentences.sentence(workload.block_tokens - 6) for _ in range(2 * workload.num_blocks)]
-    observation = sentences.sentence(workload.observation_tokens - 10)
+    known = _blocks(sentences, 2 * workload.num_blocks, workload.block_tokens)
     modes = {
         "star": Mode.STAR,
         "anchored": Mode.ANCHORED,
@@ -135,33 +139,38 @@ def _changing(loaded: LoadedModel, workload: Workload, games: Path, tell: Callab
     seats = {name: Seat(loaded, mode, games, workload.pool_mib) for name, mode in modes.items()}
     changed = {name: Case("changed", name) for name in (*modes, "transformers")}
     hits = {name: Case("hit", name) for name in ("star", "anchored", "prefix", "transformers")}
-    places = list(range(workload.num_blocks))
+    places = range(workload.num_blocks)
     current = known[: workload.num_blocks]
-    seen = set(enumerate(current))
+    seen = {(place, block["id"]) for place, block in enumerate(current)}
     num_changes = [0] * workload.num_blocks
     # Every block is seen once before anything is measured, and every mode has played a turn.
     for start in (workload.num_blocks, 0):
-        blocks = known[start : start + workload.num_blocks]
+        tell("encoding the blocks")
         for name, seat in seats.items():
             if name != "full":
-                seat.play(blocks, observation)
+                seat.play(
+                    known[start : start + workload.num_blocks], sentences.sentence(workload.observation_tokens - 10)
+                )
     baseline = TransformersBaseline(loaded)
     for turn in range(workload.turns):
         tell(f"turn {turn + 1} of {workload.turns}")
-        place, block = rng.choice([(p, b) for p in places for b in known if (p, b) not in seen and b not in current])
-        seen.add((place, block))
+        fresh = [(p, b) for p in places for b in known if (p, b["id"]) not in seen and b not in current]
+        place, block = rng.choice(fresh)
+        seen.add((place, block["id"]))
         current = [*current[:place], block, *current[place + 1 :]]
         num_changes[place] += 1
-        by_change = sorted(places, key=lambda p: num_changes[p])
+        by_change = [current[p] for p in sorted(places, key=lambda p: num_changes[p])]
+        observations = [sentences.sentence(workload.observation_tokens - 10) for _ in range(2)]
         for name, seat in rng.sample(list(seats.items()), len(seats)):
-            blocks = [current[p] for p in by_change] if name == _SORTED else current
-            _note(changed[name], seat.play(blocks, observation))
+            blocks = by_change if name == _SORTED else current
+            _note(changed[name], seat.play(blocks, observations[0]))
             if name in hits:
-                _note(hits[name], seat.play(blocks, observation))
+                _note(hits[name], seat.play(blocks, observations[1]))
         if turn % 3 == 0:
-            static, asked = _ids_of(seats["star"], current, observation)
-            changed["transformers"].ttft_ms.append(baseline.prefill_ms(static + asked))
-            hits["transformers"].ttft_ms.append(baseline.cached_ms(static, asked))
+            prompt = seats["star"].begin(current, observations[0]).prompt
+            static = [token for block in prompt.blocks for token in block.ids]
+            changed["transformers"].ttft_ms.append(baseline.prefill_ms([*static, *prompt.observation]))
+            hits["transformers"].ttft_ms.append(baseline.cached_ms(static, prompt.observation))
     for seat in seats.values():
         seat.runtime.close()
     return [*changed.values(), *hits.values()]
@@ -173,31 +182,28 @@ def _many_blocks(loaded: LoadedModel, workload: Workload, games: Path, tell: Cal
     for num_blocks, tokens in ((300, 22), (30, 220)):
         tell(f"encoding {num_blocks} blocks of {tokens}")
         sentences = Sentences(loaded.text.count, workload.seed + num_blocks)
-        blocks = [sentences.sentence(tokens - 6) for _ in range(num_blocks)]
-        observation = sentences.sentence(workload.observation_tokens - 10)
+        blocks = _blocks(sentences, num_blocks, tokens)
         seat = Seat(loaded, Mode.STAR, games, workload.pool_mib)
-        seat.play(blocks, observation)
-        seats.append((seat, blocks, observation))
+        seat.play(blocks, sentences.sentence(workload.observation_tokens - 10))
+        seats.append((seat, blocks))
         cases.append(Case(f"{num_blocks} blocks of {tokens}", "star"))
     for _ in range(max(5, workload.turns // 3)):
-        for case, (seat, blocks, observation) in zip(cases, seats, strict=True):
+        observation = sentences.sentence(workload.observation_tokens - 10)
+        for case, (seat, blocks) in zip(cases, seats, strict=True):
             _note(case, seat.play(blocks, observation))
-    for seat, _, _ in seats:
+    for seat, _ in seats:
         seat.runtime.close()
     return cases
+
+
+def _blocks(sentences: Sentences, num_blocks: int, num_tokens: int) -> list[Block]:
+    """Return blocks that count about `num_tokens` with the line that names them."""
+    return [{"id": f"b{i}", "text": sentences.sentence(num_tokens - 7)} for i in range(num_blocks)]
 
 
 def _note(case: Case, account: Account) -> None:
     case.ttft_ms.append(account.ttft_ms)
     case.accounts.append(account)
-
-
-def _ids_of(seat: Seat, blocks: Sequence[str], observation: str) -> tuple[list[int], list[int]]:
-    """Return the static and the observation's token ids of the turn that `seat` last played."""
-    seat.frame += 1
-    seat.runtime.put_state("bench", seat.frame, state={"blocks": list(blocks)})
-    turn = seat.runtime.begin_turn(TurnRequest(_SESSION, seat.frame, seat.frame, observation, _ACTIONS))
-    return [token for block in turn.prompt.blocks for token in block.ids], list(turn.prompt.observation)
 
 
 class TransformersBaseline:

@@ -48,7 +48,7 @@ def test_after_a_kill_the_next_turn_equals_an_uninterrupted_run_and_encodes_noth
         uninterrupted = reports
     with playing(folder, "cut", 0, 2) as before:
         assert [r["logprobs"] for r in before] == [pytest.approx(r["logprobs"], abs=1e-5) for r in uninterrupted[:3]]
-    assert {finding.problem for finding in check_store(folder / "cut").findings} <= {Problem.STRAY_FILE}
+    assert {finding.problem for finding in check_store(folder / "cut").findings} <= {Problem.TEMPORARY_FILE}
     # Turn 3's state was seen before, so that all its blocks are on disk.
     with playing(folder, "cut", 3, 3) as after:
         assert after[0]["logprobs"] == pytest.approx(uninterrupted[3]["logprobs"], abs=1e-5)
