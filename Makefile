@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test check soak test-gpu bench clean
 
 setup: $(VENV)/.ready
 
@@ -27,6 +27,12 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+soak: setup
+	$(BIN)/python -m pytest -q -m soak
+
+test-gpu: setup
+	$(BIN)/python -m pytest -q -m gpu tests/gpu
 
 bench: setup
 	$(BIN)/hotseat bench turn --json

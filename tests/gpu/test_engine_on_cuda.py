@@ -1,0 +1,77 @@
+"""The engine on a CUDA device against plain transformers on the CPU. Run by `make test-gpu` where there is a GPU."""
+
+import numpy
+import pytest
+import torch
+
+from agent_runtime.engine.admission import probe
+from agent_runtime.engine.cursor import Cursor
+from agent_runtime.engine.decision import grow_tree, read_logprobs
+from agent_runtime.engine.decoding import Generated, generate, greedy
+from agent_runtime.engine.forward import ForwardRunner
+from agent_runtime.engine.pool import KVGeometry, Pool
+from agent_runtime.engine.rope import RotaryTable
+from agent_runtime.engine.scheduler import Engine, Script
+from agent_runtime.engine.span import NOTHING, Span
+from tests.agent_runtime.engine.reference import anchored_logits, star_logits, teacher_forced
+from tests.agent_runtime.engine.worlds import World, encode, random_ids, view_of
+from tests.tiny_models import ACCEPTED, CONTEXT, tiny_model
+
+pytestmark = pytest.mark.gpu
+
+
+def cuda_world(kind: str, dtype: torch.dtype = torch.float32) -> World:
+    """A tiny model on the GPU, its untouched twin on the CPU."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    model = tiny_model(kind).to("cuda", dtype)
+    config = model.config
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    devices = (torch.device("cuda:0"),) * config.num_hidden_layers
+    pool = Pool(KVGeometry(config.num_key_value_heads, head_dim, dtype, devices), 4096)
+    return World(ForwardRunner(model, pool, RotaryTable(model.model.rotary_emb.inv_freq, CONTEXT)), tiny_model(kind))
+
+
+@pytest.mark.parametrize("anchored", [False, True])
+@pytest.mark.parametrize("kind", ACCEPTED)
+def test_blocks_and_observation_equal_the_reference(kind: str, anchored: bool) -> None:
+    w, rng = cuda_world(kind), numpy.random.default_rng(1)
+    blocks = [random_ids(rng, int(n)) for n in rng.integers(1, 60, size=30)]
+    observation = random_ids(rng, 50)
+    runs, spans = encode(w, blocks, anchored=anchored)
+    asked = Span(observation, sum(map(len, blocks)), view_of(runs, anchored=anchored), wanted="all")
+    logits = w.runner.run([*spans, asked])[asked].cpu()
+    reference = (anchored_logits if anchored else star_logits)(w.twin, blocks, observation)
+    torch.testing.assert_close(logits, reference, atol=5e-4, rtol=5e-4)
+
+
+def test_scores_equal_teacher_forced_logprobs() -> None:
+    w, prompt = cuda_world("llama"), random_ids(numpy.random.default_rng(2), 400)
+    answers = [[7, 1], [7, 8, 1], [7, 8, 9, 1], [11, 1]]
+    root = Span(prompt, 0, NOTHING, wanted="last")
+    tree = grow_tree(answers, root)
+    logprobs = read_logprobs(tree, w.runner.run([root, *tree.spans]))
+    assert logprobs == pytest.approx([teacher_forced(w.twin, prompt, answer) for answer in answers], abs=5e-4)
+
+
+def test_decoding_equals_transformers_generate() -> None:
+    w, prompt = cuda_world("qwen3"), random_ids(numpy.random.default_rng(3), 50)
+    engine = Engine(w.runner)
+
+    def script() -> Script[Generated]:
+        cursor = Cursor(w.pool, NOTHING, 0)
+        span = cursor.extend(prompt)
+        logits = yield [span]
+        return (yield from generate(cursor, logits[span][-1], limit=30, stop_ids=(), choose=greedy))
+
+    ours = engine.submit(script()).future.result(60)
+    engine.close()
+    theirs = w.twin.generate(
+        torch.tensor([prompt]), attention_mask=torch.ones(1, 50), max_new_tokens=30, do_sample=False, eos_token_id=None
+    )
+    assert list(ours.ids) == theirs[0, 50:].tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_probe_passes_on_the_gpu(dtype: torch.dtype) -> None:
+    w = cuda_world("llama3", dtype)
+    probe(w.runner, w.runner.model)
