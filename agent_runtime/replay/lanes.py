@@ -42,9 +42,7 @@ def open_lanes(
             seen[mode] += 1
             label = str(mode) if seen[mode] == 1 else f"{mode} ({seen[mode]})"
             # One probe is enough: the lanes share the model.
-            served = serve_model(
-                "default", loaded, MemoryStore(), pool_mib=pool_mib, max_rows=512, probed=index == 0
-            )
+            served = serve_model("default", loaded, MemoryStore(), pool_mib=pool_mib, max_rows=512, probed=index == 0)
             runtime = AgentRuntime({"default": served}, games=games)
             stack.callback(runtime.close)
             lanes.append(Lane(label, mode, runtime, served))

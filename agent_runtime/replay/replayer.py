@@ -1,10 +1,10 @@
 """Plays a recording again, in process, in several modes at once: `hotseat replay`.
 
-What the client sent goes in as it was received, into one lane per mode. Lanes take turns turn by turn, in an order drawn
-anew each time, and everything else that a frame sets off (opened sessions, history) is waited for before the next
-frame, so that no lane computes while another is measured. History takes the recorded actions: so every lane sees the
-same token ids at every turn, which is checked. Deadlines and cancelled turns are not replayed; every turn is played to
-its end.
+What the client sent goes in as it was received, into one lane per mode. The lanes play each turn one after the other,
+in an order drawn anew, and everything else that a frame sets off (opened sessions, history) is waited for before the
+next frame, so that no lane computes while another is measured. History takes the recorded actions: so every lane sees
+the same token ids at every turn, which is checked. Deadlines and cancellations are not replayed; every turn is played
+to its end.
 """
 
 import random
@@ -19,7 +19,7 @@ from agent_runtime.errors import HotseatError
 from agent_runtime.replay.errors import NothingToReplay, PromptsDiffer
 from agent_runtime.replay.lanes import Lane, open_lanes
 from agent_runtime.replay.recording_format import Recording, read_recording
-from agent_runtime.replay.report import ReplayReport, TurnSample, report_mode
+from agent_runtime.replay.report import RIVALS, ReplayReport, TurnSample, report_mode
 from agent_runtime.replay.steps import RecordedTurn, Step, steps_of
 from agent_runtime.server.runtime import CloseMatch, CloseSession, PutBlock, PutState
 from agent_runtime.turn import MatchSpec, Mode, Score, SessionSpec, TurnApplied, TurnResult
@@ -184,7 +184,7 @@ def _best(scores: Sequence[Score]) -> int:
 
 def _report(read: Recording, loaded: LoadedModel, lanes: Sequence[Lane], tally: _Tally) -> ReplayReport:
     header = read.parts[0].header
-    rivals = {str(mode): tally.samples[str(mode)] for mode in (Mode.FULL, Mode.PREFIX) if str(mode) in tally.samples}
+    rivals = {str(mode): tally.samples[mode] for mode in RIVALS if mode in tally.samples}
     return ReplayReport(
         recording=read.path,
         game=header.game,

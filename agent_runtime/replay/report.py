@@ -12,6 +12,8 @@ from agent_runtime.turn import Mode, Outcome
 
 REPORT_FORMAT = "hotseat.replay"
 REPORT_VERSION = 1
+# What the time of every mode is set against.
+RIVALS = (Mode.FULL, Mode.PREFIX)
 # A percentile that fewer turns lie beyond is mostly luck.
 _LEAST_BEYOND = 10
 

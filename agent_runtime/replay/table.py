@@ -1,20 +1,26 @@
 """A replay's report as a table for people, within 100 columns."""
 
 from collections.abc import Callable
+from functools import partial
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agent_runtime.replay.report import ModeReport, ReplayReport
+from agent_runtime.replay.report import RIVALS, ModeReport, ReplayReport
+from agent_runtime.turn import Mode
+
+TABLE_WIDTH = 100
 
 _Cell = Callable[[ModeReport], str]
 
 
 def report_table(report: ReplayReport) -> RenderableType:
     """Draw a report: one row a mode, and below it what to know about the figures."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title=_title(report), title_justify="left", title_style="bold")
+    table = Table(
+        box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), title=_title(report), title_justify="left", title_style="bold"
+    )
     table.add_column("mode", no_wrap=True)
     columns = _columns(report)
     for heading in columns:
@@ -41,28 +47,29 @@ def _title(report: ReplayReport) -> str:
 def _columns(report: ReplayReport) -> dict[str, _Cell]:
     """The columns by their headings; those that no mode has a figure for are left out."""
     labels = [mode.label for mode in report.modes]
-    p50s = any(mode.ttft_ms and mode.ttft_ms.p50 is not None for mode in report.modes)
-    p95s = any(mode.ttft_ms and mode.ttft_ms.p95 is not None for mode in report.modes)
-    columns: dict[str, _Cell] = {"TTFT ms\nmean": lambda mode: _time(mode.ttft_ms and mode.ttft_ms.mean)}
-    if p50s:
-        columns["\np50"] = lambda mode: _time(mode.ttft_ms and mode.ttft_ms.p50)
-    if p95s:
-        columns["\np95"] = lambda mode: _time(mode.ttft_ms and mode.ttft_ms.p95)
+    times = [mode.ttft_ms for mode in report.modes if mode.ttft_ms is not None]
+    columns: dict[str, _Cell] = {"TTFT ms\nmean": lambda mode: _time(mode.ttft_ms.mean if mode.ttft_ms else None)}
+    if any(each.p50 is not None for each in times):
+        columns["\np50"] = lambda mode: _time(mode.ttft_ms.p50 if mode.ttft_ms else None)
+    if any(each.p95 is not None for each in times):
+        columns["\np95"] = lambda mode: _time(mode.ttft_ms.p95 if mode.ttft_ms else None)
     else:
-        columns["\nmax"] = lambda mode: _time(mode.ttft_ms and mode.ttft_ms.max)
-    for rival in ("full", "prefix"):
+        columns["\nmax"] = lambda mode: _time(mode.ttft_ms.max if mode.ttft_ms else None)
+    for rival in RIVALS:
         if rival in labels:
-            columns[f"time over\n{rival}"] = lambda mode, rival=rival: (  # type: ignore[misc]
-                "1" if mode.label == rival else _ratio(mode.ratios.get(rival))
-            )
+            columns[f"over\n{rival}"] = partial(_over, rival)
     columns["tokens\ncomputed"] = lambda mode: _count(mode.tokens_computed)
     columns["\ncached"] = lambda mode: _count(mode.tokens_cached)
-    columns["action as\nrecorded"] = lambda mode: _percent(mode.as_recorded)
-    if "full" in labels:
-        columns["best as\nin full"] = lambda mode: _percent(mode.same_best)
-        columns["log-prob\noff by"] = lambda mode: _ratio(mode.logprob_off_max)
-        columns["total\nvariation"] = lambda mode: _ratio(mode.total_variation_mean)
+    columns["like\nrecord"] = lambda mode: _percent(mode.as_recorded)
+    if Mode.FULL in labels:
+        columns["best as\nfull"] = lambda mode: _percent(mode.same_best)
+        columns["logprob\noff by"] = lambda mode: _ratio(mode.logprob_off_max)
+        columns["total\nvar."] = lambda mode: _ratio(mode.total_variation_mean)
     return columns
+
+
+def _over(rival: str, mode: ModeReport) -> str:
+    return "1" if mode.label == rival else _ratio(mode.ratios.get(rival))
 
 
 def _time(value: float | None) -> str:

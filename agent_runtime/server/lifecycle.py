@@ -5,8 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
-from types import FrameType
+from contextlib import contextmanager, suppress
 
 from agent_runtime.server.config import ServerConfig
 from agent_runtime.server.recorder import Recorder
@@ -33,8 +32,7 @@ def serve(
 
     async def until_signal() -> None:
         stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        with _on_signals(lambda: loop.call_soon_threadsafe(stop.set)):
+        with _on_signals(asyncio.get_running_loop(), stop.set):
             await run_server(runtime, config, stop=stop, ready=ready, recorder=recorder)
 
     asyncio.run(until_signal())
@@ -73,21 +71,26 @@ def serve_in_background(runtime: Runtime, config: ServerConfig, *, recorder: Rec
 
 
 @contextmanager
-def _on_signals(call: Callable[[], object]) -> Iterator[None]:
-    """Call on the first SIGINT, SIGTERM or (Windows) SIGBREAK. `loop.add_signal_handler` exists on POSIX only."""
+def _on_signals(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> Iterator[None]:
+    """Call on the first SIGINT, SIGTERM or (Windows) SIGBREAK; the next one acts as it did before."""
     names = ("SIGINT", "SIGTERM", "SIGBREAK")
     before = {number: signal.getsignal(number) for name in names if (number := getattr(signal, name, None)) is not None}
 
     def restore() -> None:
         for number, handler in before.items():
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
             signal.signal(number, handler)
 
-    def on_signal(number: int, frame: FrameType | None) -> None:
+    def on_signal() -> None:
         restore()
         call()
 
     for number in before:
-        signal.signal(number, on_signal)
+        try:
+            loop.add_signal_handler(number, on_signal)
+        except NotImplementedError:  # Windows, whose loop wakes up for signals by itself
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(on_signal))
     try:
         yield
     finally:
