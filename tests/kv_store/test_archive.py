@@ -23,7 +23,10 @@ def test_packs_lie_in_their_match_s_folder_whatever_its_id(tmp_path: Path) -> No
     with opened_archive(tmp_path) as archive:
         first, second = add(archive, "../../etc", "a"), add(archive, "Ünit 7", "b")
         assert read(archive, first, "a") == {"a": True} and read(archive, second, "b") == {"b": True}
-    assert sorted(path.parent.name for path in pack_paths(tmp_path)) == ["etc-58656856ff19798a", "nit-7-7f13b1fa40854147"]
+    assert sorted(path.parent.name for path in pack_paths(tmp_path)) == [
+        "etc-58656856ff19798a",
+        "nit-7-7f13b1fa40854147",
+    ]
 
 
 def test_after_an_orderly_end_there_is_nothing_to_recover(tmp_path: Path) -> None:
@@ -55,7 +58,9 @@ def test_the_index_is_rebuilt_from_the_packs_alone(tmp_path: Path) -> None:
     with opened_archive(tmp_path) as archive:
         assert archive.recover() == Recovery(adopted_packs=4)
         after = archive.index.contents()
-    assert {block.key: block.checksum for block in after.blocks} == {block.key: block.checksum for block in before.blocks}
+    assert {block.key: block.checksum for block in after.blocks} == {
+        block.key: block.checksum for block in before.blocks
+    }
     assert set(after.links) == set(before.links)
     assert {pack.file for pack in after.packs} == {pack.file for pack in before.packs}
 

@@ -5,7 +5,17 @@ import pytest
 from kv_store.check import CheckReport, Problem, check_store
 from kv_store.database import INDEX_FILE
 from kv_store.errors import StoreLocked, StoreUnusable
-from tests.kv_store.worlds import block, flip_byte, only_pack, opened, opened_archive, pack_paths, put_all, same, tensors_of
+from tests.kv_store.worlds import (
+    block,
+    flip_byte,
+    only_pack,
+    opened,
+    opened_archive,
+    pack_paths,
+    put_all,
+    same,
+    tensors_of,
+)
 
 
 def problems(report: CheckReport) -> list[Problem]:

@@ -39,7 +39,9 @@ def test_a_store_can_be_listed_while_it_is_used_and_the_listing_says_by_whom(tmp
 def test_listing_changes_nothing(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         put_all(store, "red", ["a"])
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".sqlite-shm"}
+    before = {
+        path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".sqlite-shm"
+    }
     list_store(tmp_path)
     for path, content in before.items():
         assert path.read_bytes() == content

@@ -1,6 +1,4 @@
 import errno
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -424,23 +422,6 @@ def test_a_second_store_on_the_same_folder_is_told_who_holds_it(tmp_path: Path) 
         pass
 
 
-def test_a_second_process_is_told_who_holds_the_store(tmp_path: Path) -> None:
-    program = (
-        "import sys, pathlib, kv_store\n"
-        "try:\n"
-        "    kv_store.Store(pathlib.Path(sys.argv[1]), fingerprint='fp')\n"
-        "except kv_store.StoreLocked as error:\n"
-        "    print(error.holder.pid)\n"
-    )
-    with opened(tmp_path) as store:
-        answer = subprocess.run(
-            [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
-        )
-        holder = store.listing().holder
-        assert holder is not None and answer.stdout.strip() == str(holder.pid)
-        put_all(store, "red", ["a"])  # undisturbed
-
-
 def test_a_folder_that_cannot_be_used_is_a_typed_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreUnusable, match="name another folder"):
@@ -475,7 +456,9 @@ def test_documents_are_part_of_a_flush_and_the_latest_wins(tmp_path: Path) -> No
         found = store.get_document("session", "guard")
         assert found is not None and (found.body, found.version) == ({"turn": 2}, 3)
     with opened(tmp_path) as store:
-        assert [(one.id, one.body, one.version) for one in store.list_documents("session")] == [("guard", {"turn": 2}, 3)]
+        assert [(one.id, one.body, one.version) for one in store.list_documents("session")] == [
+            ("guard", {"turn": 2}, 3)
+        ]
         assert store.get_document("session", "gone") is None
         store.delete_document("session", "guard")
         assert store.list_documents("session") == []

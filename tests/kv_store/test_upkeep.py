@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kv_store import archive
+from kv_store import archive, scribe
 from kv_store import store as store_module
 from kv_store.store import Store
 from tests.kv_store.worlds import QUICK, flip_byte, opened, pack_paths, put_all, same, tensors_of
@@ -80,7 +80,8 @@ def test_a_budget_that_was_lowered_holds_from_the_opening_on(tmp_path: Path) -> 
 
 def test_last_uses_outlive_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 1_000_000.0
-    monkeypatch.setattr(store_module, "time", SimpleNamespace(time=lambda: now_s))
+    for module in (store_module, scribe):
+        monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: now_s))
     with opened(tmp_path) as store:
         put_each(store, "red", ["a", "b", "c"])
         now_s += 3_600
@@ -194,7 +195,7 @@ def test_a_bad_block_that_is_to_be_moved_is_dropped_and_the_others_move(tmp_path
         assert store.check().clean
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     budget=st.integers(0, 80),
     steps=st.lists(st.tuples(st.sampled_from(["put", "use"]), st.integers(0, 11)), min_size=5, max_size=25),
