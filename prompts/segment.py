@@ -17,13 +17,14 @@ from prompts.rules import CuttingRules
 class Node:
     """One place of a state. Never changed once cut, but for the caches at the end.
 
-    `text` is the canonical JSON of what its owner keeps of the value, None if earlier rules took all of it. `is_cut`:
-    a rule begins here, and the parent's text goes without it. `cuts`: the nodes at or beneath this one that become
-    blocks, in document order (an array's order, an object's sorted); `live` likewise for the observation.
+    `text` is the canonical JSON of what its owner keeps of the value, None if earlier rules took all of it. `gaps`: path
+    and labels left of each array that lost members, which the text alone does not tell. `is_cut`: a rule begins here,
+    and the parent's text goes without it. `cuts`: the nodes at or beneath this one that become blocks, in document order
+    (an array's order, an object's sorted); `live` likewise for the observation.
     """
 
     __slots__ = (
-        *("value", "state", "limit", "owner", "labels", "is_cut", "text", "cuts", "live"),
+        *("value", "state", "limit", "owner", "labels", "is_cut", "text", "gaps", "cuts", "live"),
         *("children", "before", "blocks", "counts"),
     )
 
@@ -37,6 +38,7 @@ class Node:
         self.labels = labels
         self.is_cut = is_cut
         self.text: str | None = None
+        self.gaps: tuple[tuple[str, ...], ...] = ()
         self.cuts: tuple[Node, ...] = ()
         self.live: tuple[Node, ...] = ()
         self.children: dict[str, Node] | None = None
@@ -104,7 +106,7 @@ class Cutter:
             if rules.is_rest(owner):
                 self._warn_of_rest(node)
         if before is not None and before.blocks is not None and before.owner == owner:
-            if before.text == node.text:
+            if before.text == node.text and before.gaps == node.gaps:
                 node.blocks, node.counts = before.blocks, before.counts
             else:
                 node.before = before
@@ -126,9 +128,12 @@ class Cutter:
         return children
 
     def _gather(self, node: Node) -> None:
-        members = [(label, text) for label, _, text in node.kept()]
-        if members or not node.value:
-            node.text = node.joined(members)
+        kept = list(node.kept())
+        if kept or not node.value:
+            node.text = node.joined([(label, text) for label, _, text in kept])
+        if len(kept) < len(node.value) and isinstance(node.value, list):
+            node.gaps = ((*node.labels, *[label for label, _, _ in kept]),)
+        node.gaps = sum([child.gaps for _, child, _ in kept if child.gaps], node.gaps)
         children = (node.children or {}).values()
         node.cuts = tuple([cut for child in children if child.cuts for cut in child.cuts])
         node.live = tuple([live for child in children if child.live for live in child.live])

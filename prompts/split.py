@@ -2,7 +2,8 @@
 
 A run of units (members of an object, lines of a text) is divided before the unit whose hash is highest, and each half
 again, until every run fits. A border thus depends on the units themselves and not on how much stands before them: an
-insertion or a change of length touches the run it falls into and at most the two beside it, never all that follows.
+insertion or a change of length touches the run it falls into and, seldom, some beside it: never more than three full
+runs can hold, and never all that follows.
 """
 
 import re

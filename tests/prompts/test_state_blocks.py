@@ -18,12 +18,24 @@ GAMES = {
     "units": UNITS + live("/b"),
     "nested": rule("/units/*/pos", "pos/{key}", key="id") + UNITS + rule("/units", "units") + live("/units/*/hp"),
     "anywhere": rule("/**/pos", "pos") + rule("/**/log", "log", key="id") + rule("/a/**", "a") + live("/**/b"),
-    "by place": rule("/units/0", "first") + rule("/units/*", "unit/{key}") + rule("/*/units", "inner", order=-1),
+    "by place": rule("/units/0", "first")
+    + rule("/units/*", "unit/{key}", key="id")
+    + rule("/*/units", "inner", order=-1),
+    "split by place": rule("/units/0", "first", max_tokens=6) + rule("/units/*", "unit/{key}", key="id", max_tokens=9),
     "split": rule("/units/*/log", "log/{1}", max_tokens=6) + rule("/*", "{key}", key="id", max_tokens=6),
     "rendered": rule("/units/*", "unit/{key}", key="id", render="t.md")
     + rule("/*", "{key}", render="t.md", max_tokens=8),
 }
-SIGHTS = [[], ["!/**/id"], ["/units"], ["!/units/0", "/units/*/pos"], ["/**/pos", "/a", "!/a/b"], ["!/**/log", "!/b"]]
+SIGHTS = [
+    [],
+    ["!/**/id"],
+    ["/units"],
+    ["!/units/0", "/units/*/pos"],
+    ["!/units/0/pos"],
+    ["!/units/0", "/**/a"],
+    ["/**/pos", "/a", "!/a/b"],
+    ["!/**/log", "!/b"],
+]
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +144,32 @@ def test_members_of_a_keyed_array_can_come_go_and_move_without_disturbing_each_o
     assert blocks.patch(ops, state).added == ("unit/new",)
     ops = [{"op": "remove", "path": "/units/0"}]
     assert blocks.patch(ops, apply_patch(state, ops)).removed == ("unit/new",)
+
+
+@pytest.mark.parametrize("name", ["by place", "split by place", "no rules"])
+@pytest.mark.parametrize("sight", SIGHTS)
+def test_a_member_that_moves_to_a_place_of_another_meaning_is_cut_and_seen_anew(
+    games: dict[str, Game], name: str, sight: list[str]
+) -> None:
+    state = {"units": [{"id": str(number), "pos": {"x": {"a": 1, "b": 22222}}, "log": "a b"} for number in range(4)]}
+    blocks = taken(games[name], state, sight)
+    for source, target in ((2, 0), (0, 3), (1, 0)):
+        ops = [{"op": "move", "from": f"/units/{source}", "path": f"/units/{target}"}]
+        state = apply_patch(state, ops)
+        blocks.patch(ops, state)
+        assert blocks.blocks == taken(games[name], copy.deepcopy(state), sight).blocks
+
+
+def test_a_split_array_is_written_anew_when_what_is_left_of_it_says_the_same_from_other_places(
+    games: dict[str, Game],
+) -> None:
+    def state(*units: Json) -> Json:
+        return {"units": [{"pos": "a long way from here"}, *units, {"pos": "another long way from here"}]}
+
+    blocks = taken(games["split"], state({"log": 1}))
+    for units in ((), ({"log": 1}, {"log": 1}), ({"log": 1},)):
+        blocks.replace(state(*units))
+        assert blocks.blocks == taken(games["split"], state(*units)).blocks
 
 
 def test_an_unchanged_block_stays_the_same_object(camp: Game) -> None:
