@@ -6,7 +6,9 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from agent_runtime.server.config import ServerConfig
-from agent_runtime.server.errors import TokenRequired
+from agent_runtime.server.errors import BadToken, TokenRequired
+
+MIN_TOKEN_CHARS = 8
 
 
 def is_loopback(host: str) -> bool:
@@ -20,9 +22,12 @@ def is_loopback(host: str) -> bool:
 
 
 def check_start(config: ServerConfig) -> None:
-    """Raise TokenRequired for a server that strangers could reach and use."""
-    if config.token is None and not is_loopback(config.host):
-        raise TokenRequired(config.host)
+    """Raise TokenRequired for a server that strangers could reach and use, BadToken for one that guards nothing."""
+    if config.token is None:
+        if not is_loopback(config.host):
+            raise TokenRequired(config.host)
+    elif len(config.token) < MIN_TOKEN_CHARS or not config.token.isascii() or not config.token.isprintable():
+        raise BadToken(MIN_TOKEN_CHARS)
 
 
 def is_origin_allowed(origin: str | None, config: ServerConfig) -> bool:

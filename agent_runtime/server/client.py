@@ -31,7 +31,7 @@ from agent_runtime.server import server_messages as s2c
 from agent_runtime.server.access import is_loopback
 from agent_runtime.server.answers import error_message
 from agent_runtime.server.client_messages import MessageId, OnDeadline
-from agent_runtime.server.errors import ConnectionLost, MessageError, MessageTooBig, NoAnswer, ServerError
+from agent_runtime.server.errors import ConnectionLost, MessageError, MessageTooBig, NoAnswer, NotOpen, ServerError
 from agent_runtime.server.messages import PROTOCOL, client_message, read_json, server_message
 from agent_runtime.turn import Action, ActionOption, Decide, Json, Mode
 
@@ -124,8 +124,7 @@ class Client:
         on_deadline: OnDeadline = "timeout",
     ) -> s2c.SessionOpened:
         """Open a session, or take it up again. It takes turns at once; `wait_ready` tells when it is warm."""
-        with self._lock:
-            self._readies[session] = Future()
+        self._readies[session] = Future()
         return self._ask(
             s2c.SessionOpened,
             "session.open",
@@ -139,8 +138,10 @@ class Client:
         )
 
     def wait_ready(self, session: str) -> s2c.SessionReady:
-        """Wait until everything the session sees, when it was opened here, is encoded."""
-        return self._wait(self._readies[session], f"session.open {session}")
+        """Wait until everything the session saw when it was opened is encoded. Raises NotOpen if it was not, here."""
+        if (ready := self._readies.get(session)) is None:
+            raise NotOpen("session", session)
+        return self._wait(ready, f"session.open {session}")
 
     def put_block(self, session: str, name: str, text: str | None) -> Future[s2c.BlockReady]:
         """Add, replace or (None) remove a private block; the future is done when it is encoded."""

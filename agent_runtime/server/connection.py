@@ -14,7 +14,7 @@ from agent_runtime.errors import HotseatError
 from agent_runtime.server.events import BeginTurn, Call, CancelTurn, Close, Event, Heard, Send
 from agent_runtime.server.faults import as_answer
 from agent_runtime.server.protocol import Machine
-from agent_runtime.server.runtime import Answer, Ask, CloseMatch, Flush, perform
+from agent_runtime.server.runtime import Answer, Ask, CloseMatch, CloseSession, Flush, perform
 from agent_runtime.server.shared import Shared
 from agent_runtime.server.turn_runner import begin_turn
 from agent_runtime.server.workers import Job, Lane
@@ -142,6 +142,8 @@ class Connection:
     def _answered(self, ticket: int, ask: Ask, answer: Answer) -> None:
         if isinstance(answer, MatchOpened):
             self._shared.recorder.match_opened(answer)
+        if isinstance(ask, CloseSession | CloseMatch):
+            self._shared.turns.forget(ask)
         self._carry_out(self._machine.answer(ticket, answer, self._shared.loop.time()))
         if isinstance(ask, CloseMatch):
             self._shared.recorder.match_closed(ask.match)

@@ -19,6 +19,7 @@ HotseatError (agent_runtime.errors)
 │   └── BinaryRefused        a binary frame
 ├── StartError               the server does not start
 │   ├── TokenRequired        a bind that other machines can reach, without a token
+│   ├── BadToken             a token that is too short, or that no HTTP header can carry
 │   └── CannotBind           the address is taken or not ours
 └── ClientError              raised by `client.Client`
     ├── ServerError          the server answered with an `error`
@@ -222,6 +223,17 @@ class TokenRequired(StartError):
 
     def __str__(self) -> str:
         return f"Other machines can reach {self.host!r}: set a token for the server, or bind to 127.0.0.1."
+
+
+@dataclass(eq=False)
+class BadToken(StartError):
+    """A token that is easily guessed, or that no HTTP header can carry. Never says which."""
+
+    min_chars: int
+    code: ClassVar[str] = "bad_token"
+
+    def __str__(self) -> str:
+        return f"The server's token needs at least {self.min_chars} characters, all of them printable ASCII."
 
 
 @dataclass(eq=False)

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from agent_runtime.errors import HotseatError, Overloaded, StaleTurn
-from agent_runtime.server.runtime import AskTurn, PendingTurn
-from agent_runtime.turn import Partial, TurnResult
+from agent_runtime.server.runtime import AskTurn, CloseMatch, CloseSession, PendingTurn
+from agent_runtime.turn import Outcome, Partial, TurnResult
 
 # Results that differ from what the runtime stored (timeouts) are remembered for this many turns of the whole server.
 SETTLED_KEPT = 4096
@@ -78,7 +78,7 @@ class RunningTurns:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._running: dict[tuple[str, int], RunningTurn] = {}
-        self._settled: OrderedDict[tuple[str, int], tuple[str, TurnResult]] = OrderedDict()
+        self._settled: OrderedDict[tuple[str, int], tuple[RunningTurn, TurnResult]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._running)
@@ -98,7 +98,7 @@ class RunningTurns:
             known.listeners.append(listener)
             return None
         if (settled := self._settled.get(key)) is not None:
-            self._need_equal(ask, settled[0])
+            self._need_equal(ask, settled[0].ask.body_digest)
             listener.result(settled[1])
             return None
         if len(self._running) >= self._limit:
@@ -114,7 +114,7 @@ class RunningTurns:
     def settle(self, turn: RunningTurn, result: TurnResult) -> None:
         """Give a turn its result for good: the runtime is stopped, and what it still brings goes to nobody."""
         turn.cancel()
-        self._settled[turn.key] = turn.ask.body_digest, result
+        self._settled[turn.key] = turn, result
         while len(self._settled) > SETTLED_KEPT:
             self._settled.popitem(last=False)
         self.finish(turn, result)
@@ -125,6 +125,18 @@ class RunningTurns:
             del self._running[turn.key]
             for listener in turn.listeners:
                 listener.result(result)
+
+    def forget(self, closed: CloseSession | CloseMatch) -> None:
+        """A session or match is over: its turns are cancelled, and its turn_ids may be used anew."""
+
+        def is_of_it(turn: RunningTurn) -> bool:
+            return turn.match == closed.match if isinstance(closed, CloseMatch) else turn.key[0] == closed.session
+
+        for key in [key for key, (turn, _) in self._settled.items() if is_of_it(turn)]:
+            del self._settled[key]
+        for turn in [each for each in self if is_of_it(each)]:
+            turn.cancel()
+            self.finish(turn, TurnResult(*turn.key, Outcome.CANCELLED, message="The session was closed."))
 
     def refuse(self, turn: RunningTurn, error: HotseatError) -> None:
         """The runtime did not take the turn."""

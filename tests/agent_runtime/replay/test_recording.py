@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_runtime.replay.errors import CannotRecord, EditedRecording, NewerRecording, NotARecording
@@ -273,6 +273,7 @@ def test_digests_and_seed_stand_in_the_header(tmp_path: Path) -> None:
     assert (header.digests, header.seed) == ({"model": "digest of tiny"}, 5)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.from_regex(r"\A\w[\w .:@+-]{0,127}\Z"), unique=True, min_size=1, max_size=4))
 def test_every_match_has_a_file_of_its_own_on_any_system(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]
@@ -288,6 +289,7 @@ def test_every_match_has_a_file_of_its_own_on_any_system(
     assert all(len(file.name.encode()) < 200 and file.name.isascii() and ":" not in file.name for file in files)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["c2s", "s2c"]), st.text()), max_size=8))
 def test_any_text_comes_back_as_received(tmp_path_factory: pytest.TempPathFactory, frames: list[Any]) -> None:
     folder = tmp_path_factory.mktemp("texts")

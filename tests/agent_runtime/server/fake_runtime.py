@@ -192,10 +192,14 @@ class FakeRuntime:
     def close_session(self, session: str) -> None:
         self.calls.append(f"close_session {session}")
         self._sessions.pop(session, None)
+        self._results.pop(session, None)
 
     def close_match(self, match: str) -> None:
         self.calls.append(f"close_match {match}")
         self._frames.pop(match, None)
+        self._released.clear()
+        for session in [name for name, each in self._sessions.items() if each.match == match]:
+            self.close_session(session)
 
     def close(self, drain_s: float) -> None:
         self.closed_with = drain_s
@@ -210,8 +214,9 @@ class FakeRuntime:
 
     def finish(self, request: TurnRequest, result: TurnResult) -> None:
         with self._changed:
-            _, digest, _ = self._results[request.session]
-            self._results[request.session] = request.turn_id, digest, result
+            if request.session in self._results:
+                _, digest, _ = self._results[request.session]
+                self._results[request.session] = request.turn_id, digest, result
             self._num_running -= 1
             self._changed.notify_all()
             if self._file is not None:

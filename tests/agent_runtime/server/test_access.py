@@ -4,7 +4,7 @@ import pytest
 
 from agent_runtime.server.access import check_start, is_loopback, is_origin_allowed, refusal_of, shows_token
 from agent_runtime.server.config import ServerConfig
-from agent_runtime.server.errors import TokenRequired
+from agent_runtime.server.errors import BadToken, TokenRequired
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "localhost", "LOCALHOST", "::1", "[::1]"])
@@ -19,6 +19,13 @@ def test_any_other_bind_needs_one(host: str) -> None:
     with pytest.raises(TokenRequired, match="set a token"):
         check_start(ServerConfig(host=host))
     check_start(ServerConfig(host=host, token="open-sesame"))
+
+
+@pytest.mark.parametrize("token", ["", "short", "öpen-sesame", "open\nsesame"])
+def test_a_token_that_guards_nothing_is_refused_even_on_loopback(token: str) -> None:
+    with pytest.raises(BadToken, match="at least 8") as refused:
+        check_start(ServerConfig(token=token))
+    assert not token or token not in str(refused.value)
 
 
 def test_a_token_is_not_shown_by_its_config() -> None:

@@ -17,6 +17,7 @@ from agent_runtime.server.errors import (
     ConnectionLost,
     MessageTooBig,
     NoAnswer,
+    NotOpen,
     ServerError,
 )
 from agent_runtime.turn import Action, ActionOption, Decide, Outcome
@@ -217,6 +218,12 @@ def test_pieces_of_text_reach_their_turn_and_a_failing_listener_harms_nothing() 
             result = client.turn("s", turn_id, frame=1, observation="", actions=[ActionOption("x")], on_partial=fail)
             assert result.say == "Hm"
     assert heard == ["Hm", "Hm"]
+
+
+def test_waiting_for_a_session_that_was_not_opened_is_a_typed_error() -> None:
+    with scripted_server(lambda connection, message: None) as url, Client(url) as client:
+        with pytest.raises(NotOpen, match=r"session\.open"):
+            client.wait_ready("nobody")
 
 
 def test_a_server_that_is_not_there_is_an_os_error() -> None:

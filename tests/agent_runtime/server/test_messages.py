@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -53,6 +53,7 @@ def test_applied_and_opened_are_the_runtimes_types() -> None:
     assert isinstance(opening, c2s.MatchOpen) and opening.spec() == MatchSpec("m", "camp", None, Mode.STAR)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.text(), JSON_VALUES, max_size=5))
 def test_a_state_arrives_as_it_was_sent(state: dict[str, Any]) -> None:
     text = json.dumps({"type": "match.state", "match": "m", "frame": 1, "state": state})
@@ -63,6 +64,7 @@ def test_a_state_arrives_as_it_was_sent(state: dict[str, Any]) -> None:
     assert repr(again) == repr(message)
 
 
+@settings(max_examples=60, deadline=None)
 @given(JSON_VALUES)
 def test_any_json_is_a_message_or_a_typed_refusal(value: Any) -> None:
     try:
@@ -71,6 +73,7 @@ def test_any_json_is_a_message_or_a_typed_refusal(value: Any) -> None:
         assert str(error) and error.code
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.text())
 def test_any_text_is_a_message_or_a_typed_refusal(text: str) -> None:
     try:
@@ -79,6 +82,7 @@ def test_any_text_is_a_message_or_a_typed_refusal(text: str) -> None:
         assert str(error)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from([model.model_fields["type"].default for model in CLIENT_MESSAGES]), st.data())
 def test_whatever_stands_in_a_known_messages_fields_is_taken_or_refused_with_a_sentence(
     kind: str, data: st.DataObject

@@ -4,7 +4,7 @@ import pytest
 
 from agent_runtime.errors import HotseatError, Overloaded, StaleTurn
 from agent_runtime.server.running_turns import SETTLED_KEPT, RunningTurn, RunningTurns
-from agent_runtime.server.runtime import AskTurn
+from agent_runtime.server.runtime import AskTurn, CloseMatch, CloseSession
 from agent_runtime.turn import ActionOption, Outcome, Partial, TurnRequest, TurnResult
 
 
@@ -111,6 +111,21 @@ def test_a_refusal_reaches_everyone_who_asked() -> None:
     error = StaleTurn("s", 1, 5)
     turns.refuse(turn, error)
     assert first.heard == second.heard == [error] and len(turns) == 0
+
+
+@pytest.mark.parametrize("closed", [CloseSession("s"), CloseMatch("m")])
+def test_when_a_session_is_over_its_turns_are_cancelled_and_its_turn_ids_free(
+    closed: CloseSession | CloseMatch,
+) -> None:
+    turns, ears, pending = RunningTurns(9), Ears(), Pending()
+    turns.settle(begin(turns, asking(1), Ears()), TIMEOUT)
+    running = begin(turns, asking(2), ears)
+    running.begun(pending)
+    other = turns.ask(asking(1, session="t"), "n", Ears())
+    turns.forget(closed)
+    assert [each.outcome for each in ears.heard if isinstance(each, TurnResult)] == [Outcome.CANCELLED]
+    assert pending.num_cancels == 1 and list(turns) == [other]
+    assert turns.ask(asking(1, body="another game"), "m", Ears()) is not None
 
 
 def test_timeouts_are_remembered_up_to_a_number() -> None:

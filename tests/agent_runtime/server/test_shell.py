@@ -63,9 +63,8 @@ def wait_until_closed(connection: ClientConnection) -> tuple[int, int]:
         return (1006 if closed.rcvd is None else closed.rcvd.code), num_messages
 
 
-def test_a_game_is_played_from_hello_to_goodbye(start_server: StartServer) -> None:
-    server = start_server()
-    with open_client(server.url) as client:
+def test_a_game_is_played_from_hello_to_goodbye(url: str) -> None:
+    with open_client(url) as client:
         assert [model.name for model in client.welcome.models] == ["tiny", "tuned"]
         opened = client.open_match("m1", "camp", mode="star")
         assert (opened.mode, opened.resumed, opened.frame) == ("star", False, None)
@@ -84,8 +83,8 @@ def test_a_game_is_played_from_hello_to_goodbye(start_server: StartServer) -> No
         client.close_match("m1")
 
 
-def test_free_text_streams_before_the_result(start_server: StartServer) -> None:
-    with open_client(start_server().url) as client:
+def test_free_text_streams_before_the_result(url: str) -> None:
+    with open_client(url) as client:
         set_up(client)
         pieces: list[str] = []
         result = ask(client, 1, "say who goes there", on_partial=lambda piece: pieces.append(piece.text))
@@ -93,8 +92,7 @@ def test_free_text_streams_before_the_result(start_server: StartServer) -> None:
         assert pieces == ["who", "goes", "there"]
 
 
-def test_a_slow_turn_holds_up_neither_its_connection_nor_another(start_server: StartServer) -> None:
-    url = start_server().url
+def test_a_slow_turn_holds_up_neither_its_connection_nor_another(url: str) -> None:
     with open_client(url) as one, open_client(url) as other:
         set_up(one)
         one.open_session("smith-1", "m1")
@@ -108,8 +106,8 @@ def test_a_slow_turn_holds_up_neither_its_connection_nor_another(start_server: S
         assert slow.result(PATIENCE_S).outcome is Outcome.OK
 
 
-def test_many_sessions_ask_at_once_and_every_answer_finds_its_question(start_server: StartServer) -> None:
-    with open_client(start_server().url) as client:
+def test_many_sessions_ask_at_once_and_every_answer_finds_its_question(url: str) -> None:
+    with open_client(url) as client:
         set_up(client)
         names = [f"npc-{number}" for number in range(40)]
         for name in names:
@@ -120,8 +118,8 @@ def test_many_sessions_ask_at_once_and_every_answer_finds_its_question(start_ser
         assert [each.result(PATIENCE_S).session for each in asked] == names
 
 
-def test_messages_of_a_connection_keep_their_order(start_server: StartServer) -> None:
-    with raw(start_server().url) as connection:
+def test_messages_of_a_connection_keep_their_order(url: str) -> None:
+    with raw(url) as connection:
         connection.send(HELLO)
         connection.send('{"type":"match.open","match":"m1","game":"camp"}')
         for frame in range(1, 200):
@@ -136,8 +134,8 @@ def test_messages_of_a_connection_keep_their_order(start_server: StartServer) ->
     assert [each["type"] for each in heard[201:]] == ["session.opened", "session.ready", "turn.result"]
 
 
-def test_at_the_deadline_the_timeout_comes_and_the_late_action_never(start_server: StartServer) -> None:
-    with open_client(start_server().url) as client:
+def test_at_the_deadline_the_timeout_comes_and_the_late_action_never(url: str) -> None:
+    with open_client(url) as client:
         set_up(client)
         result = ask(client, 1, "deaf gate", deadline_ms=30).result(PATIENCE_S)
         assert (result.outcome, result.action) == (Outcome.TIMEOUT, None)
@@ -149,8 +147,8 @@ def test_at_the_deadline_the_timeout_comes_and_the_late_action_never(start_serve
         assert ask(client, 2).result(PATIENCE_S).outcome is Outcome.OK
 
 
-def test_in_a_late_session_the_action_comes_marked(start_server: StartServer) -> None:
-    with open_client(start_server().url) as client:
+def test_in_a_late_session_the_action_comes_marked(url: str) -> None:
+    with open_client(url) as client:
         set_up(client, on_deadline="late")
         client.open_session("smith-1", "m1")
         late = ask(client, 1, "hold gate", deadline_ms=30)
@@ -160,8 +158,8 @@ def test_in_a_late_session_the_action_comes_marked(start_server: StartServer) ->
         assert (result.outcome, result.late, result.action) == (Outcome.OK, True, Action("hold"))
 
 
-def test_a_cancelled_turn_comes_back_cancelled(start_server: StartServer) -> None:
-    with open_client(start_server().url) as client:
+def test_a_cancelled_turn_comes_back_cancelled(url: str) -> None:
+    with open_client(url) as client:
         set_up(client)
         asked = ask(client, 1, "hold gate")
         assert client.cancel_turn("guard-7", 1).what == "cancelling"
@@ -171,8 +169,8 @@ def test_a_cancelled_turn_comes_back_cancelled(start_server: StartServer) -> Non
 @pytest.mark.parametrize(
     "observation, outcome", [("fail", Outcome.ERROR), ("full", Outcome.OVERLOADED), ("fail begin", "server_fault")]
 )
-def test_a_failing_turn_harms_nobody_else(start_server: StartServer, observation: str, outcome: str) -> None:
-    with open_client(start_server().url) as client:
+def test_a_failing_turn_harms_nobody_else(url: str, observation: str, outcome: str) -> None:
+    with open_client(url) as client:
         set_up(client)
         asked = ask(client, 1, observation)
         if outcome == "server_fault":
@@ -184,11 +182,22 @@ def test_a_failing_turn_harms_nobody_else(start_server: StartServer, observation
         assert ask(client, 2).result(PATIENCE_S).outcome is Outcome.OK
 
 
+def test_a_session_opened_anew_counts_its_turns_anew(url: str) -> None:
+    with open_client(url) as client:
+        set_up(client)
+        assert ask(client, 1, "hold gate", deadline_ms=30).result(PATIENCE_S).outcome is Outcome.TIMEOUT
+        left = ask(client, 2, "hold gate")
+        client.close_match("m1")
+        assert left.result(PATIENCE_S).outcome is Outcome.CANCELLED
+        set_up(client)
+        assert ask(client, 1, "Another game.").result(PATIENCE_S).outcome is Outcome.OK
+
+
 # The same turn again.
 
 
-def test_a_repeated_turn_has_the_stored_result_and_another_body_is_refused(start_server: StartServer) -> None:
-    with open_client(start_server().url) as client:
+def test_a_repeated_turn_has_the_stored_result_and_another_body_is_refused(url: str) -> None:
+    with open_client(url) as client:
         set_up(client)
         first = ask(client, 12).result(PATIENCE_S)
         assert ask(client, 12).result(PATIENCE_S).model_copy(update={"reply_to": first.reply_to}) == first
@@ -200,8 +209,7 @@ def test_a_repeated_turn_has_the_stored_result_and_another_body_is_refused(start
         assert refused.value.code == "stale_turn"
 
 
-def test_a_turn_outlives_its_connection_and_the_next_one_shares_it(start_server: StartServer) -> None:
-    url = start_server().url
+def test_a_turn_outlives_its_connection_and_the_next_one_shares_it(url: str) -> None:
     with open_client(url) as first:
         set_up(first)
         cut = ask(first, 1, "hold gate")
@@ -235,8 +243,8 @@ def test_after_a_kill_a_repeated_turn_has_the_stored_result(start_server: StartS
 # Bad input.
 
 
-def test_bad_messages_are_answered_and_the_connection_lives(start_server: StartServer) -> None:
-    with raw(start_server().url) as connection:
+def test_bad_messages_are_answered_and_the_connection_lives(url: str) -> None:
+    with raw(url) as connection:
         connection.send(HELLO)
         assert hear(connection)["type"] == "welcome"
         for text, code, words in [
@@ -263,8 +271,7 @@ def test_an_oversize_message_is_refused_and_a_monstrous_one_ends_the_connection(
         assert wait_until_closed(connection) == (1009, 0)
 
 
-def test_a_binary_frame_ends_its_connection_only(start_server: StartServer) -> None:
-    url = start_server().url
+def test_a_binary_frame_ends_its_connection_only(url: str) -> None:
     with open_client(url) as other, raw(url) as connection:
         connection.send(HELLO)
         hear(connection)
@@ -309,6 +316,35 @@ def test_a_client_that_asks_faster_than_it_is_answered_is_read_slower(start_serv
         assert heard[-1]["frame"] == 299
 
 
+def handshake(url: str) -> socket.socket:
+    """A WebSocket whose other side does nothing by itself: no pong, no goodbye."""
+    host, _, port = url.removeprefix("ws://").partition(":")
+    connection = socket.create_connection((host, int(port)), timeout=PATIENCE_S)
+    connection.sendall(
+        f"GET / HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+    )
+    assert connection.recv(12) == b"HTTP/1.1 101"
+    return connection
+
+
+def test_who_answers_no_ping_is_taken_for_dead(start_server: StartServer) -> None:
+    with handshake(start_server({"ping_s": 0.05, "close_s": 0.05}).url) as half_open:
+        heard = b""
+        while piece := half_open.recv(4096):
+            heard += piece
+    assert b"\x89\x04" in heard and b"keepalive ping timeout" in heard
+
+
+def test_a_connection_that_is_torn_harms_nobody(url: str) -> None:
+    with open_client(url) as client:
+        set_up(client)
+        with handshake(url) as torn:
+            torn.sendall(b"\x81\xfe\x10\x00 half a frame")
+            torn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+        assert ask(client, 1).result(PATIENCE_S).outcome is Outcome.OK
+
+
 # Who may connect.
 
 
@@ -338,10 +374,10 @@ def test_a_token_is_asked_for_in_the_header_or_in_hello(start_server: StartServe
     ],
 )
 def test_strange_paths_pages_and_protocols_are_refused(
-    start_server: StartServer, path: str, origin: Any, protocols: Any, status: int
+    url: str, path: str, origin: Any, protocols: Any, status: int
 ) -> None:
     with pytest.raises(InvalidStatus) as refused:
-        raw(start_server().url + path, origin=origin, subprotocols=protocols)
+        raw(url + path, origin=origin, subprotocols=protocols)
     assert refused.value.response.status_code == status
 
 
@@ -460,8 +496,8 @@ def test_a_match_that_outlives_its_server_is_one_recording(start_server: StartSe
 # From many threads.
 
 
-def test_a_client_may_be_used_from_many_threads(start_server: StartServer) -> None:
-    with open_client(start_server().url) as client:
+def test_a_client_may_be_used_from_many_threads(url: str) -> None:
+    with open_client(url) as client:
         client.open_match("m1", "camp")
         client.put_state("m1", 1, state={})
         outcomes: list[str] = []
