@@ -17,26 +17,25 @@ from prompts.rules import CuttingRules
 class Node:
     """One place of a state. Never changed once cut, but for the caches at the end.
 
-    `text` is the canonical JSON of what its owner keeps of the value, None if earlier rules took all of it. `gaps`: path
-    and labels left of each array that lost members, which the text alone does not tell. `is_cut`: a rule begins here,
-    and the parent's text goes without it. `cuts`: the nodes at or beneath this one that become blocks, in document order
-    (an array's order, an object's sorted); `live` likewise for the observation.
+    `text` is the canonical JSON of what its owner keeps of the value, None if earlier rules took all of it. `gaps`:
+    path and labels left of each array that lost members, which the text alone does not tell. `is_cut`: a rule begins
+    here, and the parent's text goes without it. `cuts`: the nodes beneath this one that become blocks, in document
+    order (an array's order, an object's sorted); `live` likewise for the observation.
     """
 
     __slots__ = (
-        *("value", "state", "limit", "owner", "labels", "is_cut", "text", "gaps", "cuts", "live"),
+        *("value", "state", "limit", "owner", "labels", "is_cut", "is_live", "text", "gaps", "cuts", "live"),
         *("children", "before", "blocks", "counts"),
     )
 
-    def __init__(
-        self, value: Json, state: State, limit: int, owner: int, labels: tuple[str, ...], is_cut: bool
-    ) -> None:
+    def __init__(self, value: Json, state: State, limit: int, labels: tuple[str, ...], num_live: int) -> None:
         self.value = value
         self.state = state
         self.limit = limit
-        self.owner = owner
         self.labels = labels
-        self.is_cut = is_cut
+        self.is_cut = bool(state.matches) and state.matches[0] < limit
+        self.owner = state.matches[0] if self.is_cut else limit
+        self.is_live = self.owner < num_live
         self.text: str | None = None
         self.gaps: tuple[tuple[str, ...], ...] = ()
         self.cuts: tuple[Node, ...] = ()
@@ -45,6 +44,16 @@ class Node:
         self.before: Node | None = None
         self.blocks: tuple[Block, ...] | None = None
         self.counts: dict[str, int] = {}
+
+    @property
+    def all_cuts(self) -> tuple["Node", ...]:
+        """The nodes at or beneath this one that become blocks."""
+        return (self, *self.cuts) if self.is_cut and self.text is not None and not self.is_live else self.cuts
+
+    @property
+    def all_live(self) -> tuple["Node", ...]:
+        """The nodes at or beneath this one that the observation shows."""
+        return (self,) if self.is_live else self.live
 
     def kept(self) -> Iterator[tuple[str, "Node", str]]:
         """The children that belong to this node's owner: label, node, text."""
@@ -85,32 +94,29 @@ class Cutter:
         return node.children
 
     def _visit(self, value: Json, before: Node | None, state: State, limit: int, labels: tuple[str, ...]) -> Node:
-        rules = self._rules
-        is_cut = bool(state.matches) and state.matches[0] < limit
-        owner = state.matches[0] if is_cut else limit
-        node = Node(value, state, limit, owner, labels, is_cut)
-        if owner < rules.num_live:
-            node.text = canonical(value, labels)
-            node.live = (node,)
-            return node
-        was_open = before is not None and before.children is not None
-        if isinstance(value, (dict, list)) and (
-            was_open or (state.below and state.below[0] < _inner_limit(node, rules))
-        ):
+        node = Node(value, state, limit, labels, self._rules.num_live)
+        if self._is_to_be_opened(node, before):
             node.children = self._members(node, before)
             self._gather(node)
         else:
             node.text = canonical(value, labels)
-        if is_cut and node.text is not None:
-            node.cuts = (node, *node.cuts)
-            if rules.is_rest(owner):
-                self._warn_of_rest(node)
-        if before is not None and before.blocks is not None and before.owner == owner:
+        if node.is_cut and node.text is not None and self._rules.is_rest(node.owner):
+            self._warn_of_rest(node)
+        if before is not None and before.blocks is not None and before.owner == node.owner:
             if before.text == node.text and before.gaps == node.gaps:
                 node.blocks, node.counts = before.blocks, before.counts
             else:
                 node.before = before
         return node
+
+    def _is_to_be_opened(self, node: Node, before: Node | None) -> bool:
+        """Whether a rule may begin beneath the node, or its children are known from the last time."""
+        if node.is_live or not isinstance(node.value, (dict, list)):
+            return False
+        below = node.state.below
+        if below and below[0] < _inner_limit(node, self._rules):
+            return True
+        return before is not None and before.children is not None
 
     def _members(self, node: Node, before: Node | None) -> dict[str, Node]:
         known = before.children if before is not None and before.children is not None else {}
@@ -135,8 +141,9 @@ class Cutter:
             node.gaps = ((*node.labels, *[label for label, _, _ in kept]),)
         node.gaps = sum([child.gaps for _, child, _ in kept if child.gaps], node.gaps)
         children = (node.children or {}).values()
-        node.cuts = tuple([cut for child in children if child.cuts for cut in child.cuts])
-        node.live = tuple([live for child in children if child.live for live in child.live])
+        # Not the node itself: a cycle would keep every frame alive until the garbage collector comes.
+        node.cuts = tuple([cut for child in children if child.is_cut or child.cuts for cut in child.all_cuts])
+        node.live = tuple([live for child in children if child.is_live or child.live for live in child.all_live])
 
     def _labelled(self, node: Node) -> Iterator[tuple[str, str, Json]]:
         """The members of a container in document order: pointer step, label, value."""

@@ -61,7 +61,7 @@ class StateBlocks:
     def live(self) -> dict[str, Json]:
         """What the live rules took out, nested as in the state; array members go by their position, as a string."""
         if self._live is None:
-            self._live = _nested(self._root.live if self._root is not None else ())
+            self._live = _nested(self._root.all_live if self._root is not None else ())
         return self._live
 
     @property
@@ -93,7 +93,7 @@ class StateBlocks:
             return []
         ranks = self._rules.ranks
         blocks: list[Block] = []
-        for node in sorted(root.cuts, key=lambda node: ranks[node.owner]):
+        for node in sorted(root.all_cuts, key=lambda node: ranks[node.owner]):
             if node.blocks is None:
                 self._writer.write(node, self._rules.segment(node.owner))
             blocks += node.blocks or ()

@@ -1,4 +1,5 @@
 import copy
+import gc
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from prompts import Block, Game, StateBlocks, apply_patch
 from prompts.errors import TemplateFailed
+from prompts.segment import Node
 from tests.prompts.worlds import UNITS, Json, count_words, live, make_game, rule, some_units, worlds
 
 GAMES = {
@@ -306,6 +308,23 @@ def test_each_warning_is_given_once_and_there_is_an_end_to_them(camp: Game) -> N
     for number in range(300):
         blocks.replace({f"weather-{number}": 1})
     assert len(blocks.warnings) == 100
+
+
+def test_old_frames_are_freed_without_the_garbage_collector(camp: Game) -> None:
+    def num_nodes() -> int:
+        return sum(isinstance(thing, Node) for thing in gc.get_objects())
+
+    blocks = taken(camp, camp_state())
+    gc.collect()
+    gc.disable()
+    try:
+        before = num_nodes()
+        for clock in range(3):
+            blocks.replace(camp_state())
+            blocks.patch([], {**camp_state(), "clock": clock})
+        assert num_nodes() == before
+    finally:
+        gc.enable()
 
 
 def test_before_the_first_state_there_is_nothing(camp: Game) -> None:
