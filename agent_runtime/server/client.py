@@ -70,11 +70,14 @@ class Client:
                 max_size=None,
             )
         )
-        threading.Thread(target=self._read, name="hotseat-client", daemon=True).start()
+        self._reader = threading.Thread(target=self._read, name="hotseat-client", daemon=True)
+        self._reader.start()
         try:
             self.welcome = self._ask(s2c.Welcome, "hello", protocol=PROTOCOL, client=name)
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, ConnectionLost) and self.unmatched:  # the server said why, before it heard us
+                raise _refused(self.unmatched[-1]) from None
             raise
         self._limit_bytes = self.welcome.limits.message_bytes
 
@@ -89,6 +92,8 @@ class Client:
     def close(self) -> None:
         """Say goodbye. Matches and sessions stay open on the server."""
         self._end.close()
+        if self._reader is not threading.current_thread():
+            self._reader.join(self._timeout_s)
 
     def open_match(
         self, match: str, game: str, *, model: str | None = None, mode: Mode | Literal["auto"] = "auto"
@@ -315,7 +320,7 @@ class Client:
             if isinstance(message, s2c.Error):
                 self.unmatched.append(message)
         elif isinstance(message, s2c.Error):
-            future.set_exception(ServerError(message.code, message.message, message.retryable))
+            future.set_exception(_refused(message))
         else:
             future.set_result(message)
 
@@ -329,6 +334,10 @@ def _understand(text: str) -> s2c.ServerMessage | None:
         with suppress(MessageError):
             value = read_json(text)
         return error_message(error, {"id": value.get("reply_to")})
+
+
+def _refused(error: s2c.Error) -> ServerError:
+    return ServerError(error.code, error.message, error.retryable)
 
 
 def _lost(closed: ConnectionClosed) -> ConnectionLost:

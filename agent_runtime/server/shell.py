@@ -16,9 +16,11 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from agent_runtime.server.access import check_start, refusal_of, shows_token
+from agent_runtime.server.answers import error_message
 from agent_runtime.server.config import ServerConfig
 from agent_runtime.server.connection import Connection
 from agent_runtime.server.errors import CannotBind, StartError
+from agent_runtime.server.faults import as_answer
 from agent_runtime.server.messages import PROTOCOL
 from agent_runtime.server.protocol import Machine
 from agent_runtime.server.recorder import NoRecorder, Recorder
@@ -34,6 +36,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 GOING_AWAY = 1001
+INTERNAL_ERROR = 1011
 # Frames up to this many times the limit are refused with a sentence; larger ones end the connection with 1009.
 HARD_LIMIT_FACTOR = 4
 # Of the time to stop, this share is for turns and calls under way; the rest is the runtime's, to write to disk.
@@ -151,8 +154,15 @@ class _Shell:
         shared = self._shared
         assert socket.request is not None
         is_known = shows_token(_only(socket.request.headers, "Authorization"), shared.config)
+        try:
+            welcome = await self._in_thread(self._welcome)
+        except Exception as error:  # a studio's game folder may be broken
+            refusal = as_answer(error)
+            await socket.send(error_message(refusal, {}).encode())
+            await socket.close(INTERNAL_ERROR, refusal.code)
+            return
         machine = Machine(
-            await self._in_thread(self._welcome),
+            welcome,
             token=None if is_known else shared.config.token,
             hello_by=shared.loop.time() + shared.config.hello_s,
         )

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from agent_runtime.server import Client, ServerConfig, serve, serve_in_background
-from agent_runtime.server.errors import CannotBind, ConnectionLost, TokenRequired
+from agent_runtime.server.errors import CannotBind, ConnectionLost, ServerError, TokenRequired
 from agent_runtime.server.lifecycle import print_address
 from agent_runtime.server.recorder import NoRecorder
 from agent_runtime.turn import ActionOption
+from prompts.errors import StateError
 from tests.agent_runtime.server.fake_runtime import FakeRuntime
 
 
@@ -68,6 +69,20 @@ def test_a_runtime_that_fails_to_close_does_not_keep_the_server_open(caplog: pyt
     with serve_in_background(Failing(), ServerConfig(port=0)):
         pass
     assert "not closed properly" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error, code, words",
+    [(StateError("/units", "NaN"), "bad_game", "/units"), (KeyError("x"), "server_fault", "KeyError")],
+)
+def test_a_server_that_cannot_describe_itself_says_why(error: Exception, code: str, words: str) -> None:
+    class Broken(FakeRuntime):
+        def describe(self) -> dict[str, object]:
+            raise error
+
+    with serve_in_background(Broken(), ServerConfig(port=0)) as url, pytest.raises(ServerError, match=words) as refused:
+        Client(url)
+    assert refused.value.code == code
 
 
 def test_the_first_signal_stops_the_server_and_handlers_are_as_before() -> None:
