@@ -1,0 +1,6 @@
+"""Recordings of matches as they went over the wire, and playing them again.
+
+    recording          writes them, as the server's recorder
+    recording_format   what is in them, and reading them back
+    steps, replayer    the same questions to a runtime again, in several modes at once
+"""
