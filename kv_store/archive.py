@@ -15,8 +15,9 @@ from pathlib import Path
 from kv_store.durable_files import is_temporary, make_folder, remove
 from kv_store.errors import Fault, PackUnreadable
 from kv_store.folder_names import folder_name
-from kv_store.index import Index, NewPack, Pack
+from kv_store.index import Index
 from kv_store.pack import BlockToWrite, PackReader, Tensors, write_pack
+from kv_store.records import NewPack, Pack
 
 MATCHES_FOLDER = "matches"
 _PACK_PATTERN = "pack-*.safetensors"

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from kv_store.errors import Fault
-from kv_store.index import Contents, IndexedBlock, Pack
 from kv_store.pack import Tensors
+from kv_store.records import Contents, IndexedBlock, Pack
 
 # The last use is kept exactly in memory and to this coarseness on disk: reading must not cost a write.
 _USE_COARSENESS_S = 60

@@ -11,8 +11,9 @@ from kv_store.database import INDEX_FILE, open_database, verify_database
 from kv_store.durable_files import remove, sync_folder
 from kv_store.errors import Fault, IndexDamaged, PackUnreadable, StoreUnusable
 from kv_store.folder_lock import FolderLock
-from kv_store.index import Index, IndexedBlock, Pack
+from kv_store.index import Index
 from kv_store.pack import PackReader
+from kv_store.records import IndexedBlock, Pack
 
 
 class Problem(StrEnum):

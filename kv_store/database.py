@@ -40,8 +40,7 @@ def open_for_reading(folder: Path, url: str | None) -> Engine:
     file = folder / INDEX_FILE
     if not file.exists():
         raise StoreUnusable(folder, "there is no store here")
-    uri = f"{file.absolute().as_uri()}?mode=ro"
-    return create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True), poolclass=NullPool)
+    return create_engine("sqlite://", creator=lambda: _connect_for_reading(file), poolclass=NullPool)
 
 
 @contextmanager
@@ -68,6 +67,29 @@ def verify_database(folder: Path, engine: Engine) -> None:
             said = list(connection.exec_driver_sql("PRAGMA integrity_check").scalars())
         if said != ["ok"]:
             raise IndexDamaged(folder, "; ".join(map(str, said[:3])))
+
+
+def _connect_for_reading(file: Path) -> sqlite3.Connection:
+    uri = f"{file.absolute().as_uri()}?mode=ro"
+    try:
+        return _connect_and_look(uri)
+    except sqlite3.OperationalError:
+        # WAL wants to share memory through a file beside the index. Where none can be made (a read-only disk), nobody
+        # else can write either, and the index can be read as it stands, unless part of it stands in the log.
+        log = file.with_name(file.name + "-wal")
+        if log.exists() and log.stat().st_size:
+            raise
+        return _connect_and_look(f"{uri}&immutable=1")
+
+
+def _connect_and_look(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True)
+    try:
+        connection.execute("SELECT name FROM sqlite_master").close()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _prepare_sqlite(engine: Engine) -> None:

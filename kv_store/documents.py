@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from kv_store.errors import BadDocument
-from kv_store.index import Index, StoredDocument, Transaction
+from kv_store.index import Index
 from kv_store.pack import is_storable_text
+from kv_store.records import StoredDocument
+from kv_store.transaction import Transaction
 
 Json = Any
 

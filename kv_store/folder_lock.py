@@ -57,9 +57,8 @@ def holder_of(folder: Path) -> Holder | None:
         connection.execute("BEGIN")
         connection.execute("SELECT * FROM sqlite_master").fetchall()
     except sqlite3.OperationalError as error:
-        if _is_busy(error):
-            return _introduction(folder) or Holder(0, "", 0)
-        raise StoreUnusable(folder, str(error)) from error
+        # Anything else than busy: on a disk that refuses the lock's file nobody can hold it.
+        return (_introduction(folder) or Holder(0, "", 0)) if _is_busy(error) else None
     finally:
         connection.close()
     return None

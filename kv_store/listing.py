@@ -7,7 +7,8 @@ from kv_store.archive import MATCHES_FOLDER
 from kv_store.database import open_for_reading, translated
 from kv_store.errors import Holder
 from kv_store.folder_lock import holder_of
-from kv_store.index import Contents, Index
+from kv_store.index import Index
+from kv_store.records import Contents
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from kv_store import documents as document_records
 from kv_store.archive import Archive
 from kv_store.books import Books, Entry
 from kv_store.documents import Documents
-from kv_store.index import NewPack
 from kv_store.pack import BlockToWrite
+from kv_store.records import NewPack
 from kv_store.upkeep import Upkeep
 
 # A pack's header is parsed whole by every read of it; safetensors allows 100 MB.

@@ -8,26 +8,27 @@ disk.
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from kv_store.archive import Archive
-from kv_store.books import Books, Entry
+from kv_store.books import Books
 from kv_store.check import CheckReport, check_archive
 from kv_store.database import describe, open_database, translated
 from kv_store.documents import Document, Documents, Json, check_name
 from kv_store.durable_files import make_folder
-from kv_store.errors import BadMatch, Fault, StoreClosed, StoreUnusable, StoreWriteError
+from kv_store.errors import BadMatch, StoreClosed, StoreUnusable, StoreWriteError
 from kv_store.folder_lock import FolderLock, holder_of
-from kv_store.index import Index, Pack
+from kv_store.index import Index
 from kv_store.limits import DEFAULT_LIMITS, StoreLimits
 from kv_store.listing import StoreListing, describe_store
 from kv_store.pack import Tensors, check_block, is_storable_text
+from kv_store.reader import Reader
 from kv_store.reports import FlushCount, Leftover, StoreStats
-from kv_store.scribe import AddLinks, DropBlock, ForgetMatch, Operation, PutBlock, Scribe, WriteDocument
+from kv_store.scribe import AddLinks, ForgetMatch, Operation, PutBlock, Scribe, WriteDocument
 from kv_store.upkeep import Upkeep
 from kv_store.write_behind import WriteBehind
 
@@ -70,7 +71,7 @@ class Store:
         self._disk = threading.Lock()  # taken before `_lock`, never while holding it
         self._books = Books(fingerprint)
         self._closed = False
-        self._dropped_blocks = self._unreported_drops = self._read_blocks = self._read_bytes = 0
+        self._dropped_blocks = self._unreported_drops = 0
         try:
             with translated(self.folder):
                 self._recovery = self._archive.recover()
@@ -96,6 +97,7 @@ class Store:
             retry_first_s=self._limits.retry_first_s,
             retry_most_s=self._limits.retry_most_s,
         )
+        self._reader = Reader(self._archive, self._books, self._lock, self._writer.submit)
 
     def __enter__(self) -> Self:
         return self
@@ -133,22 +135,8 @@ class Store:
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Tensors]:
         """The blocks that exist and are what was put, each verified. Never raises for what a disk does."""
-        found: dict[str, Tensors] = {}
-        wanted: Collection[str] = tuple(dict.fromkeys(keys))
-        while wanted:  # again only for blocks that moved to another pack while theirs was read
-            places = self._find(wanted, found)
-            moved: list[str] = []
-            for pack, entries in places:
-                good, bad = self._archive.read(pack, {entry.key: checksum for entry, checksum in entries})
-                found.update(good)
-                with self._lock:
-                    self._read_blocks += len(good)
-                    self._read_bytes += sum(entry.size_bytes for entry, _ in entries if entry.key in good)
-                    for entry, _ in entries:
-                        if entry.key in bad and not self._drop(entry, pack, bad[entry.key]):
-                            moved.append(entry.key)
-            wanted = moved
-        return found
+        self._check_open()
+        return self._reader.get_many(keys)
 
     def contains(self, keys: Iterable[str]) -> set[str]:
         """Those keys under which there is a block, durable or queued."""
@@ -225,8 +213,8 @@ class Store:
                 pending_bytes=self._books.pending_bytes,
                 dropped_blocks=self._dropped_blocks,
                 evicted_blocks=self._books.evicted_blocks,
-                read_blocks=self._read_blocks,
-                read_bytes=self._read_bytes,
+                read_blocks=self._reader.read_blocks,
+                read_bytes=self._reader.read_bytes,
                 faults=dict(self._books.faults),
                 refused_documents=self._documents.refused,
                 write_failure=None if failure is None else describe(failure),
@@ -284,34 +272,6 @@ class Store:
         with self._opened():
             if self._documents.queue(kind, id, body, deleted=deleted, now_s=int(time.time())):
                 self._writer.submit(WriteDocument(kind, id))
-
-    def _find(self, keys: Iterable[str], found: dict[str, Tensors]) -> list[tuple[Pack, list[tuple[Entry, str]]]]:
-        """Where to read these blocks, by pack, with their checksums; queued ones are `found` right here."""
-        places: dict[int, tuple[Pack, list[tuple[Entry, str]]]] = {}
-        now_s = int(time.time())
-        with self._opened():
-            for key in keys:
-                entry = self._books.get(key)
-                if entry is None:
-                    continue
-                if entry.tensors is not None:
-                    found[key] = entry.tensors
-                elif entry.pack is not None and key in self._books.durable:
-                    places.setdefault(entry.pack.id, (entry.pack, []))[1].append((entry, entry.checksum))
-                else:
-                    self._books.faults[Fault.FOREIGN] += 1
-                    continue
-                self._books.touch(key, now_s)
-        return list(places.values())
-
-    def _drop(self, entry: Entry, pack: Pack, fault: Fault) -> bool:
-        """A block could not be read from a pack. False when that is only because it lies in another one now."""
-        if self._books.get(entry.key) is entry and entry.pack is pack:
-            self._books.faults[fault] += 1
-            self._books.remove(entry.key, keep_links=True)
-            self._writer.submit(DropBlock(entry.key, pack.id))
-            return True
-        return entry.key not in self._books.usable
 
     def _finish(self) -> None:
         """The writer's last act, so that nothing is let go of while it still writes."""

@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 
 from kv_store.archive import Archive
 from kv_store.books import Books, Entry
-from kv_store.index import NewPack, Pack
 from kv_store.pack import BlockToWrite
+from kv_store.records import NewPack, Pack
 
 _SMALL_PACKS_TO_MERGE = 32
 _SMALL_SHARE = 16  # a pack below a 16th of the wanted size is small
@@ -83,7 +83,7 @@ class Upkeep:
             return
         goal_bytes = self._budget_bytes * 9 // 10
         while (total_bytes := self._total_bytes()) > self._budget_bytes:
-            self._evict_blocks(total_bytes - goal_bytes)
+            self._evict_blocks(total_bytes - self._dead_bytes() - goal_bytes)
             self._remove_empty()
             while self._total_bytes() > self._budget_bytes and (pack := self._deadest()) is not None:
                 try:
@@ -94,6 +94,12 @@ class Upkeep:
     def _total_bytes(self) -> int:
         with self._lock:
             return self._books.pack_bytes()
+
+    def _dead_bytes(self) -> int:
+        """What rewriting would free without evicting anything (a little less: headers)."""
+        with self._lock:
+            packs = [pack for pack in self._books.packs.values() if self._books.has_dead(pack)]
+            return sum(pack.size_bytes - self._books.live_bytes(pack) for pack in packs)
 
     def _evict_blocks(self, wanted_bytes: int) -> None:
         with self._lock:

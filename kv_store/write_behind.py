@@ -135,7 +135,9 @@ class WriteBehind(Generic[Operation]):
             if self._stop_at is not None:
                 pause_s = min(pause_s, max(0.0, self._stop_at - time.monotonic()))
             if first:
-                _log.warning("nothing can be written at the moment, it is retried: %s", error)
+                reason = str(error).partition("\n")[0]
+                _log.warning("nothing can be written at the moment, it is retried: %s", reason)
+                _log.debug("the first refusal in full", exc_info=error)
             self._lock.wait_for(lambda: self._wanted_attempt > self._attempts, pause_s)
 
     def _settle(self) -> None:

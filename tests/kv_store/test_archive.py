@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from kv_store.archive import Archive, Recovery
-from kv_store.index import Pack
+from kv_store.records import Pack
 from tests.kv_store.worlds import block, flip_byte, opened_archive, pack_paths, same, tensors_of
 
 

@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from kv_store.books import Books, Entry
-from kv_store.index import Contents, IndexedBlock, Pack
+from kv_store.records import Contents, IndexedBlock, Pack
 from tests.kv_store.worlds import tensors_of
 
 MATCHES = st.sampled_from(["red", "blue", "green"])

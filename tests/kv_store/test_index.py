@@ -4,8 +4,10 @@ from pathlib import Path
 import pytest
 
 from kv_store.database import open_database
-from kv_store.index import Index, NewPack, Pack, chunks
+from kv_store.index import Index
 from kv_store.pack import WrittenBlock
+from kv_store.records import NewPack, Pack
+from kv_store.transaction import chunks
 
 
 @pytest.fixture

@@ -1,8 +1,11 @@
 import os
+import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kv_store import database
 from kv_store.errors import StoreUnusable
 from kv_store.listing import list_store
 from tests.kv_store.worlds import opened, pack_paths, put_all
@@ -45,6 +48,24 @@ def test_listing_changes_nothing(tmp_path: Path) -> None:
     list_store(tmp_path)
     for path, content in before.items():
         assert path.read_bytes() == content
+
+
+def test_a_store_on_a_read_only_disk_can_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(tmp_path) as store:
+        put_all(store, "red", ["a"])
+    connect = sqlite3.connect
+
+    def connect_read_only(database: Path | str, **options: Any) -> sqlite3.Connection:
+        if "immutable" not in str(database):
+            raise sqlite3.OperationalError("unable to open database file")
+        return connect(database, **options)
+
+    monkeypatch.setattr(database.sqlite3, "connect", connect_read_only)
+    (tmp_path / "lock.sqlite").unlink()
+    assert list_store(tmp_path).blocks == 1
+    (tmp_path / "index.sqlite-wal").write_bytes(b"not all of the index is in its file")
+    with pytest.raises(StoreUnusable):
+        list_store(tmp_path)
 
 
 def test_there_must_be_a_store(tmp_path: Path) -> None:

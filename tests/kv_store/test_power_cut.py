@@ -14,8 +14,9 @@ import torch
 
 from kv_store import durable_files, pack, upkeep
 from kv_store.errors import StoreError
-from kv_store.index import Index, Transaction
+from kv_store.index import Index
 from kv_store.store import Store
+from kv_store.transaction import Transaction
 from tests.kv_store.worlds import FINGERPRINT, QUICK, copy_store, opened, pack_paths, same, tensors_of
 
 LENGTH = 1_000
