@@ -47,7 +47,8 @@ class PrefixTree:
         """Keep `ids`, whose keys and values lie in `run`; what is resident already stays where it is."""
         tokens = numpy.asarray(ids, dtype=numpy.int64)
         node, position = self._root, 0
-        for child, found in self._walk(tokens, now):
+        # The whole walk comes first: splitting changes the nodes that it goes through.
+        for child, found in list(self._walk(tokens, now)):
             position += found.length
             node = child if found.length == len(child.ids) else self._split(child, found.length)
         if position < len(tokens):
