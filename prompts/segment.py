@@ -6,6 +6,7 @@ whole new state is compared by its canonical JSON, because its owner may have ch
 """
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 from prompts.block import Block
 from prompts.errors import StateError
@@ -124,7 +125,11 @@ class Cutter:
         state, same_objects = node.state, self._same_objects
         same_state = state.same_for_all
         children = {}
-        for step, label, member in self._labelled(node):
+        members = self._labelled(node)
+        if before is not None and same_objects and self._keeps_its_labels(node, before):
+            children = known.copy()
+            members = _replaced(node.value, before)
+        for step, label, member in members:
             child_state = same_state or state.step(step)
             child = known.get(label)
             is_known = child is not None and same_objects and child.value is member
@@ -132,6 +137,19 @@ class Cutter:
                 child = self._visit(member, child, child_state, limit, (*node.labels, label))
             children[label] = child
         return children
+
+    def _keeps_its_labels(self, node: Node, before: Node) -> bool:
+        """Whether all members are where they were under the names they had, though some are other objects now."""
+        new, old = node.value, before.value
+        if before.children is None or before.state is not node.state or before.limit != node.limit:
+            return False
+        if isinstance(new, dict) or isinstance(old, dict):
+            return isinstance(new, dict) and isinstance(old, dict) and new.keys() == old.keys()
+        key = self._rules.segment(self._naming_rule(node)[0]).key
+        return len(new) == len(old) and (
+            key is None
+            or all(identity(a, key) == identity(b, key) for a, b in zip(new, old, strict=True) if a is not b)
+        )
 
     def _gather(self, node: Node) -> None:
         kept = list(node.kept())
@@ -142,8 +160,8 @@ class Cutter:
         node.gaps = sum([child.gaps for _, child, _ in kept if child.gaps], node.gaps)
         children = (node.children or {}).values()
         # Not the node itself: a cycle would keep every frame alive until the garbage collector comes.
-        node.cuts = tuple([cut for child in children if child.is_cut or child.cuts for cut in child.all_cuts])
-        node.live = tuple([live for child in children if child.is_live or child.live for live in child.all_live])
+        node.cuts = tuple(chain.from_iterable([child.all_cuts for child in children if child.is_cut or child.cuts]))
+        node.live = tuple(chain.from_iterable([child.all_live for child in children if child.is_live or child.live]))
 
     def _labelled(self, node: Node) -> Iterator[tuple[str, str, Json]]:
         """The members of a container in document order: pointer step, label, value."""
@@ -227,6 +245,14 @@ def identity(member: Json, key: str) -> str | None:
     if isinstance(found, str):
         return found
     return canonical(found) if isinstance(found, (bool, int, float)) else None
+
+
+def _replaced(value: Json, before: Node) -> Iterator[tuple[str, str, Json]]:
+    """The members that are other objects than before, in a container that keeps its labels: step, label, value."""
+    steps = value if isinstance(value, dict) else range(len(value))
+    for step, label in zip(sorted(steps), before.children or (), strict=True):
+        if value[step] is not before.value[step]:
+            yield str(step), label, value[step]
 
 
 def _inner_limit(node: Node, rules: CuttingRules) -> int:
