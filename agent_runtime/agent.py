@@ -128,8 +128,10 @@ class PendingTurn:
             account=account,
         )
         with self.session.match.lock:
-            self.session.running.discard(self.request.turn_id)
-            self.session.finish(self.request, self.body_digest, result)
+            if outcome is Outcome.OVERLOADED:
+                self.session.unsee(self.request.turn_id)
+            else:
+                self.session.finish(self.request, self.body_digest, result)
         return result
 
 

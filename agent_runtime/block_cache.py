@@ -1,17 +1,15 @@
 """The single bridge between prompt blocks and resident keys and values.
 
 For every block of a prompt: resident in the pool (a hit), else loaded from the store, else encoded in the turn's own
-forward. What is encoded is written behind. All books are kept on the engine's thread; only `fetch`, `prefetch` and
+forward. What is encoded is written behind. All books are kept on the engine's thread; only `fetch` and
 `not_durable` are called from elsewhere. What the store has is always loaded: for the embedded model on two cores that
 is an order of magnitude cheaper than encoding. The cost model that an 8B model on a GPU needs is not built yet.
 """
 
 import itertools
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import wait
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,15 +18,13 @@ import torch
 from agent_runtime.engine.cursor import Cursor
 from agent_runtime.engine.errors import PoolFull
 from agent_runtime.engine.pool import EMPTY_RUN, Run, joined
-from agent_runtime.engine.scheduler import Engine, Script, Work
+from agent_runtime.engine.scheduler import Engine
 from agent_runtime.engine.span import NOTHING, Placed, Span, View
 from agent_runtime.residents import Resident, Residents
 from agent_runtime.token_blocks import TokenBlock, TokenPrompt
-from agent_runtime.turn import BlockUse, Ledger, Mode
+from agent_runtime.turn import BlockUse, Mode
 
-# Background encoding is cut into pieces of about this many rows: a turn waits for one of them at most.
-BACKGROUND_ROWS = 256
-_BLOCK_MODES = (Mode.STAR, Mode.ANCHORED)
+BLOCK_MODES = (Mode.STAR, Mode.ANCHORED)
 _PERSIST_AT_ONCE = 16
 _MAX_VIEWS = 256
 
@@ -70,15 +66,6 @@ class MemoryStore:
     def durable(self, keys: Iterable[str]) -> set[str]:
         """Return nothing: no block survives."""
         return set()
-
-
-@dataclass(frozen=True, slots=True)
-class Brought:
-    """How many tokens of some blocks were encoded, loaded from the store, or resident already."""
-
-    encoded: int
-    loaded: int
-    shared: int
 
 
 @dataclass(eq=False, slots=True)
@@ -130,106 +117,38 @@ class BlockCache:
         self.engine = engine
         self.pool = engine.runner.pool
         self.residents = Residents(self.pool)
-        self.background = Ledger()
         self._store = store
         self._placements: set[Placement] = set()
         self._seen: set[str] = set()
         self._linked: dict[str, set[str]] = {}
         self._views: OrderedDict[tuple[int, ...], View] = OrderedDict()
         self._num_copying = 0
-        self._under_way: set[Work[None]] = set()
-        self._under_way_lock = threading.Lock()
 
     # Any thread.
 
     def fetch(self, mode: Mode, blocks: Sequence[TokenBlock]) -> dict[str, Tensors]:
         """Read from the store what of `blocks` is not in the pool. May wait for the disk."""
-        if mode not in _BLOCK_MODES:
+        if mode not in BLOCK_MODES:
             return {}
         missing = [block.key for block in blocks if block.key not in self.residents]
         return self._store.get_many(missing) if missing else {}
 
     def not_durable(self, mode: Mode, blocks: Sequence[TokenBlock]) -> tuple[str, ...]:
         """Return the names of `blocks` that a crash now would lose."""
-        if mode not in _BLOCK_MODES:
+        if mode not in BLOCK_MODES:
             return ()
         durable = self._store.durable([block.key for block in blocks])
         return tuple(block.name for block in blocks if block.key not in durable)
 
-    def prefetch(
-        self,
-        match: str,
-        mode: Mode,
-        blocks: Sequence[TokenBlock],
-        ready: Callable[[Brought], None] = lambda brought: None,
-    ) -> None:
-        """Bring `blocks` (the anchor first) into the pool behind all turns.
-
-        `ready` is called at the end, on the engine's thread. `full` reuses nothing, so nothing is done for it.
-        """
-        uses: dict[str, BlockUse | None] = {}
-        if mode is Mode.FULL:
-            scripts = []
-        elif mode is Mode.PREFIX:
-            scripts = [self._background(match, mode, piece, {}, {}) for piece in _prefixes(blocks)]
-        else:
-            staged = self.fetch(mode, blocks)
-            scripts = [self._background(match, mode, piece, staged, uses) for piece in _pieces(blocks)]
-        works = [self.engine.submit(script, background=True) for script in scripts]
-        left = len(works)
-        with self._under_way_lock:
-            self._under_way.update(works)
-
-        def one_ended(work: Work[None]) -> None:
-            nonlocal left
-            with self._under_way_lock:
-                self._under_way.discard(work)
-            self.background.rows += work.rows
-            self.background.forwards += work.forwards
-            left -= 1
-            if left == 0:
-                ready(_count(uses, blocks))
-
-        for work in works:
-            work.future.add_done_callback(lambda _, work=work: one_ended(work))  # type: ignore[misc]
-        if not works:
-            self.engine.soon(lambda: ready(_count(uses, blocks)))
-
     def written_behind(self, timeout_s: float) -> None:
-        """Return when all blocks asked for so far are in the store's hands. Raises TimeoutError."""
+        """Return when all that was encoded so far is in the store's hands. Raises TimeoutError."""
         deadline = time.perf_counter() + timeout_s
-        with self._under_way_lock:
-            waiting_for = list(self._under_way)
-        wait([work.future for work in waiting_for], timeout_s)
         while self.engine.ask(lambda: self._num_copying, max(0.0, deadline - time.perf_counter())):
             pass
 
     def forget_match(self, match: str) -> None:
         """Forget which blocks a match was linked to; what is resident stays as long as there is room."""
         self._linked.pop(match, None)
-
-    def _background(
-        self,
-        match: str,
-        mode: Mode,
-        blocks: Sequence[TokenBlock],
-        staged: Mapping[str, Tensors],
-        uses: dict[str, BlockUse | None],
-    ) -> Script[None]:
-        prompt = TokenPrompt(tuple(blocks), (), sum(len(block.ids) for block in blocks))
-        placement = self.place(match, mode, prompt, staged)
-        try:
-            for key, use in placement.uses.items():
-                uses.setdefault(key, use)
-            spans = list(placement.riding)
-            # In `prefix` the last token of what is resident already is not worth a forward.
-            if len(placement.lead) + len(placement.observation) > 1:
-                spans.append(placement.cursor.extend(placement.lead + placement.observation, wanted="none"))
-            if spans:
-                yield spans
-                placement.settle()
-        finally:
-            placement.release()
 
     # The engine's thread.
 
@@ -238,7 +157,7 @@ class BlockCache:
 
         Raises PoolFull when other turns' pins leave too little room; nothing stays taken then.
         """
-        place = self._place_blocks if mode in _BLOCK_MODES else self._place_chain
+        place = self._place_blocks if mode in BLOCK_MODES else self._place_chain
         placement = place(match, mode, prompt, staged)
         self._placements.add(placement)
         return placement
@@ -382,35 +301,3 @@ class BlockCache:
         """Raise PoolBooksError unless every slot is accounted for."""
         tails = [run for placement in self._placements for run in (placement.prefix_run, *placement.cursor.held())]
         self.pool.check([*self.residents.held(), *tails])
-
-
-def _pieces(blocks: Sequence[TokenBlock]) -> list[list[TokenBlock]]:
-    """Cut blocks into pieces of about BACKGROUND_ROWS tokens, each with the anchor in front."""
-    pieces = [[blocks[0]]]
-    rows = len(blocks[0].ids)
-    for block in blocks[1:]:
-        if rows >= BACKGROUND_ROWS:
-            pieces.append([blocks[0]])
-            rows = 0
-        pieces[-1].append(block)
-        rows += len(block.ids)
-    return pieces
-
-
-def _prefixes(blocks: Sequence[TokenBlock]) -> list[Sequence[TokenBlock]]:
-    """Return growing beginnings of the prompt, each about BACKGROUND_ROWS tokens longer than the one before."""
-    stops, rows = [], 0
-    for index, block in enumerate(blocks):
-        rows += len(block.ids)
-        if rows >= BACKGROUND_ROWS or index == len(blocks) - 1:
-            stops.append(index + 1)
-            rows = 0
-    return [blocks[:stop] for stop in stops]
-
-
-def _count(uses: Mapping[str, BlockUse | None], blocks: Sequence[TokenBlock]) -> Brought:
-    tokens = {"encoded": 0, "loaded": 0, "shared": 0}
-    for block in {block.key: block for block in blocks}.values():
-        use = uses.get(block.key)
-        tokens[use.how if use else "shared"] += len(block.ids)
-    return Brought(**tokens)

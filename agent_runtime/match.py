@@ -123,8 +123,8 @@ class Session:
     last_failure: str | None = None
     last_turn_id: int | None = None
     finished: dict[int, FinishedTurn] = field(default_factory=dict)
-    running: set[int] = field(default_factory=set)
     told_untuned: bool = False
+    _seen_before: int | None = None
     _private_texts: dict[str, str] = field(default_factory=dict)
     _remembered: dict[int, Block] = field(default_factory=dict)
 
@@ -152,6 +152,15 @@ class Session:
         self._remembered[entry.turn_id] = history_block(self.match.game, entry)
         while len(self.history) > self.history_turns:
             del self._remembered[self.history.pop(0).turn_id]
+
+    def see(self, turn_id: int) -> None:
+        """Take a turn_id: no older one is answered any more."""
+        self._seen_before, self.last_turn_id = self.last_turn_id, turn_id
+
+    def unsee(self, turn_id: int) -> None:
+        """Let a turn that found no room be asked again under its turn_id."""
+        if self.last_turn_id == turn_id:
+            self.last_turn_id = self._seen_before
 
     def finish(self, request: TurnRequest, body_digest: str, result: TurnResult) -> None:
         """Keep a result, for a client that asks again and for the history once the game says what it did."""

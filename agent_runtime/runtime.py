@@ -1,19 +1,21 @@
 """`AgentRuntime`: matches, sessions and turns behind one thread-safe interface; what every front end talks to."""
 
 import difflib
+import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from agent_runtime.agent import PendingTurn, prepare_turn
-from agent_runtime.block_cache import Brought, MemoryStore
+from agent_runtime.block_cache import MemoryStore
 from agent_runtime.config import RuntimeSettings
 from agent_runtime.engine.loading import ModelSpec, load_model
 from agent_runtime.errors import BadState, NotDurable, StaleTurn, UnknownName
 from agent_runtime.match import Match, Session
+from agent_runtime.prefetch import Brought
 from agent_runtime.served_model import ServedModel, fingerprint_of, serve_model
 from agent_runtime.turn import (
     FlushReport,
@@ -30,7 +32,9 @@ from agent_runtime.turn import (
     TurnResult,
 )
 from kv_store import Store, StoreError
-from prompts import Block, Game, find_games, load_game
+from prompts import Block, Game, PromptsError, find_games, load_game
+
+_log = logging.getLogger(__name__)
 
 Ready = Callable[[SessionReady], None]
 V = TypeVar("V")
@@ -72,8 +76,25 @@ class AgentRuntime:
             ],
             "games": [
                 {"name": game.name, "title": game.title, "personas": sorted(game.personas)}
-                for game in (self._game(name) for name in sorted(self._games))
+                for game in self._sound_games()
             ],
+        }
+
+    def _sound_games(self) -> Iterator[Game]:
+        """Yield the games that load. One broken folder keeps nobody from playing the others."""
+        for name in sorted(self._games):
+            try:
+                yield self._game(name)
+            except PromptsError as error:
+                _log.warning("game %r is left out: %s", name, error)
+
+    def digests(self, model: str) -> dict[str, str]:
+        """Return what a recording says of the model that it was made with."""
+        served = self.served_model(model)
+        return {
+            "weights": served.loaded.digest,
+            "tokenizer": served.loaded.tokenizer_digest,
+            "fingerprint": served.fingerprint,
         }
 
     def served_model(self, name: str | None = None) -> ServedModel:
@@ -218,7 +239,7 @@ class AgentRuntime:
                 )
             )
 
-        match.served.cache.prefetch(match.name, match.mode, tokens, brought)
+        match.served.prefetcher.bring(match.name, match.mode, tokens, brought)
 
     def close_session(self, session: str) -> None:
         """End a session for good."""
@@ -263,7 +284,7 @@ class AgentRuntime:
             if session.last_turn_id is not None and request.turn_id <= session.last_turn_id:
                 raise StaleTurn(request.session, request.turn_id, session.last_turn_id)
             turn = prepare_turn(session, request, arrived=arrived, deadline=deadline, body_digest=body_digest)
-            session.last_turn_id = request.turn_id
+            session.see(request.turn_id)
             return turn
 
     def apply_turn(self, applied: TurnApplied) -> None:
@@ -280,7 +301,7 @@ class AgentRuntime:
             blocks = match.served.tokenizer.blocks(
                 (match.game.anchor, *history), match.mode, match.game.name, session.name
             )
-            match.served.cache.prefetch(match.name, match.mode, blocks)
+            match.served.prefetcher.bring(match.name, match.mode, blocks)
 
     # The disk.
 
@@ -293,7 +314,8 @@ class AgentRuntime:
         for session in list(self.match(match).sessions.values()):
             self._write_session(session)
         try:
-            served.cache.written_behind(timeout_s)
+            served.prefetcher.finish(timeout_s)
+            served.cache.written_behind(max(0.0, timeout_s - (time.perf_counter() - begin)))
             count = self._store.flush(max(0.0, timeout_s - (time.perf_counter() - begin)))
         except (StoreError, TimeoutError) as error:
             raise NotDurable(str(error)) from error

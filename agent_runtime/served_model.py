@@ -12,6 +12,7 @@ from agent_runtime.engine.pool import KVGeometry, Pool
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.scheduler import Engine
 from agent_runtime.grammar import Grammar
+from agent_runtime.prefetch import Prefetcher
 from agent_runtime.token_blocks import BlockTokenizer, KeyMaker
 from agent_runtime.turn import Mode
 
@@ -24,6 +25,7 @@ class ServedModel:
     loaded: LoadedModel
     engine: Engine
     cache: BlockCache
+    prefetcher: Prefetcher
     tokenizer: BlockTokenizer
     grammar: Grammar
     fingerprint: str
@@ -38,6 +40,7 @@ class ServedModel:
     def close(self) -> None:
         """Stop the engine; what waits for it fails."""
         self.engine.close()
+        self.engine.runner.close()
 
 
 def geometry_of(loaded: LoadedModel) -> KVGeometry:
@@ -70,7 +73,8 @@ def serve_model(
         end_of_turn=loaded.text.end_of_turn,
         device=loaded.device,
     )
-    return ServedModel(name, loaded, engine, BlockCache(engine, store), tokenizer, grammar, fingerprint)
+    cache = BlockCache(engine, store)
+    return ServedModel(name, loaded, engine, cache, Prefetcher(cache), tokenizer, grammar, fingerprint)
 
 
 def fingerprint_of(loaded: LoadedModel) -> str:

@@ -128,7 +128,9 @@ def move_queries(
     for group in step.groups:
         for bundle in group.bundles:
             rows = slice(bundle.first, bundle.stop)
-            own_mask_QQ = torch.zeros_like(bundle.sees_QQ, dtype=torch.float32).masked_fill_(~bundle.sees_QQ, -torch.inf)
+            own_mask_QQ = torch.zeros_like(bundle.sees_QQ, dtype=torch.float32).masked_fill_(
+                ~bundle.sees_QQ, -torch.inf
+            )
             parts = [_scores_and_mean(q_THD[rows], k_TGD[rows], v_TGD[rows], scale, own_mask_QQ)]
             for piece in group.view.pieces:
                 moved = query[0].transpose(0, 1)[rows]

@@ -27,6 +27,7 @@ class Lane:
 
     def settle(self) -> None:
         """Return when nothing is under way any more: prefetched blocks, history, and what is written behind."""
+        self.served.prefetcher.finish(_SETTLE_S)
         self.served.cache.written_behind(_SETTLE_S)
 
 

@@ -184,7 +184,9 @@ def _best(scores: Sequence[Score]) -> int:
 
 def _report(read: Recording, loaded: LoadedModel, lanes: Sequence[Lane], tally: _Tally) -> ReplayReport:
     header = read.parts[0].header
-    rivals = {str(mode): tally.samples[mode] for mode in RIVALS if mode in tally.samples}
+    modes = [lane.mode for lane in lanes]
+    repeated = [mode for mode in dict.fromkeys(modes) if modes.count(mode) > 1 and mode not in RIVALS]
+    rivals = {str(mode): tally.samples[mode] for mode in (*RIVALS, *repeated) if mode in modes}
     return ReplayReport(
         recording=read.path,
         game=header.game,
@@ -197,8 +199,8 @@ def _report(read: Recording, loaded: LoadedModel, lanes: Sequence[Lane], tally: 
                 lane.mode,
                 tally.samples[lane.label],
                 {label: samples for label, samples in rivals.items() if label != lane.label},
-                background_rows=lane.served.cache.background.rows,
-                background_forwards=lane.served.cache.background.forwards,
+                background_rows=lane.served.prefetcher.ledger.rows,
+                background_forwards=lane.served.prefetcher.ledger.forwards,
             )
             for lane in lanes
         ),
@@ -210,7 +212,7 @@ def _report(read: Recording, loaded: LoadedModel, lanes: Sequence[Lane], tally: 
 
 def _warnings(read: Recording, loaded: LoadedModel, tally: _Tally) -> tuple[str, ...]:
     told = []
-    recorded = {(part.header.digests or {}).get("model", loaded.digest) for part in read.parts}
+    recorded = {(part.header.digests or {}).get("weights", loaded.digest) for part in read.parts}
     if recorded != {loaded.digest}:
         told.append("It was recorded with other weights: the actions need not be those of the recording.")
     if tally.num_other_length:

@@ -32,6 +32,9 @@ class ReadingRunner:
                 self._token_at.update(zip(map(int, span.keep.slots()), span.ids, strict=True))
         return {span: self._logits(span) for span in spans if span.wanted != "none"}
 
+    def close(self) -> None:
+        """Nothing to unhook."""
+
     def _logits(self, span: Span) -> torch.Tensor:
         seen = [self._token_at[int(slot)] for slot in span.view.slots]
         lineage: list[Span] = [span]

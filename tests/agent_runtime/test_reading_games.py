@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from agent_runtime.block_cache import BlockCache, MemoryStore
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.scheduler import Engine
+from agent_runtime.prefetch import Prefetcher
 from agent_runtime.runtime import AgentRuntime
-from agent_runtime.served_model import ServedModel, geometry_of, serve_model
+from agent_runtime.served_model import geometry_of, serve_model
 from agent_runtime.turn import ActionOption, Mode
 from tests.agent_runtime.stub_model import ReadingRunner
 from tests.agent_runtime.worlds import load_tiny, open_duel, play, write_game
@@ -40,9 +42,8 @@ def reader(loaded: LoadedModel, tmp_path: Path) -> Iterator[AgentRuntime]:
     engine = Engine(ReadingRunner(pool, loaded.text, where_is_the_asked_unit))  # type: ignore[arg-type]
     real = serve_model("default", loaded, MemoryStore(), pool_mib=1, max_rows=8, probed=False)
     real.close()
-    served = ServedModel(
-        "default", loaded, engine, BlockCache(engine, MemoryStore()), real.tokenizer, real.grammar, real.fingerprint
-    )
+    cache = BlockCache(engine, MemoryStore())
+    served = replace(real, engine=engine, cache=cache, prefetcher=Prefetcher(cache))
     made = AgentRuntime({"default": served}, games=[write_game(tmp_path)])
     yield made
     engine.ask(served.cache.check, 30)

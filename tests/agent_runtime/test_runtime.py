@@ -113,8 +113,8 @@ def test_accounts_and_background_add_up_to_the_models_own_rows(made: AgentRuntim
             assert cost.tokens_computed == cost.encoded + cost.observation + cost.scored + cost.decoded
             rows += cost.tokens_computed
             made.apply_turn(TurnApplied(session, turn, True))
-    served.engine.ask(lambda: None, 30)
-    background = served.cache.background
+    served.prefetcher.finish(30)
+    background = served.prefetcher.ledger
     assert served.engine.ask(lambda: served.engine.runner.rows, 30) == rows + background.rows
     assert background.rows > 0
 
@@ -142,17 +142,25 @@ def test_sessions_that_come_at_once_share_forwards_and_encode_a_block_once(made:
     names = tuple(f"npc-{i}" for i in range(6))
     open_duel(made, sessions=names)
     made.put_state("m", 0, state=state())
-    served, gate = made.served_model(), threading.Event()
-    served.engine.ask(lambda: None, 30)
+    served, held, gate = made.served_model(), threading.Event(), threading.Event()
+
+    def stand_still() -> None:
+        held.set()
+        gate.wait(30)
+
+    served.prefetcher.finish(30)
+    served.engine.soon(stand_still)
+    assert held.wait(30)
     before = served.engine.runner.forwards
-    served.engine.soon(lambda: gate.wait(30) and None)
     turns = [made.begin_turn(ask(1, session=name)) for name in names]
     results: dict[str, TurnResult] = {}
     threads = [threading.Thread(target=lambda t=turn: results.update({t.session.name: t.run()})) for turn in turns]
     for thread in threads:
         thread.start()
-    while served.engine.num_waiting < len(names):
-        threading.Event().wait(0.001)
+    for _ in range(3000):
+        if served.engine.num_waiting == len(names):
+            break
+        gate.wait(0.01)
     gate.set()
     for thread in threads:
         thread.join(30)
@@ -232,7 +240,7 @@ def test_history_holds_what_was_applied_and_never_depends_on_timing(
                 last = play(made, turn)
                 made.apply_turn(TurnApplied("s", turn, True, action=Action("attack"), reward=0.5))
                 if waits:
-                    made.served_model().engine.ask(lambda: None, 30)
+                    made.served_model().prefetcher.finish(30)
             seen.append((logprobs(last), account(last).tokens_prompt))
             names = [block.name for block in made.session("s").own_blocks()[2]]
             assert names == ["history/2", "history/3"]
