@@ -130,7 +130,7 @@ class BlockCache:
         """Read from the store what of `blocks` is not in the pool. May wait for the disk."""
         if mode not in BLOCK_MODES:
             return {}
-        missing = [block.key for block in blocks if block.key not in self.residents]
+        missing = self.residents.missing(blocks)
         return self._store.get_many(missing) if missing else {}
 
     def not_durable(self, mode: Mode, blocks: Sequence[TokenBlock]) -> tuple[str, ...]:
@@ -187,7 +187,7 @@ class BlockCache:
     def _place_blocks(self, match: str, mode: Mode, prompt: TokenPrompt, staged: Mapping[str, Tensors]) -> Placement:
         self.residents.tick()
         blocks = {block.key: block for block in prompt.blocks}
-        found = {key: self.residents.pin(known) for key in blocks if (known := self.residents.get(key)) is not None}
+        found = self.residents.pin_known(blocks)
         missing = [block for key, block in blocks.items() if key not in found]
         try:
             self.residents.make_room(sum(len(block.ids) for block in missing))

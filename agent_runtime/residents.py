@@ -2,7 +2,7 @@
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agent_runtime.engine.errors import PoolFull
@@ -37,10 +37,6 @@ class Residents:
         self._serials = itertools.count()
         self._now = 0
 
-    def __contains__(self, key: str) -> bool:
-        """Say whether the block is resident now. A hint only on any other thread than the engine's."""
-        return key in self._table
-
     def tick(self) -> int:
         """Return the next moment of the least-recently-used order."""
         self._now += 1
@@ -62,6 +58,23 @@ class Residents:
         resident.last_used = self._now
         self._table.move_to_end(resident.block.key)
         return resident
+
+    def pin_known(self, keys: Iterable[str]) -> dict[str, Resident]:
+        """Pin all of `keys` that are resident, and return them."""
+        table, now, found = self._table, self._now, {}
+        for key in keys:
+            resident = table.get(key)
+            if resident is not None:
+                resident.pins += 1
+                resident.last_used = now
+                table.move_to_end(key)
+                found[key] = resident
+        return found
+
+    def missing(self, blocks: Iterable[TokenBlock]) -> list[str]:
+        """Return the keys of `blocks` that are not resident now. A hint only on any other thread than the engine's."""
+        table = self._table
+        return [block.key for block in blocks if block.key not in table]
 
     def unpin(self, resident: Resident) -> None:
         """Take a pin back."""

@@ -13,6 +13,9 @@ from prompts.block import Block, Lifetime, Prompt
 # Part of every key: raise it when the meaning of the stored tensors changes.
 KEY_FORMAT = "hotseat-block-1"
 _MAX_REMEMBERED = 65536
+# A session's table is emptied when it holds this many more blocks than two of its prompts.
+_SPARE_ENTRIES = 256
+_MAX_TABLES = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,19 +69,24 @@ def _framed(data: bytes) -> bytes:
 
 
 class BlockTokenizer:
-    """Turns prompts into token prompts; any thread. Remembers by text, so a block costs once, wherever it stands."""
+    """Turns prompts into token prompts; any thread. A block costs once, wherever it stands.
+
+    Blocks that a caller hands in again (the same objects, as `StateBlocks` does) are found by identity, in a table for
+    each session; others by their text.
+    """
 
     def __init__(self, text: TextEncoder, keys: KeyMaker) -> None:
         self.text = text
         self.keys = keys
-        self._remembered: OrderedDict[tuple[str, bool, str, str], TokenBlock] = OrderedDict()
+        self._by_text: OrderedDict[tuple[str, bool, str, str], TokenBlock] = OrderedDict()
+        self._tables: OrderedDict[tuple[str, str, str], dict[int, tuple[Block, TokenBlock]]] = OrderedDict()
         self._lock = threading.Lock()
 
     def prompt(self, prompt: Prompt, mode: Mode, game: str, session: str) -> TokenPrompt:
         """Return a whole prompt in tokens."""
         blocks = self.blocks((prompt.anchor, *prompt.blocks), mode, game, session)
         observation = tuple(self.text.observation_ids(prompt.observation))
-        return TokenPrompt(blocks, observation, sum(len(block.ids) for block in blocks))
+        return TokenPrompt(blocks, observation, sum([len(block.ids) for block in blocks]))
 
     def blocks(self, blocks: Sequence[Block], mode: Mode, game: str, session: str) -> tuple[TokenBlock, ...]:
         """Return `blocks`, the anchor first. A session's own blocks are shared with nobody, others in their game."""
@@ -86,23 +94,34 @@ class BlockTokenizer:
         with self._lock:
             anchor = self._block(blocks[0], True, shared, "")
             attends = anchor.key if mode is Mode.ANCHORED else ""
-            return (
-                anchor,
-                *(
-                    self._block(block, False, private if block.lifetime is Lifetime.SESSION else shared, attends)
-                    for block in blocks[1:]
-                ),
-            )
+            table = self._table((game, session, attends), 2 * len(blocks))
+            made = [anchor]
+            for block in blocks[1:]:
+                known = table.get(id(block))
+                if known is None or known[0] is not block:
+                    namespace = private if block.lifetime is Lifetime.SESSION else shared
+                    known = table[id(block)] = (block, self._block(block, False, namespace, attends))
+                made.append(known[1])
+            return tuple(made)
+
+    def _table(self, name: tuple[str, str, str], num_expected: int) -> dict[int, tuple[Block, TokenBlock]]:
+        table = self._tables.pop(name, {})
+        if len(table) > num_expected + _SPARE_ENTRIES:
+            table = {}
+        self._tables[name] = table
+        if len(self._tables) > _MAX_TABLES:
+            self._tables.popitem(last=False)
+        return table
 
     def _block(self, block: Block, is_anchor: bool, namespace: str, attends: str) -> TokenBlock:
         entry = (block.text, is_anchor, namespace, attends)
-        known = self._remembered.get(entry)
+        known = self._by_text.get(entry)
         if known is not None:
-            self._remembered.move_to_end(entry)
+            self._by_text.move_to_end(entry)
             return known
         ids = tuple(self.text.anchor_ids(block.text) if is_anchor else self.text.block_ids(block.text))
         made = TokenBlock(block.name, ids, self.keys.key(namespace, [attends] if attends else [], ids))
-        self._remembered[entry] = made
-        if len(self._remembered) > _MAX_REMEMBERED:
-            self._remembered.popitem(last=False)
+        self._by_text[entry] = made
+        if len(self._by_text) > _MAX_REMEMBERED:
+            self._by_text.popitem(last=False)
         return made

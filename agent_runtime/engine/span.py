@@ -9,15 +9,14 @@ observation; a decoded token is a span of length 1.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy
 
 from agent_runtime.engine.pool import Run
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """A run as one prompt sees it: its keys, stored at local positions, move by `shift` (place minus local start)."""
 
     run: Run

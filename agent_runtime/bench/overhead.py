@@ -1,0 +1,144 @@
+"""`hotseat bench overhead`: the runtime's own time a turn, with 300 blocks and 25,000 tokens of text.
+
+Counted is what stands between a frame received and the engine's queue, and between the decision and a frame sent: the
+frame's and the turn's JSON, validation, the state cut into blocks, prompt, tokens, keys, account, the answer's JSON. What
+the engine's own thread does around its forward (placing the blocks, reading the scores, two thread switches) is shown
+apart, as `engine_thread`. The model is a tiny random one with the real tokenizer: the forward does not matter here.
+"""
+
+import dataclasses
+import json
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from agent_runtime.bench.prompts import GAME, Sentences, write_game
+from agent_runtime.block_cache import MemoryStore
+from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.environment import environment
+from agent_runtime.runtime import AgentRuntime
+from agent_runtime.served_model import serve_model
+from agent_runtime.server.answers import result_message
+from agent_runtime.server.client_messages import MatchState, Turn
+from agent_runtime.server.messages import client_message, read_json
+from agent_runtime.turn import MatchSpec, Mode, SessionSpec
+
+_CONTEXT = 65536
+
+
+def bench_overhead(
+    loaded: LoadedModel, *, num_blocks: int = 300, block_tokens: int = 83, turns: int = 60, seed: int = 0
+) -> dict[str, Any]:
+    """Measure turns that change one block, by patch and by whole state; return times in milliseconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        served = serve_model(
+            "bench", _with_tiny_weights(loaded), MemoryStore(), pool_mib=256, max_rows=512, probed=False
+        )
+        runtime = AgentRuntime({"bench": served}, games=[write_game(Path(folder))])
+        try:
+            sentences, rng = Sentences(loaded.text.count, seed), random.Random(seed)
+            blocks = [{"id": f"b{i}", "text": sentences.sentence(block_tokens - 7)} for i in range(num_blocks)]
+            seat = _Seat(runtime)
+            seat.play(lambda: {"state": {"blocks": blocks}})
+            cases: dict[str, list[dict[str, float]]] = {"patch": [], "whole": []}
+            for _ in range(turns):
+                for case, timings in cases.items():
+                    place, text = rng.randrange(num_blocks), sentences.sentence(block_tokens - 7)
+                    blocks[place] = {**blocks[place], "text": text}
+                    patch = [{"op": "replace", "path": f"/blocks/{place}/text", "value": text}]
+                    change = {"patch": patch} if case == "patch" else {"state": {"blocks": blocks}}
+                    timings.append(seat.play(lambda change=change: change))  # type: ignore[misc]
+        finally:
+            runtime.close()
+    return {
+        "environment": environment(loaded.name, loaded.digest),
+        "blocks": num_blocks,
+        "tokens": seat.num_tokens,
+        "cases": [{"case": case, **_summary(timings)} for case, timings in cases.items()],
+    }
+
+
+def _summary(timings: list[dict[str, float]]) -> dict[str, Any]:
+    stages = {name: round(statistics.median(each[name] for each in timings), 3) for name in timings[0]}
+    totals = sorted(sum(ms for name, ms in each.items() if name != "engine_thread") for each in timings)
+    return {
+        "overhead_ms": {"p50": round(statistics.median(totals), 3), "max": round(totals[-1], 3)},
+        "stages_ms": stages,
+    }
+
+
+def _with_tiny_weights(loaded: LoadedModel) -> LoadedModel:
+    config = LlamaConfig(
+        vocab_size=loaded.num_logits,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        max_position_embeddings=_CONTEXT,
+    )
+    return dataclasses.replace(
+        loaded,
+        model=LlamaForCausalLM(config).eval(),
+        context_limit=_CONTEXT,
+        num_layers=1,
+        num_kv_heads=1,
+        head_dim=16,
+        kv_dtype=torch.float32,
+        device=torch.device("cpu"),
+    )
+
+
+class _Seat:
+    """One session, driven as the server drives it, with a clock between the stages."""
+
+    def __init__(self, runtime: AgentRuntime) -> None:
+        self._runtime = runtime
+        self._frame = -1
+        self.num_tokens = 0
+        runtime.open_match(MatchSpec("bench", GAME, mode=Mode.STAR))
+        runtime.open_session(SessionSpec("bench", "bench"))
+
+    def play(self, change: Callable[[], dict[str, Any]]) -> dict[str, float]:
+        """Play a frame and a turn about it; return the milliseconds of each stage, the forward left out."""
+        self._frame += 1
+        state = json.dumps({"type": "match.state", "match": "bench", "frame": self._frame, **change()})
+        turn = json.dumps(
+            {
+                "type": "turn",
+                "session": "bench",
+                "turn_id": self._frame,
+                "frame": self._frame,
+                "observation": f"A noise in the east, for the {self._frame}th time.",
+                "actions": [{"id": "hold", "text": "stay here"}, {"id": "go", "text": "go there"}],
+            }
+        )
+        clock = [time.perf_counter()]
+        frame = client_message(read_json(state))
+        assert isinstance(frame, MatchState)
+        clock.append(time.perf_counter())
+        self._runtime.put_state("bench", frame.frame, state=frame.state, patch=frame.patch)
+        clock.append(time.perf_counter())
+        asked = client_message(read_json(turn))
+        assert isinstance(asked, Turn)
+        begun = self._runtime.begin_turn(asked.request(), arrived=clock[-1])
+        result = begun.run()
+        assert result.account is not None
+        done = time.perf_counter()
+        result_message(result, None).encode()
+        encoded = time.perf_counter()
+        self.num_tokens = result.account.tokens_prompt
+        return {
+            "parse_frame": 1e3 * (clock[1] - clock[0]),
+            "cut": 1e3 * (clock[2] - clock[1]),
+            "turn": result.account.overhead_ms,
+            "engine_thread": result.account.total_ms - result.account.overhead_ms - result.account.engine_ms,
+            "encode_result": 1e3 * (encoded - done),
+        }
