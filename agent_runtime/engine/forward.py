@@ -39,7 +39,11 @@ class ForwardRunner:
         self._running = False
         embedding = model.get_input_embeddings()
         self.input_device: torch.device = next(embedding.parameters()).device
-        embedding.register_forward_hook(self._count)
+        self._hook = embedding.register_forward_hook(self._count)
+
+    def close(self) -> None:
+        """Let go of the model, which would otherwise keep the pool alive as long as it lives itself."""
+        self._hook.remove()
 
     def _count(self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         if not self._running:

@@ -69,7 +69,7 @@ class TurnSample:
 class ModeReport:
     """All turns of one lane. Token counts and forwards are means a turn; the rows of background work are apart.
 
-    `ratios` holds this mode's mean time over that of `full` and `prefix`, on the turns that both finished.
+    `ratios` holds this mode's mean time over that of other lanes, by their labels, on the turns that both finished.
     """
 
     label: str

@@ -1,8 +1,8 @@
 """From the lines of a recording to what is asked of a runtime again, in the order in which it was asked.
 
-A frame is left out if the recorded server refused it, or if it asks for a turn that was asked before: so the recording
-of a client that lost its connection and came back replays as one game. History takes what was done then: every
-`TurnApplied` carries the recorded action.
+A frame is left out if the recorded server refused it, or if it asks the same turn once more: so the recording of a
+client that lost its connection and came back replays as one game. History takes what was done then: every `TurnApplied`
+carries the recorded action.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from agent_runtime.server import server_messages as s2c
 from agent_runtime.server.errors import MessageError
 from agent_runtime.server.messages import PROTOCOL, client_message, read_json, server_message
 from agent_runtime.server.runtime import CloseMatch, CloseSession, PutBlock, PutState
-from agent_runtime.turn import Action, MatchSpec, SessionSpec, TurnApplied, TurnRequest
+from agent_runtime.turn import Action, MatchSpec, SessionSpec, TurnApplied, TurnRequest, body_digest
 
 _NOTHING_DONE = "the action was not possible"
 
@@ -50,7 +50,7 @@ def steps_of(recording: Recording) -> Iterator[Step]:
         if part.header.protocol != PROTOCOL:
             raise OtherProtocol(recording.path, part.header.protocol, PROTOCOL)
     answers = _read_answers(recording)
-    asked: set[_TurnKey] = set()
+    asked: set[tuple[_TurnKey, str]] = set()
     closings = 0
     for number, line in recording.lines:
         if line.dir != "c2s":
@@ -65,8 +65,9 @@ def steps_of(recording: Recording) -> Iterator[Step]:
         match message:
             case c2s.Turn():
                 key = closings, message.session, message.turn_id
-                if key not in asked:
-                    asked.add(key)
+                question = key, body_digest(message.request())
+                if question not in asked:
+                    asked.add(question)
                     yield _turn(message, answers.results.get(key))
             case c2s.TurnApplied():
                 yield _applied(message, answers.results.get((closings, message.session, message.turn_id)))

@@ -13,14 +13,18 @@ from agent_runtime.turn import Mode
 
 TABLE_WIDTH = 100
 
+LEGEND = (
+    "TTFT: from the turn's arrival to the decision. over: mean time over that of another mode on the same turns. "
+    "tokens: means a turn. like record: the recorded action was chosen. best as full: the likeliest action is full's. "
+    "logprob off by: the largest difference from full's (nats). total var.: mean total variation from full's shares."
+)
+
 _Cell = Callable[[ModeReport], str]
 
 
 def report_table(report: ReplayReport) -> RenderableType:
     """Draw a report: one row a mode, and below it what to know about the figures."""
-    table = Table(
-        box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), title=_title(report), title_justify="left", title_style="bold"
-    )
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_edge=False, pad_edge=False)
     table.add_column("mode", no_wrap=True)
     columns = _columns(report)
     for heading in columns:
@@ -33,7 +37,8 @@ def report_table(report: ReplayReport) -> RenderableType:
         notes.append(f"Tokens computed while no turn waited, not in the table: {behind}.")
     failed = {mode.label: dict(mode.outcomes) for mode in report.modes if set(mode.outcomes) != {"ok"}}
     notes += [f"Outcomes in {label}: {_listed(outcomes)}." for label, outcomes in failed.items()]
-    return Group(table, *(Text(note, style="dim") for note in notes))
+    below = [Text(), *(Text(note, style="dim") for note in notes)] if notes else []
+    return Group(Text(_title(report), style="bold"), Text(), table, *below)
 
 
 def _title(report: ReplayReport) -> str:
@@ -55,7 +60,7 @@ def _columns(report: ReplayReport) -> dict[str, _Cell]:
         columns["\np95"] = lambda mode: _time(mode.ttft_ms.p95 if mode.ttft_ms else None)
     else:
         columns["\nmax"] = lambda mode: _time(mode.ttft_ms.max if mode.ttft_ms else None)
-    for rival in RIVALS:
+    for rival in dict.fromkeys((*RIVALS, *(rival for mode in report.modes for rival in mode.ratios))):
         if rival in labels:
             columns[f"over\n{rival}"] = partial(_over, rival)
     columns["tokens\ncomputed"] = lambda mode: _count(mode.tokens_computed)
@@ -81,7 +86,7 @@ def _count(value: float | None) -> str:
 
 
 def _ratio(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+    return "-" if value is None else f"{value:.2f}" if value < 100 else f"{value:,.0f}"
 
 
 def _percent(value: float | None) -> str:

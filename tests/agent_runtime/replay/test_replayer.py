@@ -1,0 +1,246 @@
+"""A game that was played over a real socket, recorded, and played again in several modes."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from agent_runtime.block_cache import MemoryStore
+from agent_runtime.cli import app
+from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.errors import UnknownName
+from agent_runtime.replay import replayer
+from agent_runtime.replay.errors import NothingToReplay, OtherProtocol, PromptsDiffer
+from agent_runtime.replay.lanes import Lane, open_lanes
+from agent_runtime.replay.recording import MatchRecorder
+from agent_runtime.replay.replayer import ReplayOptions, replay
+from agent_runtime.replay.report import ReplayReport
+from agent_runtime.runtime import AgentRuntime
+from agent_runtime.served_model import serve_model
+from agent_runtime.server import Client, ServerConfig, serve_in_background
+from agent_runtime.turn import Action, Decide, Mode
+from tests.agent_runtime.replay.test_steps import write
+from tests.agent_runtime.worlds import ACTIONS, load_tiny, state, write_game
+
+NUM_TURNS = 6
+ALL_MODES = (Mode.FULL, Mode.PREFIX, Mode.STAR, Mode.ANCHORED)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("replay")
+
+
+@pytest.fixture(scope="module")
+def games(folder: Path) -> Path:
+    return write_game(folder / "games")
+
+
+@pytest.fixture(scope="module")
+def loaded(folder: Path) -> LoadedModel:
+    return load_tiny(folder)
+
+
+@pytest.fixture(scope="module")
+def recording(folder: Path, games: Path, loaded: LoadedModel) -> Path:
+    """Six turns of two sessions: patches, a private block, sampled actions, one that failed, one that was overruled."""
+    served = serve_model("default", loaded, MemoryStore(), pool_mib=16, max_rows=512, probed=False)
+    made = AgentRuntime({"default": served}, games=[games])
+    recorder = MatchRecorder(folder / "recordings", digests=made.digests)
+    with serve_in_background(made, ServerConfig(port=0), recorder=recorder) as url, Client(url) as client:
+        _play(client)
+    (file,) = (folder / "recordings").glob("match-*.jsonl")
+    return file
+
+
+def _play(client: Client) -> None:
+    client.open_match("m", "duel", mode=Mode.STAR)
+    client.put_state("m", 1, state=state(num_units=30))
+    client.open_session("red", "m", sight=["!/secrets/blue"])
+    client.open_session("blue", "m", sight=["!/secrets/red"], history_turns=1)
+    for turn in range(1, NUM_TURNS + 1):
+        session = ("red", "blue")[turn % 2]
+        if turn > 1:
+            # Near the beginning: `prefix` loses what stands behind it.
+            client.put_state("m", turn, patch=[{"op": "replace", "path": "/units/3/hp", "value": turn}])
+        if turn == 3:
+            client.put_block("blue", "plan", "Feint to the north.").result(30)
+        decide = Decide(how="sample", temperature=2.0, seed=turn)
+        told = {"observation": "A noise.", "actions": ACTIONS, "decide": decide}
+        client.turn(session, turn, frame=turn, **told)  # type: ignore[arg-type]
+        done = Action("go south") if turn == 4 else None
+        client.apply_turn(session, turn, ok=turn != 5, message="Mud." if turn == 5 else None, action=done)
+
+
+@pytest.fixture(scope="module")
+def report(recording: Path, games: Path, loaded: LoadedModel) -> ReplayReport:
+    return replay(recording, loaded, ReplayOptions(ALL_MODES, games=(games,), pool_mib=16))
+
+
+def test_every_turn_is_played_in_every_mode_by_one_forward(report: ReplayReport) -> None:
+    assert [mode.label for mode in report.modes] == ["full", "prefix", "star", "anchored"]
+    for mode in report.modes:
+        assert mode.turns == NUM_TURNS
+        assert mode.outcomes == {"ok": NUM_TURNS}
+        assert mode.forwards == 1
+        assert len({sample.turn_id for sample in mode.samples}) == NUM_TURNS
+    assert (report.game, report.recorded_mode, report.refused, report.warnings) == ("duel", "star", 0, ())
+
+
+def test_all_modes_see_equally_many_tokens_and_compute_what_is_theirs(report: ReplayReport) -> None:
+    prompts = {tuple(sample.tokens_prompt for sample in mode.samples) for mode in report.modes}
+    assert len(prompts) == 1
+    full, prefix, star, anchored = report.modes
+    assert full.tokens_cached == 0
+    assert full.tokens_computed and prefix.tokens_computed and star.tokens_computed
+    assert star.tokens_computed < prefix.tokens_computed < full.tokens_computed
+    assert anchored.tokens_computed == star.tokens_computed
+
+
+def test_the_recorded_mode_chooses_the_recorded_actions_again(report: ReplayReport) -> None:
+    star = report.mode("star")
+    assert star is not None
+    assert star.as_recorded == 1
+    assert len({sample.tokens_computed for sample in star.samples}) > 1
+
+
+def test_answers_are_compared_with_those_of_full(report: ReplayReport) -> None:
+    full, prefix, star, _ = report.modes
+    assert (full.same_best, full.logprob_off_max, full.total_variation_max) == (1, 0, 0)
+    assert prefix.logprob_off_max is not None and prefix.logprob_off_max < 1e-4
+    assert star.logprob_off_max is not None and star.logprob_off_max > 1e-2
+    assert star.total_variation_mean is not None and 0 < star.total_variation_mean <= 1
+
+
+def test_times_are_set_against_full_and_prefix(report: ReplayReport) -> None:
+    full, prefix, star, _ = report.modes
+    assert full.ratios.keys() == {"prefix"} and prefix.ratios.keys() == {"full"}
+    assert star.ratios.keys() == {"full", "prefix"}
+    assert full.ratios["prefix"] == pytest.approx(1 / prefix.ratios["full"])
+
+
+def test_background_work_is_counted_apart(report: ReplayReport) -> None:
+    rows = {mode.label: mode.background_rows for mode in report.modes}
+    assert rows["full"] == 0
+    assert rows["star"] == rows["anchored"] > 0
+
+
+def test_two_replays_agree_in_all_counts_whatever_the_order(
+    report: ReplayReport, recording: Path, games: Path, loaded: LoadedModel
+) -> None:
+    options = ReplayOptions((Mode.STAR, Mode.FULL, Mode.STAR), games=(games,), pool_mib=16, seed=9)
+    again = replay(recording, loaded, options)
+    assert [mode.label for mode in again.modes] == ["star", "full", "star (2)"]
+    for label, other in (("star", "star"), ("star (2)", "star"), ("full", "full")):
+        mine, theirs = again.mode(label), report.mode(other)
+        assert mine is not None and theirs is not None
+        counts = ("tokens_prompt", "tokens_computed", "tokens_cached", "as_recorded", "same_best")
+        assert [[getattr(s, c) for c in counts] for s in mine.samples] == [
+            [getattr(s, c) for c in counts] for s in theirs.samples
+        ]
+    assert again.modes[2].ratios.keys() == {"full", "star"}
+
+
+def test_progress_is_told_turn_by_turn(recording: Path, games: Path, loaded: LoadedModel) -> None:
+    told: list[tuple[int, int]] = []
+    replay(recording, loaded, ReplayOptions((Mode.STAR,), (games,), 16), lambda done, turns: told.append((done, turns)))
+    assert told == [(done, NUM_TURNS) for done in range(1, NUM_TURNS + 1)]
+
+
+def test_a_cut_last_line_is_tolerated(recording: Path, games: Path, loaded: LoadedModel, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.jsonl"
+    lines = recording.read_bytes().splitlines(keepends=True)
+    # Without the end of the part, and in the middle of the line before.
+    cut.write_bytes(b"".join(lines[:-1])[:-30])
+    whole = replay(cut, loaded, ReplayOptions((Mode.STAR,), (games,), 16))
+    assert whole.modes[0].as_recorded == 1
+
+
+def test_the_digests_and_lengths_of_another_model_are_told(recording: Path, games: Path, folder: Path) -> None:
+    other = load_tiny(folder, seed=1)
+    assert "other weights" in " ".join(replay(recording, other, ReplayOptions((Mode.STAR,), (games,), 16)).warnings)
+
+
+def test_prompts_of_another_length_than_recorded_are_told(recording: Path, loaded: LoadedModel, tmp_path: Path) -> None:
+    edited = write_game(tmp_path / "games")
+    (edited / "duel" / "rules.md").write_text("Answer with one listed action and nothing else.\n", encoding="utf-8")
+    warnings = replay(recording, loaded, ReplayOptions((Mode.STAR,), (edited,), 16)).warnings
+    assert f"The prompts of {NUM_TURNS} turns had another length" in " ".join(warnings)
+
+
+def test_lanes_that_read_differently_are_refused(
+    recording: Path, games: Path, loaded: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited = write_game(tmp_path / "games")
+    (edited / "duel" / "rules.md").write_text("Answer with the listed action.\n", encoding="utf-8")
+
+    @contextmanager
+    def lanes(loaded: LoadedModel, modes: Sequence[Mode], **options: Any) -> Iterator[tuple[Lane, ...]]:
+        with ExitStack() as stack:
+            same = stack.enter_context(open_lanes(loaded, modes[:2], games=[games], pool_mib=16))
+            other = stack.enter_context(open_lanes(loaded, modes[2:], games=[edited], pool_mib=16))
+            yield (*same, *other)
+
+    monkeypatch.setattr(replayer, "open_lanes", lanes)
+    with pytest.raises(PromptsDiffer, match="Turn 1 of session 'blue' reads differently in star") as caught:
+        replay(recording, loaded, ReplayOptions((Mode.FULL, Mode.PREFIX, Mode.STAR)))
+    assert caught.value.modes == ("star",)
+
+
+def test_a_game_that_nobody_knows_is_named(recording: Path, loaded: LoadedModel) -> None:
+    with pytest.raises(UnknownName, match="duel"):
+        replay(recording, loaded, ReplayOptions((Mode.STAR,), pool_mib=16))
+
+
+OPEN: dict[str, Any] = {"type": "match.open", "match": "m", "game": "duel"}
+SESSION = {"type": "session.open", "session": "s", "match": "m"}
+TURN: dict[str, Any] = {"type": "turn", "session": "s", "turn_id": 1, "frame": 1, "observation": "", "actions": []}
+
+
+def test_frames_that_are_refused_now_are_counted(games: Path, loaded: LoadedModel, tmp_path: Path) -> None:
+    frame = {"type": "match.state", "match": "m", "frame": 1, "state": {"clock": 1}}
+    asked = {**TURN, "actions": [{"id": "hold"}]}
+    file = write(tmp_path / "m.jsonl", [OPEN, SESSION, frame, frame, TURN, asked, {**asked, "frame": 5, "turn_id": 2}])
+    report = replay(file, loaded, ReplayOptions((Mode.FULL, Mode.STAR), (games,), 16))
+    assert report.refused == 3, "a frame twice, a turn without actions, and one about a frame that never came"
+    assert report.modes[0].turns == 1
+    assert "3 frames are refused now" in report.warnings[0]
+
+
+def test_a_recording_without_turns_is_refused(loaded: LoadedModel, tmp_path: Path) -> None:
+    with pytest.raises(NothingToReplay):
+        replay(write(tmp_path / "m.jsonl", [OPEN]), loaded)
+
+
+def test_a_recording_of_another_protocol_is_refused(loaded: LoadedModel, tmp_path: Path) -> None:
+    with pytest.raises(OtherProtocol):
+        replay(write(tmp_path / "m.jsonl", [OPEN], protocol="other.v1"), loaded)
+
+
+def run(*arguments: object) -> Any:
+    return CliRunner().invoke(app, ["replay", *map(str, arguments)])
+
+
+def test_the_command_prints_json(recording: Path, games: Path, folder: Path) -> None:
+    modes = ["--mode", "star,full", "--mode", "star"]
+    ran = run(recording, "--model", folder / "llama-0", "--games", games, "--pool-mib", 16, *modes, "--json")
+    told = json.loads(ran.stdout)
+    assert [mode["label"] for mode in told["modes"]] == ["star", "full", "star (2)"]
+    assert told["modes"][0]["as_recorded"] == 1
+
+
+def test_the_command_prints_a_table(recording: Path, games: Path, folder: Path) -> None:
+    ran = run(recording, "--model", folder / "llama-0", "--games", games, "--pool-mib", 16)
+    assert f"duel: {NUM_TURNS} turns" in ran.stdout
+    assert "prefix" in ran.stdout
+    assert max(map(len, ran.stdout.splitlines())) <= 100
+
+
+def test_the_command_refuses_an_unknown_mode(recording: Path) -> None:
+    ran = run(recording, "--mode", "full,fast")
+    assert ran.exit_code == 2
+    assert "fast" in ran.output
