@@ -94,7 +94,6 @@ class Archive:
 
     def recover(self) -> Recovery:
         """Finish what the last process could not: removals, temporaries, rows without files, files without rows."""
-        self.sweep()
         temporary = [path for path in self.temporary_files() if remove(path)]
         contents = self.index.contents()
         on_disk = set(self.pack_files())

@@ -103,6 +103,10 @@ class Books:
         """The matches that use a block."""
         return frozenset(self._links.get(key, ()))
 
+    def used_by(self, match: str) -> frozenset[str]:
+        """The keys that a match uses, whether or not there is a block."""
+        return frozenset(self._keys_of_match.get(match, ()))
+
     # What the caller asks for
 
     def add(self, match: str, key: str, tensors: Tensors, size_bytes: int, note: str, now_s: int) -> Entry:

@@ -1,6 +1,6 @@
 """The statements that change the index: plain SQL through SQLAlchemy, so that another database can take its place."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from sqlalchemy import Connection, Insert, bindparam, delete, insert, select, update
@@ -101,26 +101,22 @@ class Transaction:
         for some in chunks(keys):
             self._connection.execute(delete(LinkRow).where(LinkRow.key.in_(some)))
 
-    def remove_match(self, match: str) -> None:
-        """Forget a match whose packs are gone, its links, and the blocks that only it used."""
+    def remove_match(self, match: str, used_again: Collection[str] = ()) -> None:
+        """Forget what only this match used, but for `used_again`; and the match, if that leaves nothing."""
         match_id = self._connection.scalar(select(MatchRow.id).where(MatchRow.name == match))
         if match_id is None:
             return
-        mine = set(self._connection.scalars(select(LinkRow.key).where(LinkRow.match_id == match_id)))
-        self._connection.execute(delete(LinkRow).where(LinkRow.match_id == match_id))
-        for some in chunks(mine):
+        mine = self._connection.scalars(select(LinkRow.key).where(LinkRow.match_id == match_id))
+        for some in chunks(key for key in list(mine) if key not in used_again):
+            self._connection.execute(delete(LinkRow).where(LinkRow.match_id == match_id, LinkRow.key.in_(some)))
             others = set(self._connection.scalars(select(LinkRow.key).where(LinkRow.key.in_(some))))
             self._delete_blocks(set(some) - others)
-        self._connection.execute(delete(MatchRow).where(MatchRow.id == match_id))
+        self._remove_idle_matches()
 
     def remove_loose_ends(self) -> None:
         """Forget links to blocks that do not exist, and matches with neither packs nor links."""
         self._connection.execute(delete(LinkRow).where(LinkRow.key.not_in(select(BlockRow.key))))
-        self._connection.execute(
-            delete(MatchRow).where(
-                MatchRow.id.not_in(select(PackRow.match_id)), MatchRow.id.not_in(select(LinkRow.match_id))
-            )
-        )
+        self._remove_idle_matches()
 
     def touch(self, used_s: Mapping[str, int]) -> None:
         """Record when blocks were last used."""
@@ -153,6 +149,13 @@ class Transaction:
         if found is not None:
             return found
         return _inserted_id(self._connection, insert(MatchRow).values(name=match, folder=folder_name(match)))
+
+    def _remove_idle_matches(self) -> None:
+        self._connection.execute(
+            delete(MatchRow).where(
+                MatchRow.id.not_in(select(PackRow.match_id)), MatchRow.id.not_in(select(LinkRow.match_id))
+            )
+        )
 
     def _delete_blocks(self, keys: Iterable[str]) -> None:
         for some in chunks(keys):

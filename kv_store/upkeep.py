@@ -51,18 +51,20 @@ class Upkeep:
     def forget(self, match: str) -> None:
         """Remove a match from the disk: its packs, its links, its folder. What others use moves to them.
 
-        Called with the disk held.
+        Called with the disk held. The match may have been taken up again since: what it uses now stays.
         """
         with self._lock:
             packs = [pack for pack in self._books.packs.values() if pack.match == match]
 
-        def heir(entry: Entry) -> str | None:
-            return min(self._books.users(entry.key) - {match}, default=None)
+        def heir(entry: Entry) -> str:
+            return min(self._books.users(entry.key) - {match}, default=match)
 
         for some in self._slices(packs):
             self._rewrite(some, heir)
+        with self._lock:
+            used_again = self._books.used_by(match)
         with self._archive.index.transaction() as transaction:
-            transaction.remove_match(match)
+            transaction.remove_match(match, used_again)
         self._archive.sweep()
 
     def _remove_empty(self) -> None:
@@ -149,14 +151,13 @@ class Upkeep:
                 groups.append((match, packs))
         return groups
 
-    def _rewrite(self, packs: Sequence[Pack], heir: Callable[[Entry], str | None]) -> None:
-        """Copy what lives in these packs to new ones, one for each heir, and remove them. Blocks without heir go."""
+    def _rewrite(self, packs: Sequence[Pack], heir: Callable[[Entry], str]) -> None:
+        """Copy what lives in these packs to new ones, one for each heir, and remove them."""
         with self._lock:
             living = [(entry, pack, heir(entry)) for pack in packs for entry in self._books.live(pack).values()]
         by_heir: dict[tuple[str, str], list[tuple[Entry, Pack]]] = {}
         for entry, pack, match in living:
-            if match is not None:
-                by_heir.setdefault((match, pack.fingerprint), []).append((entry, pack))
+            by_heir.setdefault((match, pack.fingerprint), []).append((entry, pack))
         written: list[tuple[NewPack, list[tuple[Entry, Pack]]]] = []
         try:
             for (match, fingerprint), some in by_heir.items():
@@ -212,5 +213,5 @@ class Upkeep:
         return slices
 
 
-def _stays_with(match: str) -> Callable[[Entry], str | None]:
+def _stays_with(match: str) -> Callable[[Entry], str]:
     return lambda entry: match

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from kv_store.check import check_store
 from kv_store.store import Store
-from tests.kv_store.worlds import FINGERPRINT, QUICK, flip_byte, pack_paths, same, tensors_of
+from tests.kv_store.worlds import FINGERPRINT, QUICK, flip_byte, pack_paths, same, tensors_of, wrong_books
 
 MATCHES = st.sampled_from(["red", "blue", "green"])
 KEYS = st.sampled_from([f"key{number}" for number in range(6)])
@@ -96,8 +96,7 @@ class StoreAgainstADictionary(RuleBasedStateMachine):
         assert self.store.contains(keys) == self.users.keys()
         assert self.store.durable(keys) >= self.flushed
         assert {one.id: one.body for one in self.store.list_documents("session")} == self.bodies
-        with self.store._disk, self.store._lock:
-            assert self.store._books.check() == []
+        assert wrong_books(self.store) == []
 
 
 class DamagedStoreAgainstADictionary(StoreAgainstADictionary):
@@ -126,8 +125,7 @@ class DamagedStoreAgainstADictionary(StoreAgainstADictionary):
     def agrees(self) -> None:
         keys = [f"key{number}" for number in range(6)]
         assert self.store.contains(keys) <= self.users.keys()
-        with self.store._disk, self.store._lock:
-            assert self.store._books.check() == []
+        assert wrong_books(self.store) == []
 
     def teardown(self) -> None:
         self.store.close(10)
@@ -158,8 +156,7 @@ class SmallStoreAgainstADictionary(StoreAgainstADictionary):
         keys = [f"key{number}" for number in range(6)]
         assert self.store.contains(keys) <= self.users.keys()
         assert {one.id: one.body for one in self.store.list_documents("session")} == self.bodies
-        with self.store._disk, self.store._lock:
-            assert self.store._books.check() == []
+        assert wrong_books(self.store) == []
 
 
 MACHINES = [StoreAgainstADictionary, DamagedStoreAgainstADictionary, SmallStoreAgainstADictionary]
