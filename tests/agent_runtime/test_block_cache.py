@@ -1,0 +1,127 @@
+"""Blocks between pool and store: what was stored, loaded and moved equals what is encoded there."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.runtime import AgentRuntime
+from agent_runtime.served_model import fingerprint_of
+from agent_runtime.turn import Account, MatchSpec, Mode, Outcome, SessionReady, SessionSpec, TurnResult
+from kv_store import Store
+from tests.agent_runtime.worlds import GAME, load_tiny, open_duel, play, runtime, state, write_game
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    return load_tiny(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def games(tmp_path: Path) -> Iterator[Path]:
+    yield write_game(tmp_path / "games")
+
+
+def account(result: TurnResult) -> Account:
+    assert result.account is not None
+    return result.account
+
+
+def logprobs(result: TurnResult) -> list[float]:
+    return [score.logprob for score in result.scores]
+
+
+def empty_pool(made: AgentRuntime) -> None:
+    """Evict everything, as a long night of other matches would."""
+    served = made.served_model()
+    served.cache.written_behind(30)
+    residents, pool = served.cache.residents, served.cache.pool
+    served.engine.ask(lambda: residents.make_room(pool.num_slots), 30)
+
+
+@pytest.mark.parametrize("mode", [Mode.STAR, Mode.ANCHORED])
+def test_stored_loaded_and_moved_equals_encoded_there(
+    loaded: LoadedModel, games: Path, tmp_path: Path, mode: Mode
+) -> None:
+    moved = state(6)
+    moved["units"] = [moved["units"][i] for i in (4, 1, 5, 0, 3, 2)]
+    with runtime(loaded, games, store=tmp_path / "store") as made:
+        open_duel(made, mode)
+        made.put_state("m", 0, state=state(6))
+        first = play(made, 0)
+        made.flush("m")
+        empty_pool(made)
+        made.put_state("m", 1, state=moved)
+        again = play(made, 1, 1)
+        assert account(again).blocks_encoded == 0
+        assert account(again).blocks_loaded == account(first).blocks_encoded
+        assert account(again).not_durable == ()
+    with runtime(loaded, games) as fresh:
+        open_duel(fresh, mode)
+        fresh.put_state("m", 1, state=moved)
+        there = play(fresh, 1, 1)
+        assert account(there).blocks_loaded == 0
+    assert logprobs(again) == pytest.approx(logprobs(there), abs=1e-5)
+
+
+def test_what_is_not_on_disk_yet_is_named(loaded: LoadedModel, games: Path, tmp_path: Path) -> None:
+    with runtime(loaded, games, store=tmp_path / "store") as made:
+        open_duel(made)
+        made.put_state("m", 0, state=state())
+        play(made, 0)
+        made.flush("m")
+        made.put_state("m", 1, state=state(u3=99))
+        assert "unit/u3" in account(play(made, 1, 1)).not_durable
+        made.flush("m")
+        assert account(play(made, 2, 1)).not_durable == ()
+
+
+def test_fifty_sessions_take_the_disk_of_one(loaded: LoadedModel, games: Path, tmp_path: Path) -> None:
+    sizes = {}
+    for count in (1, 50):
+        folder, names = tmp_path / f"store-{count}", tuple(f"npc-{i}" for i in range(count))
+        with runtime(loaded, games, store=folder) as made:
+            open_duel(made, sessions=names)
+            made.put_state("m", 0, state=state(40))
+            for name in names:
+                play(made, 0, session=name)
+            made.flush("m")
+        sizes[count] = sum(pack.stat().st_size for pack in folder.rglob("*.safetensors"))
+    assert sizes[50] <= 1.1 * sizes[1]
+
+
+def test_a_store_of_another_model_is_a_miss_and_the_match_goes_on(games: Path, tmp_path: Path) -> None:
+    brought = []
+    for seed in (0, 0, 1):
+        loaded = load_tiny(tmp_path / "models", seed=seed)
+        with runtime(loaded, games, store=tmp_path / "store") as made:
+            ready: Future[SessionReady] = Future()
+            opened = made.open_match(MatchSpec("m", GAME, mode=Mode.STAR))
+            if opened.frame is None:
+                made.put_state("m", 0, state=state())
+            made.open_session(SessionSpec("s", "m"), ready.set_result)
+            brought.append(ready.result(30))
+            assert play(made, len(brought)).outcome is Outcome.OK
+            made.flush("m")
+    first, same, other = brought
+    assert (same.encoded, same.loaded) == (0, first.encoded)
+    assert (other.encoded, other.loaded) == (first.encoded, 0)
+
+
+def test_a_match_that_closes_takes_no_block_that_another_still_uses(
+    loaded: LoadedModel, games: Path, tmp_path: Path
+) -> None:
+    with runtime(loaded, games, store=tmp_path / "store") as made:
+        for match in ("one", "two"):
+            open_duel(made, match=match, sessions=(match,))
+            made.put_state(match, 0, state=state())
+            play(made, 0, session=match)
+        made.flush("one")
+        made.close_match("one")
+        made.flush("two")
+        empty_pool(made)
+        assert account(play(made, 1, session="two")).blocks_encoded == 0
+    with Store(tmp_path / "store", fingerprint=fingerprint_of(loaded)) as store:
+        assert {match.match for match in store.listing().matches} == {"two"}
