@@ -134,7 +134,7 @@ def _verify(archive: Archive, pack: Pack, blocks: list[IndexedBlock]) -> Iterato
     """What is wrong with a pack and the blocks that the index sees in it; the key is None when it is the whole pack."""
     try:
         with PackReader(archive.path(pack)) as reader:
-            if (reader.header.fingerprint, reader.header.match) != (pack.fingerprint, pack.match):
+            if (reader.fingerprint, reader.match) != (pack.fingerprint, pack.match):
                 raise PackUnreadable(archive.path(pack), Fault.FOREIGN, "it belongs to another match or fingerprint")
             for block in blocks:
                 try:
@@ -154,7 +154,7 @@ def _adopt_sound(archive: Archive, file: str, known: set[str]) -> None:
     with contextlib.suppress(PackUnreadable), PackReader(archive.root / file) as reader:
         for key, block in reader.header.blocks.items():
             with contextlib.suppress(PackUnreadable):
-                reader.read(key, reader.header.fingerprint, block.checksum)
+                reader.read(key, reader.fingerprint, block.checksum)
                 sound.add(key)
     try:
         archive.adopt(file, known, sound)

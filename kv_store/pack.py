@@ -19,7 +19,8 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -87,12 +88,11 @@ class StoredTensor:
 
 @dataclass(frozen=True, slots=True)
 class PackHeader:
-    """What a pack says of itself; `tensors` holds each block's, in the order of the file."""
+    """What a pack says of itself: enough to index it."""
 
     fingerprint: str
     match: str
     blocks: Mapping[str, WrittenBlock]
-    tensors: Mapping[str, tuple[StoredTensor, ...]]
 
 
 def is_storable_text(text: str) -> bool:
@@ -164,7 +164,7 @@ def write_pack(path: Path, fingerprint: str, match: str, blocks: Sequence[BlockT
 
 
 class PackReader:
-    """An open pack: its header, and any of its blocks, verified. Everything it raises is PackUnreadable."""
+    """An open pack: whose it is, its header, and any of its blocks, verified. It raises nothing but PackUnreadable."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -176,7 +176,8 @@ class PackReader:
             raise PackUnreadable(path, Fault.UNREADABLE, str(error)) from error
         try:
             self._size_bytes = os.fstat(self._file.fileno()).st_size
-            self.header = self._read_header()
+            with self._damage():
+                self._load_header()
         except BaseException:
             self._file.close()
             raise
@@ -189,23 +190,82 @@ class PackReader:
     ) -> None:
         self._file.close()
 
+    @property
+    def header(self) -> PackHeader:
+        """What the pack says of itself, all of it."""
+        with self._damage():
+            blocks = {key: self._block(key) for key in self._blocks}
+            if not all(map(is_storable_text, (self.fingerprint, self.match, *blocks))):
+                raise ValueError("a name in it is not valid text")
+            return PackHeader(self.fingerprint, self.match, blocks)
+
     def read(self, key: str, fingerprint: str, expected: str) -> Tensors:
         """One block's tensors, in memory of their own, when fingerprint and checksum are as expected."""
-        if self.header.fingerprint != fingerprint:
-            raise PackUnreadable(self._path, Fault.FOREIGN, f"it belongs to fingerprint {self.header.fingerprint!r}")
-        if key not in self.header.blocks:
+        if self.fingerprint != fingerprint:
+            raise PackUnreadable(self._path, Fault.FOREIGN, f"it belongs to fingerprint {self.fingerprint!r}")
+        if key not in self._blocks:
             raise PackUnreadable(self._path, Fault.DAMAGED, f"block {key} is not in it")
-        buffer, parts = self._read_block(self.header.tensors.get(key, ()))
+        with self._damage():
+            note, claimed = str(self._blocks[key]["note"]), str(self._blocks[key]["checksum"])
+            tensors = self._tensors(key)
+        parts = self._read_block(tensors)
         described = [(tensor.name, tensor.dtype, tensor.shape, _bytes_of(part)) for tensor, part in parts]
-        found = checksum(fingerprint, key, self.header.blocks[key].note, described)
-        if not found == expected == self.header.blocks[key].checksum:
+        found = checksum(fingerprint, key, note, described)
+        if not found == expected == claimed:
             raise PackUnreadable(self._path, Fault.CHECKSUM, f"block {key} is not what was written")
         return {tensor.name: part.view(DTYPES[tensor.dtype]).view(tensor.shape) for tensor, part in parts}
 
-    def _read_block(
-        self, tensors: Sequence[StoredTensor]
-    ) -> tuple[torch.Tensor, list[tuple[StoredTensor, torch.Tensor]]]:
-        """One buffer for the whole block, and its parts. Tensors that lie side by side are read in one go."""
+    def _load_header(self) -> None:
+        """Parse the header as far as every reading needs it; blocks are parsed one by one, when they are wanted."""
+        length = int.from_bytes(self._file.read(8), "little")
+        if length > min(MAX_HEADER_BYTES, self._size_bytes - 8):
+            raise PackUnreadable(self._path, Fault.TRUNCATED, "the file ends within its header")
+        text = bytearray(length)
+        self._read_into(8, memoryview(text))
+        self._data_start = 8 + length
+        self._raw: dict[str, Any] = json.loads(text)
+        about = json.loads(self._raw.pop("__metadata__")[FORMAT])
+        if about["format"] != FORMAT or about["version"] != VERSION:
+            raise PackUnreadable(self._path, Fault.FOREIGN, f"its format is {about['format']} {about['version']}")
+        self.fingerprint, self.match = str(about["fingerprint"]), str(about["match"])
+        self._blocks: dict[str, Any] = dict(about["blocks"])
+        self._tensor_names: dict[str, list[str]] = {}
+        for full_name in self._raw:
+            self._tensor_names.setdefault(full_name.partition(".")[0], []).append(full_name)
+
+    def _block(self, key: str) -> WrittenBlock:
+        size_bytes = sum(tensor.size_bytes for tensor in self._tensors(key))
+        return WrittenBlock(key, str(self._blocks[key]["checksum"]), size_bytes, str(self._blocks[key]["note"]))
+
+    def _tensors(self, key: str) -> list[StoredTensor]:
+        """A block's tensors in the order in which safetensors lays them out: by falling item size, then as they come.
+
+        So every part of the block's buffer is aligned.
+        """
+        tensors = []
+        for full_name in self._tensor_names.get(key, ()):
+            value = self._raw[full_name]
+            shape = tuple(map(int, value["shape"]))
+            begin, end = map(int, value["data_offsets"])
+            item_bytes = DTYPES[value["dtype"]].itemsize
+            if begin < 0 or min(shape, default=0) < 0 or end - begin != math.prod(shape) * item_bytes:
+                raise ValueError(f"tensor {full_name!r} has impossible offsets")
+            name = full_name.partition(".")[2]
+            tensors.append(StoredTensor(name, value["dtype"], shape, self._data_start + begin, end - begin))
+        return sorted(tensors, key=lambda tensor: (-DTYPES[tensor.dtype].itemsize, tensor.start))
+
+    @contextmanager
+    def _damage(self) -> Iterator[None]:
+        """Whatever a damaged header does to the code that parses it, it is a fault of the pack."""
+        try:
+            yield
+        except OSError as error:
+            raise PackUnreadable(self._path, Fault.UNREADABLE, str(error)) from error
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise PackUnreadable(self._path, Fault.DAMAGED, f"its header cannot be read ({error!r})") from error
+
+    def _read_block(self, tensors: Sequence[StoredTensor]) -> list[tuple[StoredTensor, torch.Tensor]]:
+        """The bytes of each tensor, all in one buffer. Tensors that lie side by side are read in one go."""
         if max((tensor.start + tensor.size_bytes for tensor in tensors), default=0) > self._size_bytes:
             raise PackUnreadable(self._path, Fault.TRUNCATED, "the file ends before the block does")
         buffer = torch.empty(sum(tensor.size_bytes for tensor in tensors), dtype=torch.uint8)
@@ -219,7 +279,7 @@ class PackReader:
             parts.append((tensor, buffer[at : at + tensor.size_bytes]))
             at += tensor.size_bytes
         self._read_into(run_start, target[run_at:at])
-        return buffer, parts
+        return parts
 
     def _read_into(self, start: int, target: memoryview) -> None:
         try:
@@ -232,51 +292,6 @@ class PackReader:
                 filled += count
         except OSError as error:
             raise PackUnreadable(self._path, Fault.UNREADABLE, str(error)) from error
-
-    def _read_header(self) -> PackHeader:
-        try:
-            length = int.from_bytes(self._file.read(8), "little")
-            if length > min(MAX_HEADER_BYTES, self._size_bytes - 8):
-                raise PackUnreadable(self._path, Fault.TRUNCATED, "the file ends within its header")
-            text = bytearray(length)
-            self._read_into(8, memoryview(text))
-        except OSError as error:
-            raise PackUnreadable(self._path, Fault.UNREADABLE, str(error)) from error
-        try:
-            raw = json.loads(text)
-            about = json.loads(raw.pop("__metadata__")[FORMAT])
-            if about["format"] != FORMAT or about["version"] != VERSION:
-                raise PackUnreadable(self._path, Fault.FOREIGN, f"its format is {about['format']} {about['version']}")
-            return _parse(raw, about, 8 + length)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise PackUnreadable(self._path, Fault.DAMAGED, f"its header cannot be read ({error!r})") from error
-
-
-def _parse(raw: Mapping[str, Any], about: Mapping[str, Any], data_start: int) -> PackHeader:
-    tensors: dict[str, list[StoredTensor]] = {}
-    for full_name, value in raw.items():
-        key, _, name = full_name.partition(".")
-        shape = tuple(map(int, value["shape"]))
-        begin, end = map(int, value["data_offsets"])
-        dtype = DTYPES[value["dtype"]]
-        if begin < 0 or min(shape, default=0) < 0 or end - begin != math.prod(shape) * dtype.itemsize:
-            raise ValueError(f"tensor {full_name!r} has impossible offsets")
-        tensors.setdefault(key, []).append(StoredTensor(name, value["dtype"], shape, data_start + begin, end - begin))
-    # safetensors lays tensors out by falling item size, so in this order every part of a block's buffer is aligned.
-    in_order = {
-        key: tuple(sorted(parts, key=lambda part: (-DTYPES[part.dtype].itemsize, part.start)))
-        for key, parts in tensors.items()
-    }
-    blocks = {
-        key: WrittenBlock(
-            key, str(block["checksum"]), sum(part.size_bytes for part in in_order.get(key, ())), str(block["note"])
-        )
-        for key, block in about["blocks"].items()
-    }
-    fingerprint, match = str(about["fingerprint"]), str(about["match"])
-    if not all(map(is_storable_text, (fingerprint, match, *blocks))):
-        raise ValueError("a name in it is not valid text")
-    return PackHeader(fingerprint, match, blocks, in_order)
 
 
 def _canonical(value: object) -> str:
