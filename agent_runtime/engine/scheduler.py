@@ -10,6 +10,7 @@ returns its result. Scripts run on this thread only, between forwards, so pool a
 """
 
 import itertools
+import logging
 import threading
 import time
 from collections import deque
@@ -21,6 +22,8 @@ from typing import Any, Generic, TypeVar
 from agent_runtime.engine.errors import EngineClosed
 from agent_runtime.engine.forward import ForwardRunner, Logits
 from agent_runtime.engine.span import Span
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Script = Generator[Sequence[Span], Logits, T]
@@ -63,7 +66,7 @@ class Engine:
         self._wakeup = threading.Condition()
         self._waiting: list[Work[Any]] = []
         self._calls: deque[Callable[[], None]] = deque()
-        self._closing = False
+        self._closing = self._ended = False
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self._thread.start()
 
@@ -78,13 +81,18 @@ class Engine:
         return work
 
     def soon(self, call: Callable[[], None]) -> None:
-        """Run `call` on the engine's thread after the results of the current forward are out."""
+        """Run `call` on the engine's thread after the results of the current forward are out; what it raises is logged.
+
+        Raises EngineClosed when that thread has ended.
+        """
         with self._wakeup:
+            if self._ended:
+                raise EngineClosed
             self._calls.append(call)
             self._wakeup.notify()
 
     def ask(self, call: Callable[[], T], timeout_s: float | None = None) -> T:
-        """Run `call` on the engine's thread and return its result."""
+        """Run `call` on the engine's thread and return its result; raises what it raises, or EngineClosed."""
         answer: Future[T] = Future()
 
         def run() -> None:
@@ -116,14 +124,24 @@ class Engine:
                 while not (self._waiting or self._calls or going or self._closing):
                     self._wakeup.wait()
                 calls, self._calls = self._calls, deque()
-                closing = self._closing
             for call in calls:
-                call()
-            if closing:
+                _guarded(call)
+            if self._closing:
                 self._fail_all([work for work, _ in going])
+                self._end()
                 return
             batch = self._join(going)
             going = self._forward(batch) if batch else []
+
+    def _end(self) -> None:
+        """Run the calls that are left, and take no more: nobody waits for an answer that cannot come."""
+        while True:
+            with self._wakeup:
+                if not self._calls:
+                    self._ended = True
+                    return
+                call = self._calls.popleft()
+            _guarded(call)
 
     def _join(self, going: list[tuple[Work[Any], Sequence[Span]]]) -> list[tuple[Work[Any], Sequence[Span]]]:
         """Return the next forward's work: what goes on, and what may start beside it."""
@@ -156,7 +174,7 @@ class Engine:
     def _dropped(self, work: Work[Any]) -> bool:
         if not work._cancelled:
             return False
-        work.script.close()
+        _guarded(work.script.close)
         work.future.set_exception(CancelledError())
         return True
 
@@ -200,15 +218,23 @@ class Engine:
         except BaseException as raised:
             work.future.set_exception(raised)
         else:
-            work.script.close()
+            _guarded(work.script.close)
             work.future.set_exception(error)
 
     def _fail_all(self, going: list[Work[Any]]) -> None:
         with self._wakeup:
             waiting, self._waiting = self._waiting, []
         for work in [*going, *waiting]:
-            work.script.close()
+            _guarded(work.script.close)
             work.future.set_exception(EngineClosed())
+
+
+def _guarded(call: Callable[[], None]) -> None:
+    """Run what belongs to one caller: if it fails, the others' work goes on."""
+    try:
+        call()
+    except Exception:
+        _log.exception("a call on the engine's thread failed")
 
 
 def _num_rows(spans: Sequence[Span]) -> int:

@@ -136,12 +136,13 @@ def test_closing_fails_what_waits_and_refuses_more() -> None:
     waiting = held.engine.submit(one(3))
     closer = threading.Thread(target=held.engine.close)
     closer.start()
+    with pytest.raises(EngineClosed):
+        while True:
+            held.engine.submit(one(4))
     held.go()
     closer.join(10)
     with pytest.raises(EngineClosed):
         waiting.future.result(10)
-    with pytest.raises(EngineClosed):
-        held.engine.submit(one(4))
 
 
 def test_a_question_is_answered_on_the_engines_thread() -> None:
@@ -151,3 +152,47 @@ def test_a_question_is_answered_on_the_engines_thread() -> None:
     with pytest.raises(ZeroDivisionError):
         held.engine.ask(lambda: 1 // 0, 10)
     held.engine.close()
+
+
+def test_a_call_that_raises_is_logged_and_ends_nobody_elses_work(caplog: pytest.LogCaptureFixture) -> None:
+    held = Held()
+    held.engine.soon(lambda: print(1 // 0))
+    work = held.engine.submit(one(4))
+    held.go()
+    assert work.future.result(10) == 4
+    assert "ZeroDivisionError" in caplog.text
+    held.engine.close()
+
+
+def test_a_script_that_fails_to_clean_up_ends_nobody_elses_work(caplog: pytest.LogCaptureFixture) -> None:
+    held = Held()
+
+    def script() -> Script[None]:
+        try:
+            while True:
+                yield [Span([3], 0, NOTHING)]
+        finally:
+            raise AssertionError("the books are wrong")
+
+    work, good = held.engine.submit(script()), held.engine.submit(many(4, 3))
+    held.go()
+    assert good.future.result(10) == 4
+    work.cancel()
+    with pytest.raises(CancelledError):
+        work.future.result(10)
+    assert "the books are wrong" in caplog.text
+    assert held.engine.submit(one(5)).future.result(10) == 5
+    held.engine.close()
+
+
+def test_a_question_to_a_closed_engine_is_refused_and_never_hangs() -> None:
+    held = Held()
+    answers: list[int] = []
+    held.engine.soon(lambda: held.engine.soon(lambda: answers.append(1)))
+    closer = threading.Thread(target=held.engine.close)
+    closer.start()
+    held.go()
+    closer.join(10)
+    assert answers == [1], "what was handed in before the end is still run"
+    with pytest.raises(EngineClosed):
+        held.engine.ask(lambda: 1, 10)
