@@ -31,23 +31,31 @@ StoreArgument = Annotated[Path, typer.Argument(help="The store's folder.")]
 
 def main() -> None:
     """Run the command line; a typed error becomes one sentence and exit code 2."""
-    from kv_store import StoreError
-    from prompts import PromptsError
-
     try:
         app()
-    except (HotseatError, StoreError, PromptsError) as error:
+    except Exception as error:
+        from game_adapters import GameAdapterError
+        from kv_store import StoreError
+        from prompts import PromptsError
+
+        if not isinstance(error, (HotseatError, GameAdapterError, StoreError, PromptsError)):
+            raise
         print(f"hotseat: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
 @app.command()
 def serve(
-    model: ModelOption = "embedded",
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file of settings; a flag given here wins over it.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="embedded (default), a model folder, a GGUF file, a hub name.")
+    ] = None,
     adapter: AdapterOption = None,
-    mode: Annotated[
-        str, typer.Option(help="auto, star, anchored, full or prefix; a match may ask for its own.")
-    ] = "auto",
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, ...; default: what suits the device.")] = None,
+    device_map: Annotated[str | None, typer.Option(help="Passed to transformers, as auto.")] = None,
+    mode: Annotated[str | None, typer.Option(help="auto (default), star, anchored, full, prefix.")] = None,
     games: GamesOption = None,
     store: Annotated[Path | None, typer.Option(help="Where matches live on disk; without it nothing lasts.")] = None,
     store_budget_mib: Annotated[int | None, typer.Option(min=1, help="The oldest blocks go beyond this.")] = None,
@@ -55,32 +63,36 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen on; any but loopback needs a token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8765,
     token: Annotated[str | None, typer.Option(envvar="HOTSEAT_TOKEN", help="What clients must show.")] = None,
-    allow_origin: Annotated[
-        list[str] | None, typer.Option(help="A web page that may connect, as https://example.org.")
-    ] = None,
-    pool_mib: PoolOption = 2048,
-    max_rows: Annotated[int, typer.Option(min=1, help="Turns join a forward below this many rows.")] = 512,
+    allow_origin: Annotated[list[str] | None, typer.Option(help="A web page that may connect: https://...")] = None,
+    pool_mib: Annotated[int | None, typer.Option(min=1, help="Memory for keys and values (default 2048).")] = None,
 ) -> None:
     """Serve matches over WebSocket (protocol hotseat.v1) until SIGINT or SIGTERM."""
-    from agent_runtime.config import EngineSettings, ModelSettings, RuntimeSettings, StoreSettings
+    from agent_runtime.config import RuntimeSettings, read_settings
     from agent_runtime.replay.recording import MatchRecorder
     from agent_runtime.runtime import open_runtime
     from agent_runtime.server.access import check_start
     from agent_runtime.server.config import ServerConfig
     from agent_runtime.server.lifecycle import serve as serve_until_signal
 
-    config = ServerConfig(host=host, port=port, token=token, allowed_origins=tuple(allow_origin or ()))
+    listening = ServerConfig(host=host, port=port, token=token, allowed_origins=tuple(allow_origin or ()))
     # Before the model is loaded: a refusal should not take half a minute.
-    check_start(config)
-    settings = RuntimeSettings(
-        models={"default": ModelSettings(source=model, adapter=adapter)},
-        mode=_mode(mode),
-        games=tuple(games or ()),
-        engine=EngineSettings(pool_mib=pool_mib, max_rows=max_rows),
-        store=StoreSettings(folder=store, budget_mib=store_budget_mib),
+    check_start(listening)
+    settings = read_settings(config) if config is not None else RuntimeSettings()
+    runtime = open_runtime(
+        settings.changed(
+            source=model,
+            adapter=adapter,
+            dtype=dtype,
+            device_map=device_map,
+            mode=None if mode is None else _mode(mode),
+            games=None if games is None else tuple(games),
+            folder=store,
+            budget_mib=store_budget_mib,
+            pool_mib=pool_mib,
+        )
     )
-    runtime = open_runtime(settings)
-    serve_until_signal(runtime, config, recorder=MatchRecorder(record) if record else None)
+    recorder = MatchRecorder(record, digests=runtime.digests) if record else None
+    serve_until_signal(runtime, listening, recorder=recorder)
 
 
 def _mode(name: str) -> Any:
@@ -112,6 +124,56 @@ def bench_turn(
         print(f"{case['case']:>18}  {case['mode']:<46} mean {times['mean']:9.1f} ms   p95 {times['p95']:9.1f} ms")
     for name, ratio in report["ratios"].items():
         print(f"{name:>34}  {ratio:.3f}")
+
+
+@bench_app.command("overhead")
+def bench_overhead(
+    model: ModelOption = "embedded",
+    turns: Annotated[int, typer.Option(min=1, help="Measured turns of each kind.")] = 60,
+) -> None:
+    """Time the runtime's own share of a turn, with 300 blocks and 25,000 tokens of text. Prints JSON."""
+    from agent_runtime.bench.overhead import bench_overhead
+    from agent_runtime.engine.loading import ModelSpec, load_model
+
+    print(json.dumps(bench_overhead(load_model(ModelSpec(source=model)), turns=turns), indent=1))
+
+
+@app.command()
+def replay(
+    recording: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A file that --record has written.")],
+    mode: Annotated[
+        list[str], typer.Option(help="Modes to compare, separated by commas; one named twice shows the noise.")
+    ] = ["full,prefix,star"],  # noqa: B006  typer reads it and changes nothing
+    model: ModelOption = "embedded",
+    adapter: AdapterOption = None,
+    games: GamesOption = None,
+    pool_mib: PoolOption = 512,
+    seed: Annotated[int, typer.Option(help="Draws the order of the modes at each turn.")] = 0,
+    verify: Annotated[bool, typer.Option(help="Refuse a recording that was edited.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Play a recording again in several modes, turn by turn side by side; nothing is written."""
+    from agent_runtime.replay.replay_command import print_replay
+    from agent_runtime.replay.replayer import ReplayOptions
+
+    names = [name.strip() for names in mode for name in names.split(",")]
+    if unknown := [name for name in names if name not in tuple(Mode)]:
+        raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(Mode)}", param_hint="--mode")
+    options = ReplayOptions(tuple(map(Mode, names)), tuple(games or ()), pool_mib, seed, verify)
+    print_replay(recording, model, adapter, options, as_json)
+
+
+@app.command()
+def demo(
+    model: ModelOption = "embedded",
+    folder: Annotated[Path | None, typer.Option(help="A new folder to keep store and recordings in.")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Fewer hands, fewer blocks, fewer turns.")] = False,
+) -> None:
+    """Watch agents play over a real WebSocket, a killed server resume from disk, and all modes side by side."""
+    from agent_runtime.demo import DemoOptions, run_demo
+    from agent_runtime.demo.screen import Screen
+
+    run_demo(DemoOptions.fast(model, folder) if fast else DemoOptions(model, folder), Screen())
 
 
 @store_app.command("ls")

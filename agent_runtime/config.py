@@ -1,10 +1,12 @@
 """The runtime's settings: one frozen model per room, a sentence under each field, unknown keys are errors."""
 
+import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from agent_runtime.errors import BadSettings
 from agent_runtime.turn import Mode
 
 
@@ -50,7 +52,7 @@ class StoreSettings(_Settings):
 class RuntimeSettings(_Settings):
     """Everything that `AgentRuntime` is made from."""
 
-    models: dict[str, ModelSettings] = Field(default_factory=lambda: {"default": ModelSettings()})
+    models: dict[str, ModelSettings] = Field(default_factory=lambda: {"default": ModelSettings()}, min_length=1)
     """By the name clients use; the first is the default."""
     mode: Mode | Literal["auto"] = "auto"
     """The mode of matches that ask for none."""
@@ -58,3 +60,34 @@ class RuntimeSettings(_Settings):
     """Folders that hold game folders, searched before the built-in ones."""
     engine: EngineSettings = EngineSettings()
     store: StoreSettings = StoreSettings()
+
+    def changed(self, **flags: Any) -> "RuntimeSettings":
+        """Return the settings with what was given on a command line; None means that a flag was not given.
+
+        `source`, `adapter`, `dtype` and `device_map` change the default model.
+        """
+        given = {name: value for name, value in flags.items() if value is not None}
+        default, *_ = self.models
+        changes: dict[str, Any] = {
+            "models": {**self.models, default: _changed(self.models[default], given)},
+            "engine": _changed(self.engine, given),
+            "store": _changed(self.store, given),
+        }
+        return self.model_copy(update={**changes, **{name: given[name] for name in ("mode", "games") if name in given}})
+
+
+def _changed(settings: _Settings, given: dict[str, Any]) -> _Settings:
+    return settings.model_copy(update={name: given[name] for name in type(settings).model_fields if name in given})
+
+
+def read_settings(file: Path) -> RuntimeSettings:
+    """Read a TOML file of settings. Raises BadSettings, which names the place."""
+    try:
+        return RuntimeSettings.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise BadSettings(str(file), f"it cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSettings(str(file), f"it is not TOML: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadSettings(str(file), f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error

@@ -2,6 +2,7 @@
 
 HotseatError
 ├── UnknownName      no match, session, model, persona or game goes by this name
+├── BadSettings      a settings file with an unknown key or a value of the wrong kind
 ├── StaleTurn        a turn_id that was used before with another body, or lies before the last one
 ├── StaleFrame       a frame that is older than the match's, or not yet known
 ├── BadActions       no actions, an empty one, two that read the same, one too long, or a schema that is refused
@@ -35,6 +36,18 @@ class UnknownName(HotseatError):
     def __str__(self) -> str:
         hint = f" Did you mean {self.nearest!r}?" if self.nearest else ""
         return f"There is no {self.kind} named {self.name!r}.{hint}"
+
+
+@dataclass(eq=False)
+class BadSettings(HotseatError):
+    """A settings file that cannot be used."""
+
+    file: str
+    why: str
+    code: ClassVar[str] = "bad_settings"
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.why}"
 
 
 @dataclass(eq=False)
