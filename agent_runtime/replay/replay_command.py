@@ -29,4 +29,4 @@ def print_replay(recording: Path, model: str, adapter: Path | None, options: Rep
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = TABLE_WIDTH
-    console.print(report_table(report))
+    console.print(report_table(report, width=console.width))

@@ -68,6 +68,7 @@ def replay(
     num_turns = sum(isinstance(step, RecordedTurn) for step in steps)
     if num_turns == 0:
         raise NothingToReplay(recording)
+    progress(0, num_turns)
     order = random.Random(options.seed)
     with open_lanes(loaded, options.modes, games=options.games, pool_mib=options.pool_mib) as lanes:
         tally = _Tally({lane.label: [] for lane in lanes})

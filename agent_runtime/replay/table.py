@@ -19,14 +19,21 @@ LEGEND = (
     "logprob off by: the largest difference from full's (nats). total var.: mean total variation from full's shares."
 )
 
+_WIDE_ONLY = ("\np50", "\ncached", "total\nvar.")
+
 _Cell = Callable[[ModeReport], str]
 
 
-def report_table(report: ReplayReport) -> RenderableType:
-    """Draw a report: one row a mode, and below it what to know about the figures."""
+def report_table(report: ReplayReport, *, width: int = TABLE_WIDTH) -> RenderableType:
+    """Draw a report: one row a mode, and below it what to know about the figures.
+
+    A terminal narrower than TABLE_WIDTH gets fewer columns.
+    """
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_edge=False, pad_edge=False)
     table.add_column("mode", no_wrap=True)
     columns = _columns(report)
+    if width < TABLE_WIDTH:
+        columns = {heading: cell for heading, cell in columns.items() if heading not in _WIDE_ONLY}
     for heading in columns:
         table.add_column(heading, justify="right", no_wrap=True)
     for mode in report.modes:

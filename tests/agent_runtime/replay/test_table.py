@@ -20,10 +20,10 @@ def mode(label: str, ttft_ms: float, num_turns: int = 20) -> ModeReport:
     )
 
 
-def drawn(*modes: ModeReport, warnings: tuple[str, ...] = ()) -> str:
+def drawn(*modes: ModeReport, warnings: tuple[str, ...] = (), width: int = TABLE_WIDTH) -> str:
     out = StringIO()
     report = ReplayReport(Path("m.jsonl"), "duel", "star", "tiny", False, modes, 0, warnings, {})
-    Console(file=out, width=TABLE_WIDTH).print(report_table(report))
+    Console(file=out, width=width).print(report_table(report, width=width))
     return out.getvalue()
 
 
@@ -33,6 +33,13 @@ def test_the_widest_table_has_every_heading_whole_and_fits() -> None:
     assert max(map(len, text.splitlines())) <= TABLE_WIDTH
     for word in ("p50", "max", "computed", "cached", "like", "best as", "logprob", "98,765", "123", "12.35", "100 %"):
         assert word in text
+
+
+def test_a_terminal_of_80_columns_gets_fewer_figures_and_none_cut() -> None:
+    text = drawn(mode("full", 98_765.4), mode("prefix", 0.04), mode("star", 99.94), width=80)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "computed" in text and "cached" not in text
 
 
 def test_columns_that_compare_with_full_need_full() -> None:
