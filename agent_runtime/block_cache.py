@@ -7,6 +7,7 @@ is an order of magnitude cheaper than encoding. The cost model that an 8B model 
 """
 
 import itertools
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,13 +17,14 @@ from typing import Protocol
 import torch
 
 from agent_runtime.engine.cursor import Cursor
-from agent_runtime.engine.errors import PoolFull
 from agent_runtime.engine.pool import EMPTY_RUN, Run, joined
 from agent_runtime.engine.scheduler import Engine
 from agent_runtime.engine.span import NOTHING, Placed, Span, View
 from agent_runtime.residents import Resident, Residents
 from agent_runtime.token_blocks import TokenBlock, TokenPrompt
 from agent_runtime.turn import BlockUse, Mode
+
+_log = logging.getLogger(__name__)
 
 BLOCK_MODES = (Mode.STAR, Mode.ANCHORED)
 _PERSIST_AT_ONCE = 16
@@ -46,6 +48,9 @@ class BlockStore(Protocol):
     def get_many(self, keys: Iterable[str]) -> dict[str, Tensors]:
         """Return what is there of `keys`, verified."""
 
+    def contains(self, keys: Iterable[str]) -> set[str]:
+        """Return those of `keys` that need not be put: durable, or on their way to it."""
+
     def durable(self, keys: Iterable[str]) -> set[str]:
         """Return those of `keys` that survive a crash."""
 
@@ -62,6 +67,10 @@ class MemoryStore:
     def get_many(self, keys: Iterable[str]) -> dict[str, Tensors]:
         """Return nothing."""
         return {}
+
+    def contains(self, keys: Iterable[str]) -> set[str]:
+        """Return all: putting them would change nothing."""
+        return set(keys)
 
     def durable(self, keys: Iterable[str]) -> set[str]:
         """Return nothing: no block survives."""
@@ -123,6 +132,10 @@ class BlockCache:
         self._linked: dict[str, set[str]] = {}
         self._views: OrderedDict[tuple[int, ...], View] = OrderedDict()
         self._num_copying = 0
+        # Encoded in a forward that is not done yet, or waiting to be copied out.
+        self._on_the_way: set[Resident] = set()
+        # Copied out and refused by the store (its queue was full), with the match they belong to.
+        self._refused: dict[Resident, str] = {}
 
     # Any thread.
 
@@ -145,6 +158,10 @@ class BlockCache:
         deadline = time.perf_counter() + timeout_s
         while self.engine.ask(lambda: self._num_copying, max(0.0, deadline - time.perf_counter())):
             pass
+
+    def put_again(self, timeout_s: float) -> bool:
+        """Give the store once more what it had no room for; False when there is nothing of that kind."""
+        return self.engine.ask(self._put_again, timeout_s)
 
     def forget_match(self, match: str) -> None:
         """Forget which blocks a match was linked to; what is resident stays as long as there is room."""
@@ -190,11 +207,29 @@ class BlockCache:
         found = self.residents.pin_known(blocks)
         missing = [block for key, block in blocks.items() if key not in found]
         try:
-            self.residents.make_room(sum(len(block.ids) for block in missing))
-        except PoolFull:
+            return self._fill_in(match, mode, prompt, staged, found, missing)
+        except BaseException:
+            # A block that will not be encoded now must not be found by others.
+            for block in missing:
+                if block.key in found:
+                    self._on_the_way.discard(found[block.key])
+                    self.residents.forget(found[block.key])
             for resident in found.values():
                 self.residents.unpin(resident)
             raise
+
+    def _fill_in(
+        self,
+        match: str,
+        mode: Mode,
+        prompt: TokenPrompt,
+        staged: Mapping[str, Tensors],
+        found: dict[str, Resident],
+        missing: Sequence[TokenBlock],
+    ) -> Placement:
+        """Add the `missing` blocks to those `found`, each pinned as soon as it is there."""
+        self.residents.make_room(sum(len(block.ids) for block in missing))
+        known = list(found.values())
         uses: dict[str, BlockUse | None] = dict.fromkeys(found)
         fresh = []
         for block in missing:
@@ -208,7 +243,8 @@ class BlockCache:
                 self.pool.write(resident.run, tensors["k"], tensors["v"])
                 uses[block.key] = BlockUse(block.name, "loaded", len(block.ids), "in the store")
         self._seen.update(block.key for block in missing)
-        self._link(match, found)
+        self._link(match, found, known)
+        self._on_the_way.update(fresh)
         residents = [found[block.key] for block in prompt.blocks]
         view = self._view_of(mode, residents)
         return Placement(
@@ -258,38 +294,67 @@ class BlockCache:
             self._views.move_to_end(name)
         return view
 
-    def _link(self, match: str, keys: Iterable[str]) -> None:
+    def _link(self, match: str, keys: Iterable[str], known: Iterable[Resident]) -> None:
+        """Say that `match` uses `keys`; a `known` one that the store lost with its last match is written again."""
         linked = self._linked.setdefault(match, set())
-        unknown = [key for key in keys if key not in linked]
-        if unknown:
-            linked.update(unknown)
-            self._store.link(match, unknown)
+        unknown = dict.fromkeys(key for key in keys if key not in linked)
+        if not unknown:
+            return
+        self._store.link(match, unknown)
+        linked.update(unknown)
+        stored = self._store.contains(unknown)
+        self.write_behind(
+            match,
+            [
+                each
+                for each in known
+                if each.block.key in unknown and each.block.key not in stored and each not in self._on_the_way
+            ],
+        )
 
     def insert_prefix(self, ids: tuple[int, ...], run: Run) -> None:
         """Let others find `ids`, computed into `run` (which may go on behind them)."""
         self.residents.prefixes.insert(ids, run, self.residents.tick())
 
-    def write_behind(self, match: str, fresh: Sequence[Resident]) -> None:
-        """Copy newly encoded blocks to the store after the results of this forward are out."""
-        if fresh:
-            for resident in fresh:
+    def write_behind(self, match: str, residents: Sequence[Resident]) -> None:
+        """Copy blocks to the store after the results of this forward are out."""
+        if residents:
+            for resident in residents:
                 self.residents.pin(resident)
-            self._num_copying += len(fresh)
-            self.engine.soon(lambda: self._copy_out(match, fresh))
+            self._on_the_way.update(residents)
+            self._num_copying += len(residents)
+            self.engine.soon(lambda: self._copy_out(match, residents))
 
-    def _copy_out(self, match: str, fresh: Sequence[Resident]) -> None:
+    def _copy_out(self, match: str, residents: Sequence[Resident]) -> None:
         """Copy some, and come back for the rest: a turn that arrives meanwhile does not wait for all."""
-        for resident in fresh[:_PERSIST_AT_ONCE]:
-            self._store.put(match, resident.block.key, self.pool.read(resident.run), resident.block.name)
-            self.residents.unpin(resident)
-        self._num_copying -= min(len(fresh), _PERSIST_AT_ONCE)
-        if len(fresh) > _PERSIST_AT_ONCE:
-            self.engine.soon(lambda: self._copy_out(match, fresh[_PERSIST_AT_ONCE:]))
+        for resident in residents[:_PERSIST_AT_ONCE]:
+            key = resident.block.key
+            try:
+                self._store.put(match, key, self.pool.read(resident.run), resident.block.name)
+                if not self._store.contains([key]):
+                    self._refused = {each: name for each, name in self._refused.items() if each.in_table}
+                    self._refused[resident] = match
+            except Exception:
+                _log.exception("block %r was not kept", resident.block.name)
+            finally:
+                self._on_the_way.discard(resident)
+                self.residents.unpin(resident)
+                self._num_copying -= 1
+        if len(residents) > _PERSIST_AT_ONCE:
+            self.engine.soon(lambda: self._copy_out(match, residents[_PERSIST_AT_ONCE:]))
+
+    def _put_again(self) -> bool:
+        refused, self._refused = self._refused, {}
+        for resident, match in refused.items():
+            if resident.in_table and resident not in self._on_the_way:
+                self.write_behind(match, [resident])
+        return bool(refused)
 
     def end(self, placement: Placement) -> None:
         """Give back what a placement holds."""
         if not placement.settled:
             for resident in placement.fresh:
+                self._on_the_way.discard(resident)
                 self.residents.forget(resident)
         for resident in placement.pinned:
             self.residents.unpin(resident)

@@ -31,7 +31,7 @@ from agent_runtime.turn import (
     TurnRequest,
     TurnResult,
 )
-from kv_store import Store, StoreError
+from kv_store import FlushCount, Store, StoreError
 from prompts import Block, Game, PromptsError, find_games, load_game
 
 _log = logging.getLogger(__name__)
@@ -309,14 +309,22 @@ class AgentRuntime:
         """Return when everything put before is on disk. Raises NotDurable."""
         begin = time.perf_counter()
         served = self.match(match).served
+
+        def left() -> float:
+            return max(0.0, timeout_s - (time.perf_counter() - begin))
+
         if self._store is None:
             raise NotDurable("this server keeps nothing on disk. Start it with a store.")
         for session in list(self.match(match).sessions.values()):
             self._write_session(session)
         try:
             served.prefetcher.finish(timeout_s)
-            served.cache.written_behind(max(0.0, timeout_s - (time.perf_counter() - begin)))
-            count = self._store.flush(max(0.0, timeout_s - (time.perf_counter() - begin)))
+            served.cache.written_behind(left())
+            count = self._store.flush(left())
+            while served.cache.put_again(left()):  # the store's queue was full; now it is empty
+                served.cache.written_behind(left())
+                more = self._store.flush(left())
+                count = FlushCount(count.blocks + more.blocks, count.bytes + more.bytes)
         except (StoreError, TimeoutError) as error:
             raise NotDurable(str(error)) from error
         return FlushReport(match, count.blocks, count.bytes, 1e3 * (time.perf_counter() - begin))

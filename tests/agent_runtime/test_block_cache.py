@@ -11,7 +11,8 @@ from agent_runtime.runtime import AgentRuntime
 from agent_runtime.served_model import fingerprint_of
 from agent_runtime.turn import Account, MatchSpec, Mode, Outcome, SessionReady, SessionSpec, TurnResult
 from kv_store import Store
-from tests.agent_runtime.worlds import GAME, load_tiny, open_duel, play, runtime, state, write_game
+from kv_store.limits import StoreLimits
+from tests.agent_runtime.worlds import GAME, ask, load_tiny, open_duel, play, runtime, state, write_game
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +126,51 @@ def test_a_match_that_closes_takes_no_block_that_another_still_uses(
         assert account(play(made, 1, session="two")).blocks_encoded == 0
     with Store(tmp_path / "store", fingerprint=fingerprint_of(loaded)) as store:
         assert {match.match for match in store.listing().matches} == {"two"}
+
+
+def test_a_block_that_left_the_disk_with_its_last_match_is_written_again_for_the_next(
+    loaded: LoadedModel, games: Path, tmp_path: Path
+) -> None:
+    with runtime(loaded, games, store=tmp_path / "store") as made:
+        for match in ("one", "two"):
+            open_duel(made, match=match, sessions=(match,))
+            made.put_state(match, 0, state=state())
+            encoded = account(play(made, 0, session=match)).blocks_encoded
+            made.flush(match)
+            if match == "one":
+                made.close_match("one")
+        assert encoded == 0
+        assert account(play(made, 1, session="two")).not_durable == ()
+
+
+def test_a_flush_puts_again_what_the_full_queue_refused(loaded: LoadedModel, games: Path, tmp_path: Path) -> None:
+    limits = StoreLimits(queue_bytes=1 << 16, linger_s=0.5)
+    with runtime(loaded, games, store=tmp_path / "store", limits=limits) as made:
+        open_duel(made)
+        made.put_state("m", 0, state=state(20))
+        play(made, 0)
+        made.served_model().cache.written_behind(30)
+        assert made.flush("m").blocks > 0
+        assert account(play(made, 1)).not_durable == ()
+
+
+@pytest.mark.parametrize("verb", ["link", "put", "contains"])
+def test_a_store_that_fails_costs_one_turn_at_most_and_no_slot(
+    loaded: LoadedModel, games: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError("gone")
+
+    with runtime(loaded, games, store=tmp_path / "store") as made:
+        open_duel(made)
+        made.put_state("m", 0, state=state())
+        with monkeypatch.context() as broken:
+            broken.setattr(Store, verb, fail)
+            outcomes = [made.begin_turn(ask(0)).run().outcome]
+        if verb != "put":
+            assert outcomes == [Outcome.ERROR]
+        after = play(made, 1)
+    with runtime(loaded, games) as fresh:
+        open_duel(fresh)
+        fresh.put_state("m", 0, state=state())
+        assert logprobs(after) == pytest.approx(logprobs(play(fresh, 1)), abs=1e-5)

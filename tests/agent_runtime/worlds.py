@@ -11,6 +11,7 @@ from agent_runtime.runtime import AgentRuntime
 from agent_runtime.served_model import fingerprint_of, serve_model
 from agent_runtime.turn import ActionOption, Decide, MatchSpec, Mode, SessionSpec, TurnRequest, TurnResult
 from kv_store import Store
+from kv_store.limits import DEFAULT_LIMITS, StoreLimits
 from tests.tiny_models import save_tiny_model
 
 GAME = "duel"
@@ -42,10 +43,16 @@ def load_tiny(folder: Path, kind: str = "llama", seed: int = 0) -> LoadedModel:
 
 @contextmanager
 def runtime(
-    loaded: LoadedModel, games: Path, *, store: Path | None = None, pool_mib: int = 16, max_rows: int = 512
+    loaded: LoadedModel,
+    games: Path,
+    *,
+    store: Path | None = None,
+    pool_mib: int = 16,
+    max_rows: int = 512,
+    limits: StoreLimits = DEFAULT_LIMITS,
 ) -> Iterator[AgentRuntime]:
     """A runtime that is closed at the end, its pool's books checked."""
-    kept = Store(store, fingerprint=fingerprint_of(loaded)) if store else None
+    kept = Store(store, fingerprint=fingerprint_of(loaded), limits=limits) if store else None
     served = serve_model("default", loaded, kept or MemoryStore(), pool_mib=pool_mib, max_rows=max_rows, probed=False)
     made = AgentRuntime({"default": served}, games=[games], store=kept)
     try:
