@@ -5,6 +5,7 @@ request -> checks -> prompt (a snapshot of the named frame) -> tokens and keys -
         -> result with its account
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -36,6 +37,8 @@ from agent_runtime.turn import (
     TurnResult,
 )
 from prompts import ObservationInput, assemble
+
+_log = logging.getLogger(__name__)
 
 # Parameters that have to be decoded end by then, or the turn is `truncated`.
 MAX_PARAMETER_TOKENS = 256
@@ -97,6 +100,9 @@ class PendingTurn:
             return self._ended(Outcome.OVERLOADED, str(error))
         except HotseatError as error:
             return self._ended(Outcome.ERROR, str(error))
+        except Exception as error:  # ours, or the device's: the turn has an answer all the same
+            _log.exception("turn %d of session %r failed", self.request.turn_id, self.session.name)
+            return self._ended(Outcome.ERROR, f"The turn failed ({type(error).__name__}). The server's log has more.")
         work, finished_at = self._work, self._work.finished_at or time.perf_counter()
         not_durable = served.cache.not_durable(match.mode, self.prompt.blocks)
         now = time.perf_counter()

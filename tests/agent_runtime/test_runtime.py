@@ -335,6 +335,23 @@ def test_a_turn_asked_again_gets_its_stored_result(made: AgentRuntime) -> None:
         made.stored_result("s", 1, "other")
 
 
+def test_a_turn_that_a_fault_ends_is_answered_and_its_answer_stored(
+    made: AgentRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(spans: object) -> None:
+        raise RuntimeError("out of memory")
+
+    open_duel(made)
+    made.put_state("m", 0, state=state())
+    made.served_model().prefetcher.finish(30)
+    with monkeypatch.context() as broken:
+        broken.setattr(made.served_model().engine.runner, "run", fail)
+        result = made.begin_turn(ask(1), body_digest="abc").run()
+    assert result.outcome is Outcome.ERROR and "RuntimeError" in str(result.message)
+    assert made.stored_result("s", 1, "abc") == result
+    assert play(made, 2).outcome is Outcome.OK
+
+
 def test_a_cancelled_turn_says_so_and_gives_everything_back(made: AgentRuntime) -> None:
     open_duel(made)
     made.put_state("m", 0, state=state())
