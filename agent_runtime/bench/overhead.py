@@ -1,9 +1,9 @@
 """`hotseat bench overhead`: the runtime's own time a turn, with 300 blocks and 25,000 tokens of text.
 
 Counted is what stands between a frame received and the engine's queue, and between the decision and a frame sent: the
-frame's and the turn's JSON, validation, the state cut into blocks, prompt, tokens, keys, account, the answer's JSON. What
-the engine's own thread does around its forward (placing the blocks, reading the scores, two thread switches) is shown
-apart, as `engine_thread`. The model is a tiny random one with the real tokenizer: the forward does not matter here.
+frame's and the turn's JSON, validation, the state cut into blocks, prompt, tokens, keys, account, the answer's JSON.
+What the engine's own thread does around its forward (placing the blocks, reading the scores, two thread switches) is
+shown apart, as `engine_thread`. The model is a tiny random one with the real tokenizer: its forward does not matter.
 """
 
 import dataclasses
@@ -20,15 +20,15 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from agent_runtime.bench.prompts import GAME, Sentences, write_game
-from agent_runtime.block_cache import MemoryStore
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.environment import environment
 from agent_runtime.runtime import AgentRuntime
-from agent_runtime.served_model import serve_model
+from agent_runtime.served_model import fingerprint_of, serve_model
 from agent_runtime.server.answers import result_message
 from agent_runtime.server.client_messages import MatchState, Turn
 from agent_runtime.server.messages import client_message, read_json
 from agent_runtime.turn import MatchSpec, Mode, SessionSpec
+from kv_store import Store
 
 _CONTEXT = 65536
 
@@ -38,10 +38,10 @@ def bench_overhead(
 ) -> dict[str, Any]:
     """Measure turns that change one block, by patch and by whole state; return times in milliseconds."""
     with tempfile.TemporaryDirectory() as folder:
-        served = serve_model(
-            "bench", _with_tiny_weights(loaded), MemoryStore(), pool_mib=256, max_rows=512, probed=False
-        )
-        runtime = AgentRuntime({"bench": served}, games=[write_game(Path(folder))])
+        tiny = _with_tiny_weights(loaded)
+        store = Store(Path(folder) / "store", fingerprint=fingerprint_of(tiny))
+        served = serve_model("bench", tiny, store, pool_mib=256, max_rows=512, probed=False)
+        runtime = AgentRuntime({"bench": served}, games=[write_game(Path(folder))], store=store)
         try:
             sentences, rng = Sentences(loaded.text.count, seed), random.Random(seed)
             blocks = [{"id": f"b{i}", "text": sentences.sentence(block_tokens - 7)} for i in range(num_blocks)]
@@ -109,6 +109,9 @@ class _Seat:
     def play(self, change: Callable[[], dict[str, Any]]) -> dict[str, float]:
         """Play a frame and a turn about it; return the milliseconds of each stage, the forward left out."""
         self._frame += 1
+        if self._frame:
+            # What the last turn left to write is over before the next tick.
+            self._runtime.flush("bench")
         state = json.dumps({"type": "match.state", "match": "bench", "frame": self._frame, **change()})
         turn = json.dumps(
             {
