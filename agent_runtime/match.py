@@ -148,10 +148,12 @@ class Session:
             self._private_texts[name] = text
 
     def _remember(self, entry: HistoryEntry) -> None:
-        self.history.append(entry)
-        self._remembered[entry.turn_id] = history_block(self.match.game, entry)
-        while len(self.history) > self.history_turns:
-            del self._remembered[self.history.pop(0).turn_id]
+        """Add a turn at its place; what was said of the same turn before is replaced."""
+        blocks = {**self._remembered, entry.turn_id: history_block(self.match.game, entry)}
+        entries = {**{known.turn_id: known for known in self.history}, entry.turn_id: entry}
+        kept = sorted(entries)[max(0, len(entries) - self.history_turns) :]
+        self.history = [entries[turn_id] for turn_id in kept]
+        self._remembered = {turn_id: blocks[turn_id] for turn_id in kept}
 
     def see(self, turn_id: int) -> None:
         """Take a turn_id: no older one is answered any more."""

@@ -260,6 +260,25 @@ def test_a_failed_action_joins_the_next_attempt_and_not_the_history(made: AgentR
     assert made.session("s").own_blocks()[2] == ()
 
 
+def test_a_turn_applied_twice_or_late_stands_once_and_in_its_place(made: AgentRuntime) -> None:
+    open_duel(made)
+    made.put_state("m", 0, state=state())
+    for turn in range(1, 5):
+        play(made, turn)
+
+    def history() -> list[str]:
+        return [block.name for block in made.session("s").own_blocks()[2]]
+
+    for turn in (2, 1, 1, 2):
+        made.apply_turn(TurnApplied("s", turn, True, action=Action("attack")))
+    assert history() == ["history/1", "history/2"]
+    made.apply_turn(TurnApplied("s", 2, True, action=Action("go north")))
+    assert "go north" in made.session("s").own_blocks()[2][1].text
+    for turn in (3, 4, 1):
+        made.apply_turn(TurnApplied("s", turn, True))
+    assert history() == ["history/3", "history/4"]
+
+
 def test_what_sight_excludes_never_enters_the_prompt(made: AgentRuntime) -> None:
     open_duel(made, sight=("/**", "!/secrets/*", "/secrets/red"))
     text = made.served_model().loaded.text
