@@ -164,9 +164,7 @@ class AgentRuntime:
         """Take the next frame of a match, whole or as a patch of the one before. Raises StaleFrame, BadState."""
         taken = self.match(match)
         with taken.lock:
-            change = taken.put_state(frame, state, patch)
-            self._write_match(taken)
-            return change
+            return taken.put_state(frame, state, patch)
 
     def close_match(self, match: str) -> None:
         """End a match and its sessions for good; blocks that another match uses stay."""
@@ -294,6 +292,8 @@ class AgentRuntime:
             if applied.turn_id not in session.finished:
                 raise StaleTurn(applied.session, applied.turn_id, session.last_turn_id or 0)
             session.apply(applied.turn_id, applied.ok, applied.message, applied.reward, applied.action)
+            # Not with every frame: that costs as much as the state is long, and a frame should cost what it changes.
+            self._write_match(session.match)
             self._write_session(session)
             history = session.own_blocks()[2][-1:] if applied.ok else ()
         if history and session.match.mode in (Mode.STAR, Mode.ANCHORED):
@@ -315,8 +315,7 @@ class AgentRuntime:
 
         if self._store is None:
             raise NotDurable("this server keeps nothing on disk. Start it with a store.")
-        for session in list(self.match(match).sessions.values()):
-            self._write_session(session)
+        self._write_all([self.match(match)])
         try:
             served.prefetcher.finish(timeout_s)
             served.cache.written_behind(left())
@@ -337,10 +336,16 @@ class AgentRuntime:
         if self._store:
             self._store.put_document("session", session.name, session.document())
 
+    def _write_all(self, matches: Sequence[Match]) -> None:
+        for match in matches:
+            with match.lock:
+                self._write_match(match)
+                for session in match.sessions.values():
+                    self._write_session(session)
+
     def close(self, drain_s: float = 5.0) -> None:
         """Finish writing within `drain_s`, and stop."""
-        for session in list(self._sessions.values()):
-            self._write_session(session)
+        self._write_all(list(self._matches.values()))
         begin = time.perf_counter()
         for served in self._served.values():
             with suppress(TimeoutError):
