@@ -74,6 +74,7 @@ class PendingTurn:
     deadline: float
     body_digest: str = ""
     warnings: list[str] = field(default_factory=list)
+    on_end: Callable[[Session], None] = lambda session: None
     _work: Work[Played] | None = None
     _cancelled: bool = False
 
@@ -134,10 +135,10 @@ class PendingTurn:
             account=account,
         )
         with self.session.match.lock:
-            if outcome is Outcome.OVERLOADED:
-                self.session.unsee(self.request.turn_id)
-            else:
+            # A turn that found no room may be asked again, unless a newer one has been seen.
+            if outcome is not Outcome.OVERLOADED or not self.session.unsee(self.request.turn_id):
                 self.session.finish(self.request, self.body_digest, result)
+            self.on_end(self.session)
         return result
 
 

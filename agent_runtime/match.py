@@ -124,7 +124,7 @@ class Session:
     last_turn_id: int | None = None
     finished: dict[int, FinishedTurn] = field(default_factory=dict)
     told_untuned: bool = False
-    _seen_before: int | None = None
+    _seen_before: list[int | None] = field(default_factory=list)
     _private_texts: dict[str, str] = field(default_factory=dict)
     _remembered: dict[int, Block] = field(default_factory=dict)
 
@@ -157,12 +157,15 @@ class Session:
 
     def see(self, turn_id: int) -> None:
         """Take a turn_id: no older one is answered any more."""
-        self._seen_before, self.last_turn_id = self.last_turn_id, turn_id
+        self._seen_before = [*self._seen_before[1 - _KEPT_TURNS :], self.last_turn_id]
+        self.last_turn_id = turn_id
 
-    def unsee(self, turn_id: int) -> None:
-        """Let a turn that found no room be asked again under its turn_id."""
-        if self.last_turn_id == turn_id:
-            self.last_turn_id = self._seen_before
+    def unsee(self, turn_id: int) -> bool:
+        """Let a turn that found no room be asked again under its turn_id; False when a newer one has been seen."""
+        if self.last_turn_id != turn_id:
+            return False
+        self.last_turn_id = self._seen_before.pop()
+        return True
 
     def finish(self, request: TurnRequest, body_digest: str, result: TurnResult) -> None:
         """Keep a result, for a client that asks again and for the history once the game says what it did."""

@@ -32,6 +32,7 @@ from agent_runtime.turn import (
     TurnResult,
 )
 from kv_store import FlushCount, Store, StoreError
+from kv_store.errors import StoreClosed
 from prompts import Block, Game, PromptsError, find_games, load_game
 
 _log = logging.getLogger(__name__)
@@ -135,8 +136,8 @@ class AgentRuntime:
                 raise BadState(
                     spec.match, f"it is a match of {match.game.name!r}. Open {spec.game!r} under another name."
                 )
-            self._matches[spec.match] = match
             self._write_match(match)
+            self._matches[spec.match] = match
             return MatchOpened(
                 match=match.name,
                 game=match.game.name,
@@ -175,6 +176,9 @@ class AgentRuntime:
             del self._matches[match]
             closing.served.cache.forget_match(match)
             if self._store:
+                for kept in self._store.list_documents("session"):  # also those that no process took up again
+                    if kept.body["match"] == match:
+                        self._store.delete_document("session", kept.id)
                 self._store.delete_document("match", match)
                 self._store.forget_match(match)
 
@@ -188,32 +192,42 @@ class AgentRuntime:
             resumed = session is not None
             if session is None:
                 session = Session(spec.session, match)
-                kept = self._store.get_document("session", spec.session) if self._store else None
-                if kept is not None and kept.body["match"] == match.name:
-                    session.recall(kept.body)
+                kept = self._kept_session(spec)
+                if kept is not None:
+                    session.recall(kept)
                     resumed = True
             if session.match is not match:
                 raise UnknownName("session", f"{spec.session} of match {spec.match}", session.match.name)
             if not resumed:
-                if spec.persona is not None:
-                    _named("persona", spec.persona, match.game.personas)
                 session.sight = tuple(spec.sight)
                 session.persona, session.persona_text = spec.persona, spec.persona_text
                 turns = match.game.history_turns if spec.history_turns is None else spec.history_turns
                 session.history_turns = turns
+            if session.persona is not None and session.persona_text is None:
+                _named("persona", session.persona, match.game.personas)
             with match.lock:
                 match.seen_by(session.sight)
-            self._sessions[spec.session] = match.sessions[spec.session] = session
-            self._write_session(session)
+                self._write_session(session)
+                self._sessions[spec.session] = match.sessions[spec.session] = session
         self._prefetch(session, ready)
         return SessionOpened(session.name, match.name, resumed, session.last_turn_id)
+
+    def _kept_session(self, spec: SessionSpec) -> dict[str, Json] | None:
+        """Return what the store remembers of a session; raise UnknownName if it belongs to another match there."""
+        kept = self._store.get_document("session", spec.session) if self._store else None
+        if self._store is None or kept is None:
+            return None
+        home = kept.body["match"]
+        if home != spec.match and self._store.get_document("match", home) is not None:
+            raise UnknownName("session", f"{spec.session} of match {spec.match}", home)
+        return dict(kept.body) if home == spec.match else None
 
     def put_block(self, session: str, name: str, text: str | None, ready: Ready = lambda ready: None) -> None:
         """Add, replace or (without text) remove a private block, and begin to encode it."""
         target = self.session(session)
         with target.match.lock:
             target.put_block(name, text)
-            self._write_session(target)
+            self._keep(target)
         self._prefetch(target, ready)
 
     def _prefetch(self, session: Session, ready: Ready) -> None:
@@ -243,10 +257,11 @@ class AgentRuntime:
         """End a session for good."""
         with self._lock:
             closing = self.session(session)
-            del self._sessions[session]
-            closing.match.sessions.pop(session, None)
-            if self._store:
-                self._store.delete_document("session", session)
+            with closing.match.lock:
+                del self._sessions[session]
+                closing.match.sessions.pop(session, None)
+                if self._store:
+                    self._store.delete_document("session", session)
 
     # Turns.
 
@@ -283,6 +298,7 @@ class AgentRuntime:
                 raise StaleTurn(request.session, request.turn_id, session.last_turn_id)
             turn = prepare_turn(session, request, arrived=arrived, deadline=deadline, body_digest=body_digest)
             session.see(request.turn_id)
+            turn.on_end = self._keep
             return turn
 
     def apply_turn(self, applied: TurnApplied) -> None:
@@ -294,7 +310,7 @@ class AgentRuntime:
             session.apply(applied.turn_id, applied.ok, applied.message, applied.reward, applied.action)
             # Not with every frame: that costs as much as the state is long, and a frame should cost what it changes.
             self._write_match(session.match)
-            self._write_session(session)
+            self._keep(session)
             history = session.own_blocks()[2][-1:] if applied.ok else ()
         if history and session.match.mode in (Mode.STAR, Mode.ANCHORED):
             match = session.match
@@ -331,6 +347,12 @@ class AgentRuntime:
     def _write_match(self, match: Match) -> None:
         if self._store:
             self._store.put_document("match", match.name, match.document())
+
+    def _keep(self, session: Session) -> None:
+        """Write a session, unless it was closed; its match's lock is held."""
+        if self._sessions.get(session.name) is session:
+            with suppress(StoreClosed):  # a turn that the end of the server ended
+                self._write_session(session)
 
     def _write_session(self, session: Session) -> None:
         if self._store:

@@ -24,6 +24,7 @@ from agent_runtime.turn import (
     TurnApplied,
     TurnResult,
 )
+from kv_store.errors import BadDocument
 from tests.agent_runtime.worlds import ACTIONS, ask, load_tiny, open_duel, play, runtime, state, write_game
 
 MODES = tuple(Mode)
@@ -397,3 +398,82 @@ def test_untuned_weights_in_a_block_mode_are_named_once(made: AgentRuntime) -> N
     warned = [any("not block-tuned" in text for text in account(play(made, turn)).warnings) for turn in range(2)]
     assert warned == [True, False]
     assert replace(account(play(made, 5)), warnings=()).block_tuned is False
+
+
+def test_a_finished_turn_is_kept_at_once(loaded: LoadedModel, tmp_path: Path) -> None:
+    games, store = write_game(tmp_path / "games"), tmp_path / "store"
+    with runtime(loaded, games, store=store) as made:
+        open_duel(made)
+        made.put_state("m", 0, state=state())
+        result = made.begin_turn(ask(3), body_digest="abc").run()
+        # Before anything else writes the session: what the client has seen must outlive a kill.
+        assert made._store is not None
+        document = made._store.get_document("session", "s")
+        assert document is not None and document.body["last_turn_id"] == 3
+    with runtime(loaded, games, store=store) as made:
+        open_duel(made)
+        stored = made.stored_result("s", 3, "abc")
+        assert stored is not None and stored.action == result.action
+        made.apply_turn(TurnApplied("s", 3, True))
+
+
+def test_closing_a_match_ends_also_the_sessions_that_nobody_took_up_again(loaded: LoadedModel, tmp_path: Path) -> None:
+    games, store = write_game(tmp_path / "games"), tmp_path / "store"
+    with runtime(loaded, games, store=store) as made:
+        open_duel(made, sessions=("s", "t"))
+        made.put_state("m", 0, state=state())
+        play(made, 5, session="t")
+    with runtime(loaded, games, store=store) as made:
+        open_duel(made, sessions=("s",))
+        made.close_match("m")
+        made.open_match(MatchSpec("m", "duel"))
+        assert made.open_session(SessionSpec("t", "m")).resumed is False
+
+
+def test_a_session_that_the_store_keeps_for_another_match_is_not_taken_over(
+    loaded: LoadedModel, tmp_path: Path
+) -> None:
+    games, store = write_game(tmp_path / "games"), tmp_path / "store"
+    with runtime(loaded, games, store=store) as made:
+        open_duel(made)
+        made.put_state("m", 0, state=state())
+        play(made, 5)
+    with runtime(loaded, games, store=store) as made:
+        made.open_match(MatchSpec("n", "duel"))
+        with pytest.raises(UnknownName, match="of match n"):
+            made.open_session(SessionSpec("s", "n"))
+        open_duel(made)
+        assert made.session("s").last_turn_id == 5
+
+
+def test_a_session_whose_persona_is_gone_says_so(loaded: LoadedModel, tmp_path: Path) -> None:
+    games, store = write_game(tmp_path / "games"), tmp_path / "store"
+    (games / "duel" / "personas").mkdir()
+    (games / "duel" / "personas" / "brave.md").write_text("You are brave.\n", encoding="utf-8")
+    with runtime(loaded, games, store=store) as made:
+        open_duel(made, persona="brave")
+    (games / "duel" / "personas" / "brave.md").unlink()
+    with runtime(loaded, games, store=store) as made:
+        made.open_match(MatchSpec("m", "duel"))
+        with pytest.raises(UnknownName, match="persona named 'brave'"):
+            made.open_session(SessionSpec("s", "m"))
+
+
+def test_turns_that_found_no_room_may_be_asked_again_newest_first(made: AgentRuntime) -> None:
+    open_duel(made)
+    made.put_state("m", 0, state=state())
+    session = made.session("s")
+    play(made, 1)
+    for turn in (2, 3):
+        made.begin_turn(ask(turn))
+    assert [session.unsee(turn) for turn in (2, 3, 2)] == [False, True, True]
+    assert session.last_turn_id == 1
+    assert play(made, 2).outcome is Outcome.OK
+
+
+def test_a_match_that_cannot_be_kept_is_not_open(loaded: LoadedModel, tmp_path: Path) -> None:
+    with runtime(loaded, write_game(tmp_path / "games"), store=tmp_path / "store") as made:
+        with pytest.raises(BadDocument):
+            made.open_match(MatchSpec("a\0b", "duel"))
+        with pytest.raises(UnknownName):
+            made.match("a\0b")
