@@ -16,7 +16,8 @@ from agent_runtime.engine.loading import ModelSpec, load_model
 from agent_runtime.errors import BadState, NotDurable, StaleTurn, UnknownName
 from agent_runtime.match import Match, Session
 from agent_runtime.prefetch import Brought
-from agent_runtime.served_model import ServedModel, fingerprint_of, serve_model
+from agent_runtime.served_model import ServedModel, serve_model
+from agent_runtime.token_blocks import KEY_FORMAT
 from agent_runtime.turn import (
     FlushReport,
     FrameChange,
@@ -403,7 +404,8 @@ def open_runtime(settings: RuntimeSettings) -> AgentRuntime:
         budget_mib = settings.store.budget_mib
         store = Store(
             settings.store.folder,
-            fingerprint="+".join(sorted(fingerprint_of(model) for model in loaded.values())),
+            # Which model a block belongs to is in its key; this names what the tensors mean.
+            fingerprint=KEY_FORMAT,
             budget_bytes=None if budget_mib is None else budget_mib * 2**20,
         )
     served = {

@@ -23,10 +23,11 @@ from agent_runtime.bench.prompts import GAME, Sentences, write_game
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.environment import environment
 from agent_runtime.runtime import AgentRuntime
-from agent_runtime.served_model import fingerprint_of, serve_model
+from agent_runtime.served_model import serve_model
 from agent_runtime.server.answers import result_message
 from agent_runtime.server.client_messages import MatchState, Turn
 from agent_runtime.server.messages import client_message, read_json
+from agent_runtime.token_blocks import KEY_FORMAT
 from agent_runtime.turn import MatchSpec, Mode, SessionSpec
 from kv_store import Store
 
@@ -39,7 +40,7 @@ def bench_overhead(
     """Measure turns that change one block, by patch and by whole state; return times in milliseconds."""
     with tempfile.TemporaryDirectory() as folder:
         tiny = _with_tiny_weights(loaded)
-        store = Store(Path(folder) / "store", fingerprint=fingerprint_of(tiny))
+        store = Store(Path(folder) / "store", fingerprint=KEY_FORMAT)
         served = serve_model("bench", tiny, store, pool_mib=256, max_rows=512, probed=False)
         runtime = AgentRuntime({"bench": served}, games=[write_game(Path(folder))], store=store)
         try:

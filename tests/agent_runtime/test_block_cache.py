@@ -8,7 +8,7 @@ import pytest
 
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.runtime import AgentRuntime
-from agent_runtime.served_model import fingerprint_of
+from agent_runtime.token_blocks import KEY_FORMAT
 from agent_runtime.turn import Account, MatchSpec, Mode, Outcome, SessionReady, SessionSpec, TurnResult
 from kv_store import Store
 from kv_store.limits import StoreLimits
@@ -124,7 +124,7 @@ def test_a_match_that_closes_takes_no_block_that_another_still_uses(
         made.flush("two")
         empty_pool(made)
         assert account(play(made, 1, session="two")).blocks_encoded == 0
-    with Store(tmp_path / "store", fingerprint=fingerprint_of(loaded)) as store:
+    with Store(tmp_path / "store", fingerprint=KEY_FORMAT) as store:
         assert {match.match for match in store.listing().matches} == {"two"}
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from agent_runtime.block_cache import MemoryStore
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
 from agent_runtime.runtime import AgentRuntime
-from agent_runtime.served_model import fingerprint_of, serve_model
+from agent_runtime.served_model import serve_model
+from agent_runtime.token_blocks import KEY_FORMAT
 from agent_runtime.turn import ActionOption, Decide, MatchSpec, Mode, SessionSpec, TurnRequest, TurnResult
 from kv_store import Store
 from kv_store.limits import DEFAULT_LIMITS, StoreLimits
@@ -52,7 +53,7 @@ def runtime(
     limits: StoreLimits = DEFAULT_LIMITS,
 ) -> Iterator[AgentRuntime]:
     """A runtime that is closed at the end, its pool's books checked."""
-    kept = Store(store, fingerprint=fingerprint_of(loaded), limits=limits) if store else None
+    kept = Store(store, fingerprint=KEY_FORMAT, limits=limits) if store else None
     served = serve_model("default", loaded, kept or MemoryStore(), pool_mib=pool_mib, max_rows=max_rows, probed=False)
     made = AgentRuntime({"default": served}, games=[games], store=kept)
     try:
