@@ -59,6 +59,14 @@ def _compact(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def list_answers(options: Sequence[ActionOption], text: TextEncoder, grammar: Grammar) -> Answers:
     """Return the answers that `options` allow.
 
@@ -72,6 +80,10 @@ def list_answers(options: Sequence[ActionOption], text: TextEncoder, grammar: Gr
     for option in options:
         if not option.id.strip() or "\n" in option.id:
             raise BadActions(f"{option.id!r} is no action: an id needs at least one visible character, on one line.")
+        if not _is_text(f"{option.id} {_compact(option.schema)}"):
+            raise BadActions(
+                f"Action {option.id!r} or its schema holds half of a surrogate pair: send whole characters."
+            )
         made, shown = _of_option(option, text, grammar)
         candidates.extend(made)
         listed.extend(shown)

@@ -22,6 +22,7 @@ from agent_runtime.engine.errors import PoolFull
 from agent_runtime.engine.forward import Logits
 from agent_runtime.engine.scheduler import Work
 from agent_runtime.engine.span import Span
+from agent_runtime.engine.text import TextEncoder
 from agent_runtime.errors import HotseatError, PromptTooLong, StaleFrame
 from agent_runtime.match import Session
 from agent_runtime.token_blocks import TokenBlock, TokenPrompt
@@ -171,10 +172,17 @@ def prepare_turn(
             session.told_untuned = True
             warnings.append(f"Model {served.name!r} is not block-tuned: in mode {match.mode} it may play worse.")
     tokens = served.tokenizer.prompt(prompt, match.mode, match.game.name, session.name)
-    decide = request.decide
-    behind = answers.longest + decide.think_tokens + decide.say_tokens + (answers.decodes and MAX_PARAMETER_TOKENS)
-    check_length(tokens, behind, served.loaded.context_limit)
+    check_length(tokens, _most_behind(request.decide, answers, served.loaded.text), served.loaded.context_limit)
     return PendingTurn(session, request, tokens, answers, arrived, deadline, body_digest, warnings)
+
+
+def _most_behind(decide: Decide, answers: Answers, text: TextEncoder) -> int:
+    """Return the most tokens that can follow a prompt: each stage, and what separates it from the one before."""
+    line, space = text.count("\n"), text.count(" ")
+    thought = decide.think_tokens + line if decide.think_tokens else 0
+    parameters = space + MAX_PARAMETER_TOKENS if answers.decodes else 0
+    said = line + decide.say_tokens if decide.say_tokens else 0
+    return thought + answers.longest + parameters + said
 
 
 def check_length(prompt: TokenPrompt, behind: int, limit: int) -> None:

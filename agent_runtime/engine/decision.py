@@ -92,9 +92,9 @@ def read_logprobs(tree: AnswerTree, logits: Logits) -> list[float]:
 
 def probabilities(logprobs: Sequence[float], temperature: float, lengths: Sequence[int] | None = None) -> list[float]:
     """Return the softmax of `logprobs` (each divided by its length, if `lengths` is given) over `temperature`."""
-    values = [value / (lengths[i] if lengths else 1) / temperature for i, value in enumerate(logprobs)]
+    values = [value / (lengths[i] if lengths else 1) for i, value in enumerate(logprobs)]
     top = max(values)
-    weights = [math.exp(value - top) for value in values]
+    weights = [math.exp((value - top) / temperature) for value in values]
     total = sum(weights)
     return [weight / total for weight in weights]
 

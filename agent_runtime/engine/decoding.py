@@ -49,7 +49,7 @@ def generate(
     unfed: list[int] = []
     rows = appended = 0
     while len(ids) < limit:
-        tokens = mask.forced() if mask is not None and not mask.finished else []
+        tokens = mask.forced()[: limit - len(ids)] if mask is not None and not mask.finished else []
         appended += len(tokens)
         if not tokens:
             if mask is not None and mask.finished:
@@ -87,5 +87,7 @@ class Sampler:
 
     def __call__(self, logits_V: torch.Tensor) -> int:
         """Draw one token."""
-        shares_V = (logits_V.cpu().double() / self._temperature).softmax(-1)
+        # The largest becomes 0 first: divided by a tiny temperature it would be infinite, and infinite shares are none.
+        logits_V = logits_V.cpu().double()
+        shares_V = ((logits_V - logits_V.max()) / self._temperature).softmax(-1)
         return int(torch.multinomial(shares_V, 1, generator=self._generator))

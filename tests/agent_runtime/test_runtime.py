@@ -335,6 +335,7 @@ def test_refusals_name_what_is_wrong_and_leave_everything_as_it_was(made: AgentR
         ((ActionOption("go"), ActionOption("go")), "read the same"),
         ((ActionOption("walk " * 80),), "more than 64"),
         ((ActionOption("go", schema={"type": "string"}),), "object"),
+        ((ActionOption("go", schema={"type": "object", "properties": {"to": {"enum": ["\ud800"]}}}),), "surrogate"),
     ):
         with pytest.raises(BadActions, match=words):
             made.begin_turn(ask(1, 3, actions=actions))
@@ -477,3 +478,33 @@ def test_a_match_that_cannot_be_kept_is_not_open(loaded: LoadedModel, tmp_path: 
             made.open_match(MatchSpec("a\0b", "duel"))
         with pytest.raises(UnknownName):
             made.match("a\0b")
+
+
+def test_the_longest_prompt_that_is_taken_leaves_room_for_all_that_can_follow(made: AgentRuntime) -> None:
+    open_duel(made)
+    made.put_state("m", 0, state=state())
+    endless = {"type": "object", "properties": {"n": {"type": "string", "minLength": 2000}}, "required": ["n"]}
+    options = {"actions": (ActionOption("go", schema=endless),), "decide": Decide(think_tokens=5)}
+    fits, too_long = 0, 3000
+    while too_long - fits > 1:
+        middle = (fits + too_long) // 2
+        try:
+            made.begin_turn(ask(middle, observation="a " * middle, **options))
+            fits = middle
+        except PromptTooLong:
+            too_long = middle
+        made.session("s").last_turn_id = None
+    result = play(made, 1, observation="a " * fits, **options)
+    assert result.outcome is Outcome.TRUNCATED, result.message
+
+
+def test_a_tiny_temperature_is_the_best_action(made: AgentRuntime) -> None:
+    open_duel(made)
+    made.put_state("m", 0, state=state())
+    best = play(made, 0).action
+    for turn in (1, 2):
+        result = play(made, turn, decide=Decide(how="sample", temperature=1e-320, seed=turn))
+        assert result.action == best
+        assert sorted(score.p for score in result.scores) == [0.0, 0.0, 0.0, 1.0]
+    result = play(made, 3, decide=Decide(how="sample", temperature=1e-320, seed=3, think_tokens=3))
+    assert result.outcome is Outcome.OK and result.think is not None

@@ -80,6 +80,11 @@ def test_a_limit_below_the_grammar_truncates() -> None:
     assert (made.ids, made.ended) == ((9,), False)
 
 
+def test_forced_tokens_count_against_the_limit() -> None:
+    made = decode(world(), [5, 6, 7], limit=3, stop_ids=(), choose=greedy, mask=Script4(range(9, 40), 512))
+    assert (made.ids, made.appended, made.ended) == ((9, 10, 11), 2, False)
+
+
 def test_a_stop_id_ends_and_is_not_part_of_it() -> None:
     w, prompt = world(), [5, 6, 7, 8]
     free = decode(w, prompt, limit=10, stop_ids=(), choose=greedy)
