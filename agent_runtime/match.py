@@ -84,6 +84,12 @@ class Match:
                 self.sights[sight] = self._cut(sight)
             return self.sights[sight]
 
+    def forget_sight(self, sight: tuple[str, ...]) -> None:
+        """Cut the state no longer for a sight that no session has."""
+        with self.lock:
+            if all(session.sight != sight for session in self.sessions.values()):
+                self.sights.pop(sight, None)
+
     def document(self) -> Json:
         """Return what the store keeps of the match."""
         return {

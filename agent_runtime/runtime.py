@@ -261,6 +261,7 @@ class AgentRuntime:
             with closing.match.lock:
                 del self._sessions[session]
                 closing.match.sessions.pop(session, None)
+                closing.match.forget_sight(closing.sight)
                 if self._store:
                     self._store.delete_document("session", session)
 
@@ -372,7 +373,7 @@ class AgentRuntime:
         begin = time.perf_counter()
         for served in self._served.values():
             with suppress(TimeoutError):
-                served.cache.written_behind(drain_s)
+                served.cache.written_behind(max(0.0, drain_s - (time.perf_counter() - begin)))
             served.close()
         if self._store:
             self._store.close(max(0.0, drain_s - (time.perf_counter() - begin)))

@@ -298,6 +298,16 @@ def test_what_sight_excludes_never_enters_the_prompt(made: AgentRuntime) -> None
     assert "attack at dawn" in text.decode(prompts[0])
 
 
+def test_a_frame_is_cut_for_the_sights_of_open_sessions_only(made: AgentRuntime) -> None:
+    open_duel(made, sessions=("s", "t"), sight=("/units/*",))
+    made.open_session(SessionSpec("u", "m", sight=("/clock",)))
+    made.put_state("m", 0, state=state())
+    made.close_session("u")
+    made.close_session("t")
+    assert set(made.match("m").sights) == {("/units/*",)}
+    assert play(made, 1).outcome is Outcome.OK
+
+
 def test_opening_a_session_encodes_what_it_sees_at_once(made: AgentRuntime) -> None:
     made.open_match(MatchSpec("m", "duel", mode=Mode.STAR))
     made.put_state("m", 0, state=state())
