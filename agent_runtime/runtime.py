@@ -342,8 +342,10 @@ class AgentRuntime:
                 served.cache.written_behind(left())
                 more = self._store.flush(left())
                 count = FlushCount(count.blocks + more.blocks, count.bytes + more.bytes)
-        except (StoreError, TimeoutError) as error:
+        except StoreError as error:
             raise NotDurable(str(error)) from error
+        except TimeoutError as error:  # turns go first, so that blocks may still wait to be encoded
+            raise NotDurable(f"{timeout_s:g} s were too short. Ask again when fewer turns wait.") from error
         return FlushReport(match, count.blocks, count.bytes, 1e3 * (time.perf_counter() - begin))
 
     def _write_match(self, match: Match) -> None:

@@ -1,5 +1,6 @@
 """Blocks between pool and store: what was stored, loaded and moved equals what is encoded there."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.errors import NotDurable
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.token_blocks import KEY_FORMAT
 from agent_runtime.turn import Account, MatchSpec, Mode, Outcome, SessionReady, SessionSpec, TurnResult
@@ -174,3 +176,14 @@ def test_a_store_that_fails_costs_one_turn_at_most_and_no_slot(
         open_duel(fresh)
         fresh.put_state("m", 0, state=state())
         assert logprobs(after) == pytest.approx(logprobs(play(fresh, 1)), abs=1e-5)
+
+
+def test_a_flush_that_runs_out_of_time_says_so(loaded: LoadedModel, games: Path, tmp_path: Path) -> None:
+    with runtime(loaded, games, store=tmp_path / "store") as made:
+        open_duel(made)
+        gate = threading.Event()
+        made.served_model().engine.soon(lambda: print(gate.wait(30)))
+        with pytest.raises(NotDurable, match="0.2 s were too short"):
+            made.flush("m", 0.2)
+        gate.set()
+        made.flush("m")
