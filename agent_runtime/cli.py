@@ -6,7 +6,7 @@ Heavy imports happen inside the commands, so that `--help` answers at once.
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import typer
 
@@ -95,9 +95,11 @@ def serve(
     serve_until_signal(runtime, listening, recorder=recorder)
 
 
-def _mode(name: str) -> Any:
-    if name == "auto" or name in tuple(Mode):
-        return name
+def _mode(name: str) -> Mode | Literal["auto"]:
+    if name == "auto":
+        return "auto"
+    if name in tuple(Mode):
+        return Mode(name)
     raise typer.BadParameter(f"{name!r} is none of auto, {', '.join(Mode)}", param_hint="--mode")
 
 
