@@ -1,8 +1,10 @@
 """The legal actions of a turn as answers the model can write, each with the token ids that score it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise, takewhile
+from operator import eq
 
 from agent_runtime.engine.text import TextEncoder
 from agent_runtime.errors import BadActions
@@ -13,8 +15,9 @@ from agent_runtime.turn import Action, ActionOption, Json
 MAX_COMBINATIONS = 512
 # A longer answer is no action, it is a text: let it be decoded under a schema.
 MAX_ANSWER_TOKENS = 64
-# The tree's rows are part of one forward.
 MAX_ANSWERS = 4096
+# All that is scored is part of one forward, whose memory grows with the square of these rows.
+MAX_ANSWER_ROWS = 8192
 # Up to here the observation lists every combination; beyond, it shows the schema.
 _LISTED_COMBINATIONS = 24
 
@@ -102,7 +105,19 @@ def list_answers(options: Sequence[ActionOption], text: TextEncoder, grammar: Gr
                 f"Actions {answer_text(other.action)!r} and {answer_text(candidate.action)!r} read the same to the "
                 "model. Give each its own id."
             )
+    if sum(len(ids) for ids in by_ids) > MAX_ANSWER_ROWS and (rows := _num_rows(by_ids)) > MAX_ANSWER_ROWS:
+        raise BadActions(
+            f"Scoring the {len(by_ids)} answers takes {rows} tokens, more than {MAX_ANSWER_ROWS}. List fewer, give "
+            "parameters shorter values, or widen a schema, so that they are decoded."
+        )
     return Answers(tuple(candidates), tuple(listed))
+
+
+def _num_rows(answers: Collection[tuple[int, ...]]) -> int:
+    """Return how many tokens are left of the answers when equal beginnings count once."""
+    in_order = sorted(answers)
+    shared = sum(sum(takewhile(bool, map(eq, before, ids))) for before, ids in pairwise(in_order))
+    return sum(map(len, in_order)) - shared
 
 
 def _of_option(

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -339,11 +340,15 @@ def test_refusals_name_what_is_wrong_and_leave_everything_as_it_was(made: AgentR
         made.put_state("m", 4, patch=[{"op": "remove", "path": "/units/99"}])
     with pytest.raises(UnknownName, match="Did you mean 'm'"):
         made.put_state("mm", 4, state=state())
+    # A few values make many answers: here 22 times 22.
+    values = {"enum": [f"{chr(97 + number)}{'qz' * 9}" for number in range(22)]}
+    wide = {"type": "object", "properties": {"a": values, "b": values}, "required": ["a", "b"]}
     for actions, words in (
         ((), "at least one"),
         ((ActionOption(" "),), "visible"),
         ((ActionOption("go"), ActionOption("go")), "read the same"),
         ((ActionOption("walk " * 80),), "more than 64"),
+        ((ActionOption("go", schema=wide),), "takes [0-9]+ tokens, more than 8192"),
         ((ActionOption("go", schema={"type": "string"}),), "object"),
         ((ActionOption("go", schema={"type": "object", "properties": {"to": {"enum": ["\ud800"]}}}),), "surrogate"),
     ):
@@ -494,7 +499,7 @@ def test_the_longest_prompt_that_is_taken_leaves_room_for_all_that_can_follow(ma
     open_duel(made)
     made.put_state("m", 0, state=state())
     endless = {"type": "object", "properties": {"n": {"type": "string", "minLength": 2000}}, "required": ["n"]}
-    options = {"actions": (ActionOption("go", schema=endless),), "decide": Decide(think_tokens=5)}
+    options: dict[str, Any] = {"actions": (ActionOption("go", schema=endless),), "decide": Decide(think_tokens=5)}
     fits, too_long = 0, 3000
     while too_long - fits > 1:
         middle = (fits + too_long) // 2
