@@ -81,6 +81,9 @@ class ForwardRunner:
         if not wanted:
             self.model.base_model(**options)
             return {}
-        rows_W = torch.from_numpy(numpy.concatenate(rows)).to(self.input_device)
+        rows_W: Any = numpy.concatenate(rows)
+        if len(set(self.pool.geometry.devices)) == 1:
+            rows_W = torch.from_numpy(rows_W).to(self.input_device)
+        # Where layers lie on several devices, accelerate would move a tensor to the first, and the head is on the last.
         logits_WV = self.model(**options, logits_to_keep=rows_W).logits[0].float()
         return dict(zip((span for span, _ in wanted), logits_WV.split([count for _, count in wanted]), strict=True))

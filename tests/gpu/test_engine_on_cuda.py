@@ -3,6 +3,7 @@
 import numpy
 import pytest
 import torch
+from accelerate import dispatch_model
 
 from agent_runtime.engine.admission import probe
 from agent_runtime.engine.cursor import Cursor
@@ -75,3 +76,21 @@ def test_decoding_equals_transformers_generate() -> None:
 def test_the_probe_passes_on_the_gpu(dtype: torch.dtype) -> None:
     w = cuda_world("llama3", dtype)
     probe(w.runner, w.runner.model)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_layers_on_two_devices_equal_the_reference() -> None:
+    torch.backends.cuda.matmul.allow_tf32 = False
+    places = {"model.embed_tokens": 0, "model.layers.0": 0, "model.rotary_emb": 0}
+    places |= {name: 1 for name in ("model.layers.1", "model.layers.2", "model.norm", "lm_head")}
+    model = dispatch_model(tiny_model("llama"), places)
+    devices = tuple(torch.device("cuda", number) for number in (0, 1, 1))
+    pool = Pool(KVGeometry(model.config.num_key_value_heads, model.config.head_dim, torch.float32, devices), 4096)
+    runner = ForwardRunner(model, pool, RotaryTable(model.model.rotary_emb.inv_freq, CONTEXT))
+    probe(runner, model)
+    w, rng = World(runner, tiny_model("llama")), numpy.random.default_rng(5)
+    blocks, observation = [random_ids(rng, 20) for _ in range(5)], random_ids(rng, 30)
+    runs, spans = encode(w, blocks)
+    asked = Span(observation, 100, view_of(runs), wanted="all")
+    logits = runner.run([*spans, asked])[asked].cpu()
+    torch.testing.assert_close(logits, star_logits(w.twin, blocks, observation), atol=5e-4, rtol=5e-4)
