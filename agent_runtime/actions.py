@@ -24,14 +24,19 @@ _LISTED_COMBINATIONS = 24
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One scored answer. `schema` is set when the parameters are decoded after the name was chosen."""
+    """One scored answer. `schema` is set when the parameters are decoded after the name was chosen.
+
+    Then `ids` end with a space and the `opened` tokens with which every argument object of the schema begins: a name is
+    no beginning of a longer one ("go" and "go north").
+    """
 
     action: Action
     ids: tuple[int, ...]
     schema: Mapping[str, Json] | None = None
+    opened: tuple[int, ...] = ()
 
     def with_args(self, text: str) -> Action:
-        """Return the action with the arguments that were decoded."""
+        """Return the action with the arguments that were decoded, the opened ones included."""
         return Action(self.action.id, json.loads(text))
 
 
@@ -128,9 +133,10 @@ def _of_option(
     combinations = expand_schema(option.schema, MAX_COMBINATIONS)
     if combinations is None:
         # Built once here, so that a schema which the grammar library rejects is refused before anything is computed.
-        grammar.arguments(option.schema)
+        opened = tuple(grammar.arguments(option.schema).forced())
+        ids = (*text.block_ids(option.id), *text.block_ids(" "), *opened)
         shown = [(f"{option.id} {_compact(option.schema)}", option.text)]
-        return [Candidate(Action(option.id), tuple(text.block_ids(option.id)), option.schema)], shown
+        return [Candidate(Action(option.id), ids, option.schema, opened)], shown
     actions = [Action(option.id, arguments) for arguments in combinations]
     candidates = [Candidate(action, tuple(text.answer_ids(answer_text(action)))) for action in actions]
     if len(actions) > _LISTED_COMBINATIONS:

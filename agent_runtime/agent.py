@@ -276,9 +276,11 @@ class _Script:
         if chosen.schema is None:
             return Outcome.OK, chosen.action, tuple(chosen.ids[:-1])
         served = self.turn.session.match.served
-        opening = tuple(chosen.ids) + tuple(served.loaded.text.block_ids(" "))
-        self.decoded += len(opening)
-        span = placement.cursor.extend(opening)
+        mask = served.grammar.arguments(chosen.schema)
+        for token in chosen.opened:
+            mask.advance(token)
+        self.decoded += len(chosen.ids)
+        span = placement.cursor.extend(chosen.ids)
         logits = yield [span]
         filled: Generated = yield from generate(
             placement.cursor,
@@ -286,13 +288,13 @@ class _Script:
             limit=MAX_PARAMETER_TOKENS,
             stop_ids=served.loaded.text.stop_ids,
             choose=self._choose("parameters"),
-            mask=served.grammar.arguments(chosen.schema),
+            mask=mask,
         )
         self.decoded += filled.rows
         self.appended += filled.appended
         if not filled.ended:
             return Outcome.TRUNCATED, None, ()
-        return Outcome.OK, chosen.with_args(served.loaded.text.decode(filled.ids)), filled.unfed
+        return Outcome.OK, chosen.with_args(served.loaded.text.decode(chosen.opened + filled.ids)), filled.unfed
 
     def _say(self, placement: Placement, unfed: tuple[int, ...]) -> Generator[Sequence[Span], Logits, str]:
         text = self.turn.session.match.served.loaded.text

@@ -161,11 +161,25 @@ class AgentRuntime:
         return match
 
     def put_state(
-        self, match: str, frame: int, *, state: Json = None, patch: list[dict[str, Json]] | None = None
+        self,
+        match: str,
+        frame: int,
+        *,
+        state: Json = None,
+        patch: list[dict[str, Json]] | None = None,
+        base: int | None = None,
     ) -> FrameChange:
-        """Take the next frame of a match, whole or as a patch of the one before. Raises StaleFrame, BadState."""
+        """Take the next frame of a match, whole or as a patch of the one before. Raises StaleFrame, BadState.
+
+        With `base`, a patch is refused unless the match is at that frame.
+        """
         taken = self.match(match)
         with taken.lock:
+            if base is not None and base != taken.frame:
+                raise BadState(
+                    match,
+                    f"the patch was made of frame {base} and the match is at frame {taken.frame}. Send a whole state.",
+                )
             return taken.put_state(frame, state, patch)
 
     def close_match(self, match: str) -> None:

@@ -108,10 +108,13 @@ class Client:
         *,
         state: Json = None,
         patch: Sequence[Mapping[str, Json]] | None = None,
+        base: int | None = None,
     ) -> s2c.MatchApplied:
-        """Send a frame: the whole state, or an RFC 6902 patch of the frame before."""
+        """Send a frame: the whole state, or an RFC 6902 patch of the frame before (`base`, if it is to be checked)."""
         operations = None if patch is None else [dict(each) for each in patch]
-        return self._ask(s2c.MatchApplied, "match.state", match=match, frame=frame, state=state, patch=operations)
+        return self._ask(
+            s2c.MatchApplied, "match.state", match=match, frame=frame, state=state, patch=operations, base=base
+        )
 
     def close_match(self, match: str) -> s2c.MatchClosed:
         """End a match and its sessions."""

@@ -61,18 +61,25 @@ class MatchOpen(ClientMessage):
 
 
 class MatchState(ClientMessage):
-    """The state of a match at one frame: whole, or as an RFC 6902 patch of the frame before."""
+    """The state of a match at one frame: whole, or as an RFC 6902 patch of the frame before.
+
+    `base` is the frame that the patch was made of; a match that is at another one (a server that was killed may have
+    lost the last frames) refuses it instead of patching what the game does not mean.
+    """
 
     type: Literal["match.state"] = "match.state"
     match: Name
     frame: Counter
     state: dict[str, Json] | list[Json] | None = None
     patch: list[dict[str, Json]] | None = None
+    base: Counter | None = None
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "MatchState":
         if (self.state is None) == (self.patch is None):
             raise ValueError("give either 'state' (an object or array) or 'patch' (a list of RFC 6902 operations)")
+        if self.base is not None and self.patch is None:
+            raise ValueError("'base' is the frame that a 'patch' was made of; a whole 'state' has none")
         return self
 
 

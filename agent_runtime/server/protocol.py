@@ -237,7 +237,9 @@ class Machine:
                 return self._call(message, message.spec(), before)
             case c2s.MatchState():
                 self._opened.need_match(message.match)
-                return self._call(message, PutState(message.match, message.frame, message.state, message.patch))
+                return self._call(
+                    message, PutState(message.match, message.frame, message.state, message.patch, message.base)
+                )
             case c2s.BlockPut():
                 self._opened.need_session(message.session)
                 return self._call(message, PutBlock(message.session, message.name, message.text))

@@ -31,6 +31,7 @@ class PutState:
     frame: int
     state: Json = None
     patch: list[dict[str, Json]] | None = None
+    base: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,15 @@ class Runtime(Protocol):
         """Open a match or take it up again."""
 
     def put_state(
-        self, match: str, frame: int, *, state: Json = None, patch: list[dict[str, Json]] | None = None
+        self,
+        match: str,
+        frame: int,
+        *,
+        state: Json = None,
+        patch: list[dict[str, Json]] | None = None,
+        base: int | None = None,
     ) -> FrameChange:
-        """Take a frame: exactly one of `state` and `patch`. After an error the match is where it was."""
+        """Take a frame: exactly one of `state` and `patch` (of frame `base`). After an error the match is as it was."""
 
     def open_session(self, spec: SessionSpec, ready: Callable[[SessionReady], None]) -> SessionOpened:
         """Open a session or take it up again; `ready` is called once, from any thread, perhaps before this returns."""
@@ -148,7 +155,7 @@ def perform(runtime: Runtime, ask: Ask, ready: Callable[[SessionReady], None]) -
         case MatchSpec():
             return runtime.open_match(ask)
         case PutState():
-            return runtime.put_state(ask.match, ask.frame, state=ask.state, patch=ask.patch)
+            return runtime.put_state(ask.match, ask.frame, state=ask.state, patch=ask.patch, base=ask.base)
         case SessionSpec():
             return runtime.open_session(ask, ready)
         case PutBlock():

@@ -523,3 +523,30 @@ def test_a_tiny_temperature_is_the_best_action(made: AgentRuntime) -> None:
         assert sorted(score.p for score in result.scores) == [0.0, 0.0, 0.0, 1.0]
     result = play(made, 3, decide=Decide(how="sample", temperature=1e-320, seed=3, think_tokens=3))
     assert result.outcome is Outcome.OK and result.think is not None
+
+
+def test_a_patch_of_another_frame_is_refused_when_it_names_its_base(made: AgentRuntime) -> None:
+    open_duel(made)
+    made.put_state("m", 3, state=state())
+    patch = [{"op": "replace", "path": "/units/0/hp", "value": 1}]
+    with pytest.raises(BadState, match="made of frame 2 and the match is at frame 3. Send a whole state"):
+        made.put_state("m", 4, patch=patch, base=2)
+    made.put_state("m", 4, patch=patch, base=3)
+    assert made.match("m").state["units"][0]["hp"] == 1
+
+
+def test_an_open_name_takes_nothing_from_a_longer_one(made: AgentRuntime) -> None:
+    open_duel(made)
+    made.put_state("m", 0, state=state())
+    schema = {"type": "object", "properties": {"to": {"type": "string", "maxLength": 9}}, "required": ["to"]}
+    actions = (ActionOption("go", schema=schema), ActionOption("go north"), ActionOption("go north-west"))
+    turn = made.begin_turn(ask(1, actions=actions))
+    ids = [candidate.ids for candidate in turn.answers.candidates]
+    assert not any(other[: len(one)] == one for one in ids for other in ids if other is not one)
+    result = turn.run()
+    assert result.outcome is Outcome.OK
+    assert result.legal_mass is not None and 0 < result.legal_mass <= 1
+    only = play(made, 2, actions=actions[:1])
+    assert only.outcome in (Outcome.OK, Outcome.TRUNCATED)
+    if only.action is not None and only.action.args is not None:
+        assert set(only.action.args) == {"to"}

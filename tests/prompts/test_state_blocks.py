@@ -312,7 +312,7 @@ def test_each_warning_is_given_once_and_there_is_an_end_to_them(camp: Game) -> N
 
 def test_old_frames_are_freed_without_the_garbage_collector(camp: Game) -> None:
     def num_nodes() -> int:
-        return sum(isinstance(thing, Node) for thing in gc.get_objects())
+        return sum(type(thing) is Node for thing in gc.get_objects())
 
     blocks = taken(camp, camp_state())
     gc.collect()

@@ -114,7 +114,13 @@ class FakeRuntime:
         return MatchOpened(spec.match, spec.game, spec.model or "tiny", False, mode, resumed, frame)
 
     def put_state(
-        self, match: str, frame: int, *, state: Json = None, patch: list[dict[str, Json]] | None = None
+        self,
+        match: str,
+        frame: int,
+        *,
+        state: Json = None,
+        patch: list[dict[str, Json]] | None = None,
+        base: int | None = None,
     ) -> FrameChange:
         self.calls.append(f"put_state {match} {frame}")
         current = self._frames[match]
