@@ -131,4 +131,8 @@ def print_turn(result: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "ws://127.0.0.1:8765")
+    url = sys.argv[1] if len(sys.argv) > 1 else "ws://127.0.0.1:8765"
+    try:
+        main(url)
+    except ConnectionRefusedError:
+        sys.exit(f"No server listens on {url} (yet): loading its model takes a while.")

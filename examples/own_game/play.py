@@ -8,6 +8,7 @@ The game is the loop below: it owns the state, says what is legal, and tells wha
 
 import sys
 
+from agent_runtime.errors import HotseatError
 from agent_runtime.server import Client
 from agent_runtime.turn import ActionOption
 
@@ -67,4 +68,10 @@ def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "ws://127.0.0.1:8765")
+    url = sys.argv[1] if len(sys.argv) > 1 else "ws://127.0.0.1:8765"
+    try:
+        main(url)
+    except ConnectionRefusedError:
+        sys.exit(f"No server listens on {url} (yet): loading its model takes a while.")
+    except HotseatError as error:
+        sys.exit(f"The server says: {error}")
