@@ -30,8 +30,9 @@ class Table:
         """Refuse keys that are unknown or missing and values of another kind."""
         for key, value in self._values.items():
             if key not in kinds:
-                near = difflib.get_close_matches(key, kinds, n=1)
-                known = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(kinds)}."
+                names = [*kinds, *(() if self._heading else ("[[segment]]", "[[live]]"))]
+                near = difflib.get_close_matches(key, names, n=1)
+                known = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(names)}."
                 self.refuse(key, f"unknown key {key!r}. {known}")
             if type(value) is not kinds[key]:
                 self.refuse(key, f"{key!r} must be {_KIND_NAMES[kinds[key]]}, not {value!r}.")
