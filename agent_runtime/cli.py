@@ -78,6 +78,7 @@ def serve(
     # Before the model is loaded: a refusal should not take half a minute.
     check_start(listening)
     settings = read_settings(config) if config is not None else RuntimeSettings()
+    _say_that_it_loads()
     runtime = open_runtime(
         settings.changed(
             source=model,
@@ -93,6 +94,15 @@ def serve(
     )
     recorder = MatchRecorder(record, digests=runtime.digests) if record else None
     serve_until_signal(runtime, listening, recorder=recorder)
+
+
+def _say_that_it_loads() -> None:
+    """Loading is slow and says nothing; only at a terminal may it draw bars."""
+    print("Loading the model: 5 to 20 seconds for the embedded one, a minute at its first start.", file=sys.stderr)
+    if not sys.stderr.isatty():
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
 
 
 def _mode(name: str) -> Mode | Literal["auto"]:
@@ -162,6 +172,7 @@ def replay(
     if unknown := [name for name in names if name not in tuple(Mode)]:
         raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(Mode)}", param_hint="--mode")
     options = ReplayOptions(tuple(map(Mode, names)), tuple(games or ()), pool_mib, seed, verify)
+    _say_that_it_loads()
     print_replay(recording, model, adapter, options, as_json)
 
 

@@ -90,4 +90,5 @@ def read_settings(file: Path) -> RuntimeSettings:
         raise BadSettings(str(file), f"it is not TOML: {error}.") from error
     except ValidationError as error:
         first = error.errors()[0]
-        raise BadSettings(str(file), f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+        wrong = "there is no such key" if first["type"] == "extra_forbidden" else first["msg"]
+        raise BadSettings(str(file), f"{'.'.join(map(str, first['loc']))}: {wrong}.") from error

@@ -29,7 +29,9 @@ def print_listing(folder: Path, as_json: bool) -> None:
     console.print(table)
     console.print(f"{listing.packs} packs, {listing.blocks} blocks, {listing.pack_bytes / _MIB:.1f} MiB")
     if listing.holder is not None:
-        console.print(f"In use by {listing.holder}")
+        holder = listing.holder
+        who = f"process {holder.pid} on {holder.host}" if holder.pid else "a process that has not said who it is"
+        console.print(f"In use by {who}", highlight=False)
 
 
 def print_check(folder: Path, repair: bool, as_json: bool) -> bool:

@@ -222,7 +222,7 @@ class TokenRequired(StartError):
     code: ClassVar[str] = "token_required"
 
     def __str__(self) -> str:
-        return f"Other machines can reach {self.host!r}: give the server a token (--token), or bind to 127.0.0.1."
+        return f"Other machines can reach {self.host!r}: set a token for the server (--token), or bind to 127.0.0.1."
 
 
 @dataclass(eq=False)

@@ -53,7 +53,7 @@ def test_without_a_file_there_is_one_embedded_model() -> None:
     ("text", "words"),
     [
         ("mode = star", "not TOML"),
-        ("mod = 'star'", "mod: Extra inputs are not permitted"),
+        ("mod = 'star'", "mod: there is no such key"),
         ("[engine]\npool_mib = 0", "engine.pool_mib: Input should be greater than 0"),
         ("[models.a]\nsauce = 'x'", "models.a.sauce"),
         ("models = {}", "models:"),
