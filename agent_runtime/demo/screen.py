@@ -100,14 +100,14 @@ class Screen:
         for place, score in enumerate(ordered):
             bar = self._bar * round(_BAR_CELLS * score.p)
             piece = Text.assemble(
-                " ",
+                "  " if place else " ",
                 (bar + " " if bar else "", "blue"),
                 (score.id, "bold" if score.id == chosen else ""),
-                f" {_share(score.p)} ",
+                f" {_share(score.p)}",
             )
             more = len(ordered) - place
-            if place == _SHOWN_ACTIONS or line.cell_len + piece.cell_len + len(" and 99 more") > self._console.width:
-                line.append(f" and {more} more", style="dim")
+            if place == _SHOWN_ACTIONS or line.cell_len + piece.cell_len + len("  and 99 more") > self._console.width:
+                line.append(f"  and {more} more", style="dim")
                 break
             line.append(piece)
         return self._cut(line)

@@ -36,7 +36,7 @@ class DemoOptions:
     blocks: int = 40
     ticks: int = 4
     seed: int = 7
-    minutes: str = "three to four minutes"
+    minutes: str = "three to six minutes"
 
     @classmethod
     def fast(cls, model: str, folder: Path | None) -> "DemoOptions":
@@ -100,6 +100,8 @@ def _introduce(options: DemoOptions, screen: Screen) -> None:
             "2. Between two turns the server is killed. Another one takes the match up from disk.",
             "3. Three agents play a seeded camp over one socket.",
             "4. Both games are replayed with full attention, prefix reuse and star, side by side.",
+            "",
+            "Each action is drawn by the shares that the model gives to the legal ones: not always the likeliest.",
             "",
             f"On two idle cores it takes {options.minutes} with the embedded model, SmolLM2-135M, and 20 to 45 seconds "
             "more the first time, when the model is unpacked.",
