@@ -189,7 +189,13 @@ def check_length(prompt: TokenPrompt, behind: int, limit: int) -> None:
     """Raise PromptTooLong if a prompt and what is to follow it do not fit the model's context."""
     if prompt.num_tokens + behind > limit:
         largest: TokenBlock = max(prompt.blocks, key=lambda block: len(block.ids))
-        raise PromptTooLong(prompt.num_tokens + behind, limit, f"{largest.name!r} with {len(largest.ids)} tokens")
+        raise PromptTooLong(
+            tokens=prompt.num_tokens + behind,
+            limit=limit,
+            observation_tokens=len(prompt.observation),
+            num_blocks=len(prompt.blocks),
+            largest=f"{largest.name!r} with {len(largest.ids)}",
+        )
 
 
 @dataclass(slots=True)

@@ -118,13 +118,17 @@ class PromptTooLong(HotseatError):
 
     tokens: int
     limit: int
+    observation_tokens: int
+    num_blocks: int
     largest: str
     code: ClassVar[str] = "prompt_too_long"
 
     def __str__(self) -> str:
         return (
-            f"The prompt has {self.tokens} tokens and the model's context ends at {self.limit}. "
-            f"The largest block is {self.largest}: shorten it, or narrow the session's sight."
+            f"The prompt has {self.tokens} tokens, what may follow it included, and the model's context ends at "
+            f"{self.limit}: {self.observation_tokens} of them are the observation with its actions, the others lie in "
+            f"{self.num_blocks} blocks, the largest of them {self.largest}. Shorten what is long, or narrow the "
+            "session's sight."
         )
 
 

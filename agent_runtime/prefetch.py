@@ -68,7 +68,7 @@ class Prefetcher:
             self.ledger.forwards += work.forwards
             left -= 1
             if left == 0:
-                ready(_count(uses, blocks))
+                ready(_count(uses, blocks) if mode in BLOCK_MODES else _of_prefix(works, blocks))
 
         for work in works:
             work.future.add_done_callback(lambda _, work=work: one_ended(work))  # type: ignore[misc]
@@ -127,6 +127,12 @@ def _beginnings(blocks: Sequence[TokenBlock]) -> list[Sequence[TokenBlock]]:
             stops.append(index + 1)
             done = end
     return [blocks[:stop] for stop in stops]
+
+
+def _of_prefix(works: Sequence[Work[None]], blocks: Sequence[TokenBlock]) -> Brought:
+    """In `prefix` nothing is loaded, and what had no row was found."""
+    encoded = sum(work.rows for work in works)
+    return Brought(encoded, 0, sum(len(block.ids) for block in blocks) - encoded)
 
 
 def _count(uses: Mapping[str, BlockUse | None], blocks: Sequence[TokenBlock]) -> Brought:

@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 from agent_runtime.agent import PendingTurn, prepare_turn
 from agent_runtime.block_cache import MemoryStore
-from agent_runtime.config import RuntimeSettings
+from agent_runtime.config import RuntimeSettings, StoreSettings
 from agent_runtime.engine.loading import ModelSpec, load_model
 from agent_runtime.errors import BadState, NotDurable, StaleTurn, UnknownName
 from agent_runtime.match import Match, Session
@@ -322,7 +322,7 @@ class AgentRuntime:
         session = self.session(applied.session)
         with session.match.lock:
             if applied.turn_id not in session.finished:
-                raise StaleTurn(applied.session, applied.turn_id, session.last_turn_id or 0)
+                raise UnknownName("finished turn", f"{applied.turn_id} of session {applied.session}")
             session.apply(applied.turn_id, applied.ok, applied.message, applied.reward, applied.action)
             # Not with every frame: that costs as much as the state is long, and a frame should cost what it changes.
             self._write_match(session.match)
@@ -403,36 +403,38 @@ def _named(kind: str, name: str, known: Mapping[str, V]) -> V:
 
 
 def open_runtime(settings: RuntimeSettings) -> AgentRuntime:
-    """Load the models, open the store, and put them together. Raises what each of them raises."""
-    loaded = {
-        name: load_model(
-            ModelSpec(
-                source=model.source,
-                adapter=model.adapter,
-                dtype=model.dtype,
-                device_map=model.device_map,
-                quantization_config=model.quantization_config,
+    """Open the store, load the models, and put them together. Raises what each of them raises."""
+    store = _open_store(settings.store)
+    try:
+        served = {
+            name: serve_model(
+                name,
+                load_model(
+                    ModelSpec(
+                        source=model.source,
+                        adapter=model.adapter,
+                        dtype=model.dtype,
+                        device_map=model.device_map,
+                        quantization_config=model.quantization_config,
+                    )
+                ),
+                store or MemoryStore(),
+                pool_mib=settings.engine.pool_mib,
+                max_rows=settings.engine.max_rows,
             )
-        )
-        for name, model in settings.models.items()
-    }
-    store = None
-    if settings.store.folder is not None:
-        budget_mib = settings.store.budget_mib
-        store = Store(
-            settings.store.folder,
-            # Which model a block belongs to is in its key; this names what the tensors mean.
-            fingerprint=KEY_FORMAT,
-            budget_bytes=None if budget_mib is None else budget_mib * 2**20,
-        )
-    served = {
-        name: serve_model(
-            name,
-            model,
-            store or MemoryStore(),
-            pool_mib=settings.engine.pool_mib,
-            max_rows=settings.engine.max_rows,
-        )
-        for name, model in loaded.items()
-    }
+            for name, model in settings.models.items()
+        }
+    except BaseException:
+        if store is not None:
+            store.close(0)
+        raise
     return AgentRuntime(served, games=settings.games, store=store, default_mode=settings.mode)
+
+
+def _open_store(settings: StoreSettings) -> Store | None:
+    """Open it before any model is loaded: that another server holds it should not take half a minute to hear."""
+    if settings.folder is None:
+        return None
+    budget_bytes = None if settings.budget_mib is None else settings.budget_mib * 2**20
+    # Which model a block belongs to is in its key; the store's fingerprint names what its tensors mean.
+    return Store(settings.folder, fingerprint=KEY_FORMAT, budget_bytes=budget_bytes)

@@ -550,3 +550,20 @@ def test_an_open_name_takes_nothing_from_a_longer_one(made: AgentRuntime) -> Non
     assert only.outcome in (Outcome.OK, Outcome.TRUNCATED)
     if only.action is not None and only.action.args is not None:
         assert set(only.action.args) == {"to"}
+
+
+def test_opening_a_session_in_prefix_mode_says_what_was_computed(made: AgentRuntime) -> None:
+    made.open_match(MatchSpec("m", "duel", mode=Mode.PREFIX))
+    made.put_state("m", 0, state=state())
+    reports: list[SessionReady] = []
+    for name in ("first", "second"):
+        done = threading.Event()
+
+        def ready(report: SessionReady, done: threading.Event = done) -> None:
+            reports.append(report)
+            done.set()
+
+        made.open_session(SessionSpec(name, "m"), ready)
+        assert done.wait(30)
+    assert (reports[0].encoded, reports[0].shared) == (reports[0].tokens, 0)
+    assert (reports[1].encoded, reports[1].shared) == (0, reports[1].tokens)

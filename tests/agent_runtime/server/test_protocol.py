@@ -347,7 +347,7 @@ def test_turns_of_many_sessions_are_under_way_at_once_and_answered_as_they_are_d
 def test_the_runtimes_refusal_of_a_turn_is_an_error_that_names_it() -> None:
     desk = Desk()
     desk.open()
-    for number, error in enumerate([StaleFrame("m1", 1, 2), PromptTooLong(9, 8, "map"), BadActions("Same ids.")]):
+    for number, error in enumerate([StaleFrame("m1", 1, 2), PromptTooLong(9, 8, 2, 3, "map"), BadActions("Same ids.")]):
         desk.say({**turn(number), "id": f"q{number}"})
         refused = only(desk.refuse("guard-7", number, error))
         assert (refused["code"], refused["reply_to"]) == (error.code, f"q{number}")
