@@ -2,6 +2,7 @@
 
 HotseatError
 ├── UnknownName      no match, session, model, persona or game goes by this name
+├── NameTaken        a session's name that belongs to another match
 ├── BadSettings      a settings file with an unknown key or a value of the wrong kind
 ├── StaleTurn        a turn_id that was used before with another body, or lies before the last one
 ├── StaleFrame       a frame that is older than the match's, or not yet known
@@ -31,11 +32,26 @@ class UnknownName(HotseatError):
     kind: str
     name: str
     nearest: str | None = None
+    known: tuple[str, ...] = ()
     code: ClassVar[str] = "unknown_name"
 
     def __str__(self) -> str:
         hint = f" Did you mean {self.nearest!r}?" if self.nearest else ""
+        if not self.nearest and self.known:
+            hint = f" There is: {', '.join(self.known)}."
         return f"There is no {self.kind} named {self.name!r}.{hint}"
+
+
+@dataclass(eq=False)
+class NameTaken(HotseatError):
+    """A session's name that another match's session goes by."""
+
+    name: str
+    match: str
+    code: ClassVar[str] = "name_taken"
+
+    def __str__(self) -> str:
+        return f"Session {self.name!r} belongs to match {self.match!r}. Give this one another name."
 
 
 @dataclass(eq=False)

@@ -13,7 +13,7 @@ from agent_runtime.agent import PendingTurn, prepare_turn
 from agent_runtime.block_cache import MemoryStore
 from agent_runtime.config import RuntimeSettings, StoreSettings
 from agent_runtime.engine.loading import ModelSpec, load_model
-from agent_runtime.errors import BadState, NotDurable, StaleTurn, UnknownName
+from agent_runtime.errors import BadState, NameTaken, NotDurable, StaleTurn, UnknownName
 from agent_runtime.match import Match, Session
 from agent_runtime.prefetch import Brought
 from agent_runtime.served_model import ServedModel, serve_model
@@ -56,6 +56,7 @@ class AgentRuntime:
         self._served = dict(served)
         self._games = dict(find_games(games))
         self._loaded_games: dict[str, Game] = {}
+        self._left_out: set[str] = set()
         self._store = store
         self._default_mode = default_mode
         self._matches: dict[str, Match] = {}
@@ -88,7 +89,9 @@ class AgentRuntime:
             try:
                 yield self._game(name)
             except PromptsError as error:
-                _log.warning("game %r is left out: %s", name, error)
+                if name not in self._left_out:
+                    self._left_out.add(name)
+                    _log.warning("game %r is left out: %s", name, error)
 
     def digests(self, model: str) -> dict[str, str]:
         """Return what a recording says of the model that it was made with."""
@@ -212,7 +215,7 @@ class AgentRuntime:
                     session.recall(kept)
                     resumed = True
             if session.match is not match:
-                raise UnknownName("session", f"{spec.session} of match {spec.match}", session.match.name)
+                raise NameTaken(spec.session, session.match.name)
             if not resumed:
                 session.sight = tuple(spec.sight)
                 session.persona, session.persona_text = spec.persona, spec.persona_text
@@ -234,7 +237,7 @@ class AgentRuntime:
             return None
         home = kept.body["match"]
         if home != spec.match and self._store.get_document("match", home) is not None:
-            raise UnknownName("session", f"{spec.session} of match {spec.match}", home)
+            raise NameTaken(spec.session, home)
         return dict(kept.body) if home == spec.match else None
 
     def put_block(self, session: str, name: str, text: str | None, ready: Ready = lambda ready: None) -> None:
@@ -398,7 +401,9 @@ class AgentRuntime:
 def _named(kind: str, name: str, known: Mapping[str, V]) -> V:
     if name not in known:
         nearest = difflib.get_close_matches(name, known, n=1)
-        raise UnknownName(kind, name, nearest[0] if nearest else None)
+        # What is configured is no secret; the matches and sessions of others are nobody's business.
+        listed = tuple(sorted(known)) if kind in ("game", "model", "persona") else ()
+        raise UnknownName(kind, name, nearest[0] if nearest else None, listed)
     return known[name]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent_runtime.engine.loading import LoadedModel
-from agent_runtime.errors import BadActions, BadState, PromptTooLong, StaleFrame, StaleTurn, UnknownName
+from agent_runtime.errors import BadActions, BadState, NameTaken, PromptTooLong, StaleFrame, StaleTurn, UnknownName
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.turn import (
     Account,
@@ -456,7 +456,7 @@ def test_a_session_that_the_store_keeps_for_another_match_is_not_taken_over(
         play(made, 5)
     with runtime(loaded, games, store=store) as made:
         made.open_match(MatchSpec("n", "duel"))
-        with pytest.raises(UnknownName, match="of match n"):
+        with pytest.raises(NameTaken, match="belongs to match"):
             made.open_session(SessionSpec("s", "n"))
         open_duel(made)
         assert made.session("s").last_turn_id == 5
