@@ -67,9 +67,9 @@ def serve(
     pool_mib: Annotated[int | None, typer.Option(min=1, help="Memory for keys and values (default 2048).")] = None,
 ) -> None:
     """Serve matches over WebSocket (protocol hotseat.v1) until SIGINT or SIGTERM."""
+    from agent_runtime.composition import open_runtime
     from agent_runtime.config import RuntimeSettings, read_settings
     from agent_runtime.replay.recording import MatchRecorder
-    from agent_runtime.runtime import open_runtime
     from agent_runtime.server.access import check_start
     from agent_runtime.server.config import ServerConfig
     from agent_runtime.server.lifecycle import serve as serve_until_signal
