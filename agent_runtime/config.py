@@ -36,8 +36,6 @@ class EngineSettings(_Settings):
     """Memory for keys and values, per model."""
     max_rows: int = Field(default=512, gt=0)
     """Turns join a forward while it has fewer rows than this."""
-    turn_threads: int = Field(default=64, gt=0)
-    """Turns under way at once; more wait."""
 
 
 class StoreSettings(_Settings):

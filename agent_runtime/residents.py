@@ -26,7 +26,7 @@ class Resident:
 class Residents:
     """Owner of all static runs: blocks in one table, ordinary prefixes in one tree, one least-recently-used order.
 
-    Engine thread only. The verbs: `get` / `add`, `pin` / `unpin`, `forget`, `make_room`.
+    Engine thread only. The verbs: `add`, `pin` / `unpin`, `forget`, `make_room`.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -41,10 +41,6 @@ class Residents:
         """Return the next moment of the least-recently-used order."""
         self._now += 1
         return self._now
-
-    def get(self, key: str) -> Resident | None:
-        """Return the resident block, or None."""
-        return self._table.get(key)
 
     def add(self, block: TokenBlock) -> Resident:
         """Take slots for a block; raise PoolFull if room was not made before."""

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -267,4 +267,3 @@ class Ledger:
 
     rows: int = 0
     forwards: int = 0
-    blocks: dict[str, int] = field(default_factory=dict)
