@@ -59,7 +59,7 @@ def test_stored_loaded_and_moved_equals_encoded_there(
         made.put_state("m", 1, state=moved)
         again = play(made, 1, 1)
         assert account(again).blocks_encoded == 0
-        assert account(again).blocks_loaded == account(first).blocks_encoded
+        assert account(again).blocks_loaded == account(first).blocks_hit + account(first).blocks_encoded
         assert account(again).not_durable == ()
     with runtime(loaded, games) as fresh:
         open_duel(fresh, mode)

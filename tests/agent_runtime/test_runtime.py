@@ -91,9 +91,9 @@ def test_a_turn_computes_only_what_changed_and_gives_what_a_fresh_runtime_gives(
     seen = account(second)
     if mode in (Mode.STAR, Mode.ANCHORED):
         assert [(use.name, use.how) for use in seen.changed] == [("unit/u2", "encoded")]
-        assert seen.blocks_hit == first.blocks_encoded - 1
+        assert seen.blocks_hit == first.blocks_hit + first.blocks_encoded - 1
     elif mode is Mode.PREFIX:
-        assert 0 < seen.tokens_cached < first.encoded
+        assert 0 < seen.tokens_cached < first.tokens_prompt
     else:
         assert seen.tokens_cached == 0
     assert seen.tokens_cached + seen.encoded + seen.observation == seen.tokens_prompt
