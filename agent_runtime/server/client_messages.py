@@ -77,9 +77,13 @@ class MatchState(ClientMessage):
     @model_validator(mode="after")
     def _one_of_two(self) -> "MatchState":
         if (self.state is None) == (self.patch is None):
-            raise ValueError("give either 'state' (an object or array) or 'patch' (a list of RFC 6902 operations)")
+            found = "neither 'state' nor 'patch'" if self.state is None else "both 'state' and 'patch'"
+            raise ValueError(
+                f"has {found}: give exactly one of them, the whole 'state' (an object or array) or a 'patch' of the "
+                "frame before (an array of RFC 6902 operations)"
+            )
         if self.base is not None and self.patch is None:
-            raise ValueError("'base' is the frame that a 'patch' was made of; a whole 'state' has none")
+            raise ValueError("has a 'base' and no 'patch': it is the frame that a patch was made of, so leave it out")
         return self
 
 
@@ -109,7 +113,7 @@ class SessionOpen(ClientMessage):
     @model_validator(mode="after")
     def _one_persona(self) -> "SessionOpen":
         if self.persona is not None and self.persona_text is not None:
-            raise ValueError("give 'persona' (a name of the game's) or 'persona_text', not both")
+            raise ValueError("has both 'persona' (a name of the game's) and 'persona_text': give one of them, not both")
         return self
 
     def spec(self) -> SessionSpec:

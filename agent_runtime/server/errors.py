@@ -6,6 +6,7 @@ HotseatError (agent_runtime.errors)
 │   ├── UnknownType          no message type of that name
 │   ├── UnknownField         a field that the message does not have
 │   ├── BadField             a field that is missing or has the wrong type or value
+│   ├── BadCombination       fields that exclude each other, or of which one is needed
 │   ├── MessageTooBig        more bytes than the limit
 │   ├── NotOpen              a match or session that was not opened on this connection
 │   ├── TooMany              more matches or sessions on one connection than the limit
@@ -20,7 +21,8 @@ HotseatError (agent_runtime.errors)
 ├── StartError               the server does not start
 │   ├── TokenRequired        a bind that other machines can reach, without a token
 │   ├── BadToken             a token that is too short, or that no HTTP header can carry
-│   └── CannotBind           the address is taken or not ours
+│   ├── CannotBind           the address is not ours, or may not be used
+│   └── PortInUse            another server listens there
 └── ClientError              raised by `client.Client`
     ├── ServerError          the server answered with an `error`
     ├── NoAnswer             no answer in time; a late one is dropped, never taken for another
@@ -84,6 +86,18 @@ class BadField(MessageError):
 
     def __str__(self) -> str:
         return f"Field {self.field!r} of {self.type!r}: {self.why}."
+
+
+@dataclass(eq=False)
+class BadCombination(MessageError):
+    """Fields that are each right and wrong together, or none of those of which one is needed. `why` names them."""
+
+    type: str
+    why: str
+    code: ClassVar[str] = "bad_field"
+
+    def __str__(self) -> str:
+        return f"{self.type!r} {self.why}."
 
 
 @dataclass(eq=False)
@@ -246,7 +260,30 @@ class CannotBind(StartError):
     code: ClassVar[str] = "cannot_bind"
 
     def __str__(self) -> str:
-        return f"Cannot listen on {self.host}:{self.port} ({self.why}). Choose another port, or 0 for any free one."
+        return (
+            f"Cannot listen on {address(self.host, self.port)}: {self.why}. Give an address of this machine (--host) "
+            "and a port that you may use (--port, 0 for any free one)."
+        )
+
+
+@dataclass(eq=False)
+class PortInUse(StartError):
+    """Another program has the address."""
+
+    host: str
+    port: int
+    code: ClassVar[str] = "port_in_use"
+
+    def __str__(self) -> str:
+        return (
+            f"Another server already has {address(self.host, self.port)}. Stop it, or choose another port "
+            "(--port, 0 for any free one)."
+        )
+
+
+def address(host: str, port: int) -> str:
+    """Host and port as URLs have them."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class ClientError(HotseatError):

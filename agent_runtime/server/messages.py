@@ -13,7 +13,14 @@ from pydantic.json_schema import models_json_schema
 from pydantic_core import ErrorDetails, from_json
 
 from agent_runtime.server.client_messages import CLIENT_MESSAGES, ClientMessage
-from agent_runtime.server.errors import BadField, MalformedMessage, MessageError, UnknownField, UnknownType
+from agent_runtime.server.errors import (
+    BadCombination,
+    BadField,
+    MalformedMessage,
+    MessageError,
+    UnknownField,
+    UnknownType,
+)
 from agent_runtime.server.server_messages import SERVER_MESSAGES, ServerMessage
 from agent_runtime.turn import Json
 
@@ -50,7 +57,7 @@ def read_json(text: str) -> dict[str, Json]:
 
 
 def client_message(value: dict[str, Json]) -> ClientMessage:
-    """The client's message that a JSON object is. Raises UnknownType, UnknownField or BadField."""
+    """The client's message that a JSON object is. Raises UnknownType, UnknownField, BadField or BadCombination."""
     kind = value.get("type")
     if not isinstance(kind, str):
         raise BadField("message", "type", "it is missing" if kind is None else "it should be a string")
@@ -140,9 +147,10 @@ def _explain(model: type[BaseModel], details: list[ErrorDetails]) -> MessageErro
         return UnknownField(kind + inside, str(name)[:80], nearest(str(name), known))
     detail = details[0]
     path = _path_on_the_wire(model, detail["loc"])
-    field = ".".join(str(step) for step in path) or "message"
     why = _IN_JSON_WORDS.get(detail["type"], detail["msg"].removeprefix("Value error, "))
-    return BadField(kind, field, why[:1].lower() + why[1:])
+    why = why[:1].lower() + why[1:]
+    # Without a path it is one of the message's own validators that speaks, and it names the fields.
+    return BadField(kind, ".".join(map(str, path)), why) if path else BadCombination(kind, why)
 
 
 def _path_on_the_wire(model: type[BaseModel], path: tuple[int | str, ...]) -> list[int | str]:

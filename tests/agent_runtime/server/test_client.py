@@ -13,6 +13,7 @@ from websockets.sync.server import ServerConnection, serve
 from agent_runtime.server import Client
 from agent_runtime.server import server_messages as s2c
 from agent_runtime.server.errors import (
+    BadCombination,
     BadField,
     ConnectionLost,
     MessageTooBig,
@@ -195,7 +196,7 @@ def test_what_the_server_would_refuse_is_not_sent() -> None:
     with scripted_server(answer) as url, Client(url) as client:
         with pytest.raises(BadField, match="'match'"):
             client.open_match("../m", "camp")
-        with pytest.raises(BadField, match="'state'"):
+        with pytest.raises(BadCombination, match="'state'"):
             client.put_state("m", 1)
         with pytest.raises(MessageTooBig):
             client.put_state("m", 1, state={"x": "y" * client.welcome.limits.message_bytes})

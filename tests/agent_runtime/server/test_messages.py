@@ -12,7 +12,14 @@ from agent_runtime.server import client_messages as c2s
 from agent_runtime.server import server_messages as s2c
 from agent_runtime.server.answers import error_message, result_message
 from agent_runtime.server.client_messages import CLIENT_MESSAGES
-from agent_runtime.server.errors import BadField, MalformedMessage, MessageError, UnknownField, UnknownType
+from agent_runtime.server.errors import (
+    BadCombination,
+    BadField,
+    MalformedMessage,
+    MessageError,
+    UnknownField,
+    UnknownType,
+)
 from agent_runtime.server.messages import client_message, nearest, protocol_schema, read_json, server_message
 from agent_runtime.server.server_messages import SERVER_MESSAGES
 from agent_runtime.turn import ActionOption, BlockUse, Decide, MatchSpec, Mode, Outcome, TurnRequest, body_digest
@@ -119,6 +126,28 @@ def test_errors_speak_of_json_and_not_of_python() -> None:
         with pytest.raises(BadField) as bad:
             client_message({"type": "match.state", "match": "m", "frame": 1, "state": {}, field: value})
         assert bad.value.field == field and words in str(bad.value)
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({}, "'match.state' has neither 'state' nor 'patch': give exactly one of them"),
+        ({"state": None}, "'match.state' has neither 'state' nor 'patch': give exactly one of them"),
+        ({"state": {}, "patch": []}, "'match.state' has both 'state' and 'patch': give exactly one of them"),
+        ({"state": {}, "base": 1}, "'match.state' has a 'base' and no 'patch'"),
+    ],
+)
+def test_a_state_that_is_not_one_of_state_and_patch_is_refused_by_their_names(
+    fields: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(BadCombination) as bad:
+        client_message({"type": "match.state", "match": "m", "frame": 2, **fields})
+    assert str(bad.value).startswith(words) and bad.value.code == "bad_field"
+
+
+def test_two_personas_are_refused_by_their_names() -> None:
+    with pytest.raises(BadCombination, match="^'session.open' has both 'persona' .* and 'persona_text'"):
+        client_message({"type": "session.open", "session": "s", "match": "m", "persona": "a", "persona_text": "b"})
 
 
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", '"x"', "5", '{"a":NaN}', '{"a":-Infinity}', '{"a":1e999}'])
