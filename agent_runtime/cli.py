@@ -34,14 +34,18 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        from game_adapters import GameAdapterError
-        from kv_store import StoreError
-        from prompts import PromptsError
-
-        if not isinstance(error, (HotseatError, GameAdapterError, StoreError, PromptsError)):
+        if not isinstance(error, HotseatError) and not _is_of_a_room(error):
             raise
         print(f"hotseat: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _is_of_a_room(error: Exception) -> bool:
+    from game_adapters import GameAdapterError
+    from kv_store import StoreError
+    from prompts import PromptsError
+
+    return isinstance(error, (GameAdapterError, StoreError, PromptsError))
 
 
 @app.command()
@@ -67,33 +71,34 @@ def serve(
     pool_mib: Annotated[int | None, typer.Option(min=1, help="Memory for keys and values (default 2048).")] = None,
 ) -> None:
     """Serve matches over WebSocket (protocol hotseat.v1) until SIGINT or SIGTERM."""
-    from agent_runtime.composition import open_runtime
     from agent_runtime.config import RuntimeSettings, read_settings
-    from agent_runtime.replay.recording import MatchRecorder
     from agent_runtime.server.access import check_start
+    from agent_runtime.server.binding import bound
     from agent_runtime.server.config import ServerConfig
     from agent_runtime.server.lifecycle import serve as serve_until_signal
 
     listening = ServerConfig(host=host, port=port, token=token, allowed_origins=tuple(allow_origin or ()))
-    # Before the model is loaded: a refusal should not take half a minute.
-    check_start(listening)
-    settings = read_settings(config) if config is not None else RuntimeSettings()
-    _say_that_it_loads()
-    runtime = open_runtime(
-        settings.changed(
-            source=model,
-            adapter=adapter,
-            dtype=dtype,
-            device_map=device_map,
-            mode=None if mode is None else _mode(mode),
-            games=None if games is None else tuple(games),
-            folder=store,
-            budget_mib=store_budget_mib,
-            pool_mib=pool_mib,
-        )
+    settings = (read_settings(config) if config is not None else RuntimeSettings()).changed(
+        source=model,
+        adapter=adapter,
+        dtype=dtype,
+        device_map=device_map,
+        mode=None if mode is None else _mode(mode),
+        games=None if games is None else tuple(games),
+        folder=store,
+        budget_mib=store_budget_mib,
+        pool_mib=pool_mib,
     )
-    recorder = MatchRecorder(record, digests=runtime.digests) if record else None
-    serve_until_signal(runtime, listening, recorder=recorder)
+    # Before anything is loaded: a refusal should not take half a minute.
+    check_start(listening)
+    with bound(listening) as sockets:
+        from agent_runtime.composition import open_runtime
+        from agent_runtime.replay.recording import MatchRecorder
+
+        _say_that_it_loads()
+        runtime = open_runtime(settings)
+        recorder = MatchRecorder(record, digests=runtime.digests) if record else None
+        serve_until_signal(runtime, listening, recorder=recorder, sockets=sockets)
 
 
 def _say_that_it_loads() -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import signal
+import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 
@@ -24,16 +25,18 @@ def serve(
     *,
     recorder: Recorder | None = None,
     ready: Callable[[str], None] = print_address,
+    sockets: Sequence[socket.socket] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, drain within `config.drain_s`, close the runtime and return. On the main thread.
 
-    A second signal acts as it did before. Raises TokenRequired or CannotBind when the server cannot be started.
+    A second signal acts as it did before. `sockets` are those of `binding.bound(config)`: who has to load a model first
+    takes the address before that. Raises StartError when the server cannot be started.
     """
 
     async def until_signal() -> None:
         stop = asyncio.Event()
         with _on_signals(asyncio.get_running_loop(), stop.set):
-            await run_server(runtime, config, stop=stop, ready=ready, recorder=recorder)
+            await run_server(runtime, config, stop=stop, ready=ready, recorder=recorder, sockets=sockets)
 
     asyncio.run(until_signal())
 

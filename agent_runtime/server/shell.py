@@ -3,7 +3,9 @@
 import asyncio
 import itertools
 import logging
+import socket
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
@@ -17,9 +19,10 @@ from websockets.typing import Subprotocol
 
 from agent_runtime.server.access import check_start, refusal_of, shows_token
 from agent_runtime.server.answers import error_message
+from agent_runtime.server.binding import allow_restart, bound, refusal
 from agent_runtime.server.config import ServerConfig
 from agent_runtime.server.connection import Connection
-from agent_runtime.server.errors import CannotBind, StartError
+from agent_runtime.server.errors import StartError, address
 from agent_runtime.server.faults import as_answer
 from agent_runtime.server.messages import PROTOCOL
 from agent_runtime.server.protocol import Machine
@@ -50,10 +53,12 @@ async def run_server(
     stop: asyncio.Event,
     ready: Callable[[str], None],
     recorder: Recorder | None = None,
+    sockets: Sequence[socket.socket] | None = None,
 ) -> None:
     """Serve until `stop` is set, then drain. `ready` is told the address. The runtime is closed in any case.
 
-    Raises TokenRequired or CannotBind when the server cannot be started.
+    `sockets` are those of `bound(config)`; without them the address is bound here. Raises StartError when the server
+    cannot be started.
     """
     shared = Shared(
         config=config,
@@ -64,19 +69,20 @@ async def run_server(
         loop=asyncio.get_running_loop(),
     )
     shell = _Shell(shared)
-    try:
+    with ExitStack() as held:
         try:
-            check_start(config)
-            listening = await shell.listen()
-        except StartError:
-            await shell.close_runtime(config.drain_s)
-            raise
-        ready(_url(listening))
-        await stop.wait()
-        await shell.drain(listening)
-    finally:
-        await shell.close_recorder()
-        shared.workers.close()
+            try:
+                check_start(config)
+                listening = await shell.listen(held.enter_context(bound(config)) if sockets is None else sockets)
+            except StartError:
+                await shell.close_runtime(config.drain_s)
+                raise
+            ready(_url(listening[0]))
+            await stop.wait()
+            await shell.drain(listening)
+        finally:
+            await shell.close_recorder()
+            shared.workers.close()
 
 
 class _Shell:
@@ -86,35 +92,40 @@ class _Shell:
         self._numbers = itertools.count(1)
         self._is_draining = False
 
-    async def listen(self) -> Listening:
+    async def listen(self, sockets: Sequence[socket.socket]) -> list[Listening]:
+        """Answer clients from now on, on every socket."""
+        allow_restart(sockets)
+        try:
+            return [await self._listen(each) for each in sockets]
+        except OSError as error:
+            raise refusal(error, self._shared.config) from error
+
+    async def _listen(self, bound_socket: socket.socket) -> Listening:
         config = self._shared.config
         # websockets shows whole headers, and with them tokens, to a logger that is enabled for DEBUG.
         discreet = logging.Logger(f"{__name__}.websockets", logging.INFO)
         discreet.parent = log
-        try:
-            return await serve(
-                self._handle,
-                config.host,
-                config.port,
-                subprotocols=[Subprotocol(PROTOCOL)],
-                select_subprotocol=_select_subprotocol,
-                process_request=self._process_request,
-                compression=None,  # costs more time than loopback or a local network saves
-                max_size=HARD_LIMIT_FACTOR * config.limits.message_bytes,
-                ping_interval=config.ping_s,
-                ping_timeout=config.ping_s,
-                close_timeout=config.close_s,
-                logger=discreet,
-            )
-        except OSError as error:
-            raise CannotBind(config.host, config.port, error.strerror or str(error)) from error
+        return await serve(
+            self._handle,
+            sock=bound_socket,
+            subprotocols=[Subprotocol(PROTOCOL)],
+            select_subprotocol=_select_subprotocol,
+            process_request=self._process_request,
+            compression=None,  # costs more time than loopback or a local network saves
+            max_size=HARD_LIMIT_FACTOR * config.limits.message_bytes,
+            ping_interval=config.ping_s,
+            ping_timeout=config.ping_s,
+            close_timeout=config.close_s,
+            logger=discreet,
+        )
 
-    async def drain(self, listening: Listening) -> None:
+    async def drain(self, listening: Sequence[Listening]) -> None:
         """Stop listening, cancel turns, let calls under way end, close the runtime, say goodbye: all within drain_s."""
         shared, loop = self._shared, self._shared.loop
         end = loop.time() + shared.config.drain_s
         self._is_draining = True
-        listening.close(close_connections=False)
+        for each in listening:
+            each.close(close_connections=False)
         for connection in self._connections:
             connection.drain()
         for turn in shared.turns:
@@ -127,12 +138,13 @@ class _Shell:
             shared.turns.settle(
                 turn, TurnResult(session, turn_id, Outcome.CANCELLED, message="The server is stopping.")
             )
-        goodbyes = [each.close(GOING_AWAY, "the server is stopping") for each in listening.connections]
+        open_sockets = [each for server in listening for each in server.connections]
+        goodbyes = [each.close(GOING_AWAY, "the server is stopping") for each in open_sockets]
         left_s = max(0.1, end - loop.time() - 0.2)
         try:
             async with asyncio.timeout_at(end):
                 await asyncio.gather(self.close_runtime(left_s), *goodbyes, return_exceptions=True)
-                await listening.wait_closed()
+                await asyncio.gather(*(each.wait_closed() for each in listening))
         except TimeoutError:
             log.error("stopping took longer than %g s; what was not on disk is computed again", shared.config.drain_s)
 
@@ -233,7 +245,7 @@ def _only(headers: Headers, name: str) -> str | None:
 
 def _url(listening: Listening) -> str:
     host, port = listening.sockets[0].getsockname()[:2]
-    return f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
+    return f"ws://{address(host, port)}"
 
 
 def _version() -> str:

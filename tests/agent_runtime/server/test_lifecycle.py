@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent_runtime.server import Client, ServerConfig, serve, serve_in_background
-from agent_runtime.server.errors import CannotBind, ConnectionLost, ServerError, TokenRequired
+from agent_runtime.server.errors import CannotBind, ConnectionLost, PortInUse, ServerError, TokenRequired
 from agent_runtime.server.lifecycle import print_address
 from agent_runtime.server.recorder import NoRecorder
 from agent_runtime.turn import ActionOption
@@ -57,7 +57,7 @@ def test_a_server_that_cannot_start_says_why_and_closes_what_it_was_given() -> N
     assert runtime.closed_with is not None and recorder.is_closed
     with serve_in_background(FakeRuntime(), ServerConfig(port=0)) as url:
         taken = ServerConfig(port=int(url.rpartition(":")[2]))
-        with pytest.raises(CannotBind, match="0 for any free one"), serve_in_background(FakeRuntime(), taken):
+        with pytest.raises(PortInUse, match="0 for any free one"), serve_in_background(FakeRuntime(), taken):
             raise AssertionError("it should not have started")
 
 

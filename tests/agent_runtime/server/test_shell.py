@@ -408,7 +408,7 @@ def test_a_taken_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         stderr = start_and_fail({"port": port})
-    assert "CannotBind" in stderr and str(port) in stderr
+    assert "PortInUse" in stderr and str(port) in stderr
 
 
 # Stopping.
