@@ -12,6 +12,10 @@ from rich.table import Table
 from kv_store import check_store, list_store
 
 _MIB = 2**20
+_CAPTION = (
+    "blocks: what a match uses; of others: how many of these are shared and lie in another match's packs; "
+    "MiB: all that it uses, shared ones too"
+)
 
 
 def print_listing(folder: Path, as_json: bool) -> None:
@@ -20,7 +24,7 @@ def print_listing(folder: Path, as_json: bool) -> None:
     if as_json:
         print(_as_json(listing))
         return
-    table = Table("match", "packs", "blocks", "shared", "MiB", "last use", title=str(folder))
+    table = Table("match", "packs", "blocks", "of others", "MiB", "last use", title=str(folder), caption=_CAPTION)
     for match in listing.matches:
         used = datetime.fromtimestamp(match.last_used_s, UTC).isoformat(" ") if match.last_used_s else "-"
         row = (match.match, match.packs, match.blocks, match.shared_blocks, f"{match.size_bytes / _MIB:.1f}", used)

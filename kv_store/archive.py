@@ -6,14 +6,16 @@ start.
 """
 
 import contextlib
+import difflib
 import time
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kv_store.database import INDEX_FILE
 from kv_store.durable_files import is_temporary, make_folder, remove
-from kv_store.errors import Fault, PackUnreadable
+from kv_store.errors import Fault, NoStore, PackUnreadable, StoreUnusable
 from kv_store.folder_names import folder_name
 from kv_store.index import Index
 from kv_store.pack import BlockToWrite, PackReader, Tensors, write_pack
@@ -21,6 +23,46 @@ from kv_store.records import NewPack, Pack
 
 MATCHES_FOLDER = "matches"
 _PACK_PATTERN = "pack-*.safetensors"
+_NAMES_SHOWN = 3
+
+
+def need_store(folder: Path) -> None:
+    """Raise NoStore for a folder that has neither an index nor packs, and StoreUnusable if nobody can tell."""
+    try:
+        if not _is_store(folder):
+            raise NoStore(folder, _what_is_at(folder), _store_near(folder))
+    except OSError as error:
+        raise StoreUnusable(folder, str(error)) from error
+
+
+def _is_store(folder: Path) -> bool:
+    return (folder / INDEX_FILE).is_file() or any((folder / MATCHES_FOLDER).glob(f"*/{_PACK_PATTERN}"))
+
+
+def _what_is_at(folder: Path) -> str:
+    if not folder.exists():
+        return f"the folder {folder.absolute()} does not exist"
+    if not folder.is_dir():
+        return "it is a file"
+    names = sorted(path.name for path in folder.iterdir())
+    if not names:
+        return "the folder is empty"
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return f"the folder has no {INDEX_FILE}, but {', '.join(names[:_NAMES_SHOWN])}{more}"
+
+
+def _store_near(folder: Path) -> Path | None:
+    """The store that a path leads into, one right below it, or one beside it whose name is much like it."""
+    if folder.is_dir():
+        around = sorted(folder.iterdir())
+    else:
+        beside = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        around = [folder.with_name(name) for name in difflib.get_close_matches(folder.name, beside)]
+    for path in (*folder.parents[:3], *around):
+        with contextlib.suppress(OSError):  # somebody else's folder
+            if _is_store(path):
+                return path
+    return None
 
 
 @dataclass(frozen=True, slots=True)

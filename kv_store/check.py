@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from kv_store.archive import Archive
+from kv_store.archive import Archive, need_store
 from kv_store.database import INDEX_FILE, open_database, verify_database
 from kv_store.durable_files import remove, sync_folder
-from kv_store.errors import Fault, IndexDamaged, PackUnreadable, StoreUnusable
+from kv_store.errors import Fault, IndexDamaged, PackUnreadable
 from kv_store.folder_lock import FolderLock
 from kv_store.index import Index
 from kv_store.pack import PackReader
@@ -56,15 +56,15 @@ class CheckReport:
         head = f"{self.folder}: {self.packs} packs, {self.blocks} blocks, {self.bytes} bytes"
         if self.clean:
             return f"{head}; everything is as it should be."
-        end = "repaired." if self.repaired else "run `hotseat store check --repair` to put it right."
+        end = "repaired." if self.repaired else f"run `hotseat store check --repair {self.folder}` to put it right."
         lines = [f"  {finding.problem}: {finding.where} ({finding.why})" for finding in self.findings]
         return "\n".join([f"{head}; {len(self.findings)} findings, {end}", *lines])
 
 
 def check_store(folder: Path, *, repair: bool = False, url: str | None = None) -> CheckReport:
-    """Check a store that no process uses. Raises StoreLocked, StoreUnusable or SchemaTooNew."""
-    if not folder.is_dir():
-        raise StoreUnusable(folder, "there is no store here")
+    """Check a store that no process uses. Raises NoStore, StoreLocked, StoreUnusable or SchemaTooNew."""
+    if url is None:
+        need_store(folder)
     lock = FolderLock(folder)
     try:
         damage: tuple[Finding, ...] = ()

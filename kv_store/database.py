@@ -34,12 +34,12 @@ def open_database(folder: Path, url: str | None) -> Engine:
 
 
 def open_for_reading(folder: Path, url: str | None) -> Engine:
-    """An engine that cannot write, for looking into a store that another process may be using."""
+    """An engine that cannot write, for looking into a store that another process may be using. Raises IndexDamaged."""
     if url is not None:
         return create_engine(url)
     file = folder / INDEX_FILE
     if not file.exists():
-        raise StoreUnusable(folder, "there is no store here")
+        raise IndexDamaged(folder, f"{INDEX_FILE} is missing")
     return create_engine("sqlite://", creator=lambda: _connect_for_reading(file), poolclass=NullPool)
 
 

@@ -2,6 +2,7 @@
 
 StoreError
 ├── StoreLocked        another process holds the folder
+├── NoStore            a folder to look into that is missing, or in which no store was ever opened
 ├── StoreUnusable      the folder cannot be made, read or written
 ├── IndexDamaged       the index database cannot be read (the packs can, and the index is rebuilt from them)
 ├── SchemaTooNew       the index was written by a newer Hotseat
@@ -58,6 +59,22 @@ class StoreLocked(StoreError):
 
 
 @dataclass
+class NoStore(StoreError):
+    """There is nothing to look into: `found` is what there is instead, `near` a store close by."""
+
+    folder: Path
+    found: str
+    near: Path | None = None
+
+    def __str__(self) -> str:
+        hint = f" Did you mean {self.near}?" if self.near else ""
+        return (
+            f"There is no store at {self.folder}: {self.found}.{hint} Name the folder that `hotseat serve --store` was "
+            "given; a server makes it when it starts."
+        )
+
+
+@dataclass
 class StoreUnusable(StoreError):
     """The folder cannot be made, read or written."""
 
@@ -80,9 +97,9 @@ class IndexDamaged(StoreError):
 
     def __str__(self) -> str:
         return (
-            f"The index of the store at {self.folder} is damaged: {self.why}. Run `hotseat store check --repair`: it "
-            "sets the file aside and rebuilds the index from the packs. Documents (sessions) are in the index only and "
-            "are lost."
+            f"The index of the store at {self.folder} is damaged: {self.why}. Run `hotseat store check --repair "
+            f"{self.folder}`: it sets the file aside and rebuilds the index from the packs. Documents (sessions) are "
+            "in the index only and are lost."
         )
 
 

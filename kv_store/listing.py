@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from kv_store.archive import MATCHES_FOLDER
+from kv_store.archive import MATCHES_FOLDER, need_store
 from kv_store.database import open_for_reading, translated
 from kv_store.errors import Holder
 from kv_store.folder_lock import holder_of
@@ -39,7 +39,9 @@ class StoreListing:
 
 
 def list_store(folder: Path, *, url: str | None = None) -> StoreListing:
-    """Read what a store holds without taking its lock. Raises StoreUnusable or IndexDamaged."""
+    """Read what a store holds without taking its lock. Raises NoStore, StoreUnusable or IndexDamaged."""
+    if url is None:
+        need_store(folder)
     engine = open_for_reading(folder, url)
     try:
         with translated(folder):

@@ -4,7 +4,7 @@ import pytest
 
 from kv_store.check import CheckReport, Problem, check_store
 from kv_store.database import INDEX_FILE
-from kv_store.errors import StoreLocked, StoreUnusable
+from kv_store.errors import NoStore, StoreLocked
 from tests.kv_store.worlds import (
     block,
     flip_byte,
@@ -121,9 +121,19 @@ def test_a_store_in_use_cannot_be_checked_from_outside(tmp_path: Path) -> None:
         assert store.check().clean
 
 
-def test_there_must_be_a_store(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnusable, match="no store here"):
+def test_there_must_be_a_store_and_checking_makes_none(tmp_path: Path) -> None:
+    with pytest.raises(NoStore, match="does not exist"):
         check_store(tmp_path / "missing")
+    (tmp_path / "notes.txt").write_text("somebody's own")
+    for repair in (False, True):
+        with pytest.raises(NoStore, match="but notes.txt"):
+            check_store(tmp_path, repair=repair)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_the_advice_to_repair_is_a_line_that_can_be_typed(tmp_path: Path) -> None:
+    flip_byte(filled(tmp_path, "a"), -1)
+    assert f"`hotseat store check --repair {tmp_path}`" in str(check_store(tmp_path))
 
 
 def test_a_running_store_repairs_itself_and_takes_the_blocks_anew(tmp_path: Path) -> None:

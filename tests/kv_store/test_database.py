@@ -93,7 +93,7 @@ def test_damage_within_the_database_is_found(tmp_path: Path) -> None:
 def test_a_folder_where_no_database_can_be_made_is_unusable(tmp_path: Path) -> None:
     with pytest.raises(StoreUnusable, match="unable to open"):
         open_database(tmp_path / "missing", None)
-    with pytest.raises(StoreUnusable, match="no store here"):
+    with pytest.raises(IndexDamaged, match="index.sqlite is missing.*--repair"):
         open_for_reading(tmp_path, None)
 
 

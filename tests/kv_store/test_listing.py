@@ -1,4 +1,5 @@
 import os
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -6,7 +7,7 @@ from typing import Any
 import pytest
 
 from kv_store import database
-from kv_store.errors import StoreUnusable
+from kv_store.errors import IndexDamaged, NoStore, StoreUnusable
 from kv_store.listing import list_store
 from tests.kv_store.worlds import opened, pack_paths, put_all
 
@@ -68,6 +69,39 @@ def test_a_store_on_a_read_only_disk_can_be_listed(tmp_path: Path, monkeypatch: 
         list_store(tmp_path)
 
 
-def test_there_must_be_a_store(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnusable, match="no store here"):
+def test_where_no_store_is_the_error_says_what_is_there_and_what_to_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "empty").mkdir()
+    for name in ("a", "b", "c", "d", "e"):
+        (tmp_path / "other" / name).mkdir(parents=True)
+    for name, found in [
+        ("missing", rf"the folder {re.escape(str(tmp_path / 'missing'))} does not exist"),
+        ("file", "it is a file"),
+        ("empty", "the folder is empty"),
+        ("other", "no index.sqlite, but a, b, c and 2 more"),
+    ]:
+        with pytest.raises(NoStore, match=rf"{found}\. Name the folder that `hotseat serve --store` was given"):
+            list_store(tmp_path / name)
+
+
+def test_a_store_close_by_is_named(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with opened(store) as filled:
+        put_all(filled, "red", ["a"])
+    (pack,) = pack_paths(store)
+    with pytest.raises(NoStore) as missed:
+        list_store(tmp_path / "recordings")
+    assert missed.value.near is None
+    for wrong in (tmp_path, tmp_path / "stor", store / "matches", pack.parent, pack):
+        with pytest.raises(NoStore) as missed:
+            list_store(wrong)
+        assert missed.value.near == store and f"Did you mean {store}?" in str(missed.value)
+
+
+def test_packs_without_their_index_are_a_store_to_repair(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        put_all(store, "red", ["a"])
+    for file in tmp_path.glob("index.sqlite*"):
+        file.unlink()
+    with pytest.raises(IndexDamaged, match=rf"is missing.*`hotseat store check --repair {re.escape(str(tmp_path))}`"):
         list_store(tmp_path)
