@@ -81,10 +81,25 @@ def test_the_raw_client_needs_nothing_of_ours() -> None:
 
 def test_the_game_of_ones_own_is_found_by_its_folder_and_played(url: str) -> None:
     lines = run("own_game/play.py", url)
-    assert re.fullmatch(r"own_game in mode star: \d+ tokens ready", lines[0])
+    assert re.fullmatch(r"own_game in mode star: [1-9]\d* tokens encoded, 0 loaded, 0 shared", lines[0])
     assert [line.split(":")[0] for line in lines[1:]] == ["hour 22", "hour 23", "hour 24"]
-    assert lines[1].endswith("new blocks []")
-    assert all(line.endswith("new blocks ['ship/heron']") for line in lines[2:])
+    assert re.search(r"; blocks: [1-9]\d* shared$", lines[1])
+    assert all(re.search(r"; blocks: ship/heron encoded, [1-9]\d* shared$", line) for line in lines[2:])
+
+
+def test_blocks_that_a_new_server_finds_in_the_store_are_not_called_encoded(tmp_path: Path) -> None:
+    arguments = ["--model", save_tiny_model(tmp_path / "model"), "--mode", "star", "--games", EXAMPLES, "--port", 0]
+    arguments += ["--store", tmp_path / "store", "--pool-mib", 16]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOTSEAT_CACHE", str(tmp_path / "cache"))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        with ServerProcess([str(each) for each in arguments], tmp_path / "server.log", start_s=60) as server:
+            run("own_game/play.py", server.start())
+            server.stop()
+            opened, *hours = run("own_game/play.py", server.start())
+    assert re.search(r": \d+ tokens encoded, [1-9]\d* loaded, \d+ shared$", opened)
+    # The ships are where they were at these hours; a block may be loaded before a turn asks for it.
+    assert all(re.search(r"; blocks: (ship/heron loaded, )?[1-9]\d* shared$", line) for line in hours)
 
 
 def test_the_game_of_ones_own_gives_no_cause_for_warnings() -> None:

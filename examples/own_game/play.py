@@ -37,7 +37,8 @@ def main(url: str) -> None:
         client.put_state(MATCH, frame, state=NIGHT)
         last_turn_id = client.open_session(SESSION, MATCH, persona="keeper").last_turn_id or 0
         ready = client.wait_ready(SESSION)
-        print(f"{opened.game} in mode {opened.mode}: {ready.tokens} tokens ready")
+        print(f"{opened.game} in mode {opened.mode}: {ready.encoded} tokens encoded, {ready.loaded} loaded, ", end="")
+        print(f"{ready.shared} shared")
         for hour in range(3):
             miles = 3 - hour
             if hour:
@@ -57,8 +58,10 @@ def main(url: str) -> None:
             if result.action is None or result.account is None:
                 sys.exit(f"turn {turn_id} ended as {result.outcome}: {result.message}")
             done = f"{result.action.id} {dict(result.action.args or {}) or ''}".strip()
-            new = [use.name for use in result.account.changed]
-            print(f"hour {22 + hour}: {done}; computed {result.account.tokens_computed} tokens, new blocks {new}")
+            account = result.account
+            # How each block came into memory: computed just now, or read from the store. The others were there.
+            blocks = [f"{use.name} {use.how}" for use in account.changed] + [f"{account.blocks_hit} shared"]
+            print(f"hour {22 + hour}: {done}; computed {account.tokens_computed} tokens; blocks: {', '.join(blocks)}")
             # What the game makes of it. A refusal is told in the agent's next prompt.
             hailed = (result.action.args or {}).get("ship")
             if hailed is not None and {"gull": 5, "heron": miles}[hailed] >= 2:
