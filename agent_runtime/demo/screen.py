@@ -150,7 +150,7 @@ def cost_line(account: Account) -> str:
     fresh = [use.name for use in account.changed if use.how == "encoded"]
     loaded = [use.name for use in account.changed if use.how == "loaded"]
     parts = [f"{account.ttft_ms:,.0f} ms, computed {account.tokens_computed:,} of {total:,} tokens"]
-    for what, names in (("new", fresh), ("from disk", loaded)):
+    for what, names in (("encoded", fresh), ("from disk", loaded)):
         if names:
             shown = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
             parts.append(f"{what}: {shown}")

@@ -61,10 +61,10 @@ def test_many_actions_are_counted_and_stay_on_one_line() -> None:
     assert max(map(len, lines)) <= 100
 
 
-def test_a_cost_names_what_was_new_and_what_came_from_disk() -> None:
+def test_a_cost_names_what_was_encoded_and_what_came_from_disk() -> None:
     uses = [BlockUse(name, "encoded", 9, "new") for name in ("a", "b", "c", "d")]
     line = cost_line(account(*uses, BlockUse("e", "loaded", 9, "in the store")))
-    assert line.endswith("tokens; new: a, b and 2 more; from disk: e")
+    assert line.endswith("tokens; encoded: a, b and 2 more; from disk: e")
 
 
 def test_a_warning_is_told_once_even_if_its_figures_differ() -> None:
