@@ -8,14 +8,14 @@ request -> checks -> prompt (a snapshot of the named frame) -> tokens and keys -
 import logging
 import os
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
 
 import torch
 
 from agent_runtime.actions import Answers, Candidate, list_answers
-from agent_runtime.block_cache import Placement, Tensors
+from agent_runtime.block_cache import Placement, Staged
 from agent_runtime.engine.decision import AnswerTree, draw, grow_tree, legal_mass, probabilities, read_logprobs
 from agent_runtime.engine.decoding import Choose, Generated, Sampler, generate, greedy
 from agent_runtime.engine.errors import PoolFull
@@ -203,7 +203,7 @@ class _Script:
     """A turn on the engine's thread, between forwards. Every `yield` is one packed forward, shared with others."""
 
     turn: PendingTurn
-    staged: Mapping[str, Tensors]
+    staged: Staged
     partial: Callable[[Partial], None]
     decoded: int = 0
     appended: int = 0

@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 BLOCK_MODES = (Mode.STAR, Mode.ANCHORED)
 _PERSIST_AT_ONCE = 16
 _MAX_VIEWS = 256
+# Beyond this many keys the oldest are let go: a key that is linked twice does no harm, one that grows without end does.
+_MAX_KEYS = 100_000
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -54,6 +56,9 @@ class BlockStore(Protocol):
     def durable(self, keys: Iterable[str]) -> set[str]:
         """Return those of `keys` that survive a crash."""
 
+    def forget_match(self, match: str) -> None:
+        """Keep what `match` alone uses no longer."""
+
 
 class MemoryStore:
     """Keeps nothing: every block that left the pool is encoded again. For an engine without a disk."""
@@ -75,6 +80,17 @@ class MemoryStore:
     def durable(self, keys: Iterable[str]) -> set[str]:
         """Return nothing: no block survives."""
         return set()
+
+    def forget_match(self, match: str) -> None:
+        """Forget nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What the store had of the blocks that were not in the pool: those `asked` for, and the tensors that came."""
+
+    asked: frozenset[str] = frozenset()
+    tensors: Mapping[str, Tensors] = field(default_factory=dict)
 
 
 @dataclass(eq=False, slots=True)
@@ -128,8 +144,9 @@ class BlockCache:
         self.residents = Residents(self.pool)
         self._store = store
         self._placements: set[Placement] = set()
-        self._seen: set[str] = set()
-        self._linked: dict[str, set[str]] = {}
+        self._seen: dict[str, None] = {}
+        # For every open match, the keys that the store knows to be its.
+        self._linked: dict[str, dict[str, None]] = {}
         self._views: OrderedDict[tuple[int, ...], View] = OrderedDict()
         self._num_copying = 0
         # Encoded in a forward that is not done yet, or waiting to be copied out.
@@ -139,12 +156,10 @@ class BlockCache:
 
     # Any thread.
 
-    def fetch(self, mode: Mode, blocks: Sequence[TokenBlock]) -> dict[str, Tensors]:
+    def fetch(self, mode: Mode, blocks: Sequence[TokenBlock]) -> Staged:
         """Read from the store what of `blocks` is not in the pool. May wait for the disk."""
-        if mode not in BLOCK_MODES:
-            return {}
-        missing = self.residents.missing(blocks)
-        return self._store.get_many(missing) if missing else {}
+        missing = self.residents.missing(blocks) if mode in BLOCK_MODES else []
+        return Staged(frozenset(missing), self._store.get_many(missing)) if missing else Staged()
 
     def not_durable(self, mode: Mode, blocks: Sequence[TokenBlock]) -> tuple[str, ...]:
         """Return the names of `blocks` that a crash now would lose."""
@@ -163,13 +178,26 @@ class BlockCache:
         """Give the store once more what it had no room for; False when there is nothing of that kind."""
         return self.engine.ask(self._put_again, timeout_s)
 
+    def open_match(self, match: str) -> None:
+        """Keep blocks for a match from now on. Those of a match that is not open are computed and not kept."""
+        self._linked.setdefault(match, {})
+
     def forget_match(self, match: str) -> None:
-        """Forget which blocks a match was linked to; what is resident stays as long as there is room."""
+        """Keep nothing for a match any more, and let the store forget it; a turn under way links nothing afterwards.
+
+        Waits for the forward under way. What is resident stays as long as there is room.
+        """
         self._linked.pop(match, None)
+
+        def forget() -> None:
+            self._store.forget_match(match)
+            self._linked.get(match, {}).clear()  # opened again meanwhile: all its blocks are to be linked anew
+
+        self.engine.ask(forget)
 
     # The engine's thread.
 
-    def place(self, match: str, mode: Mode, prompt: TokenPrompt, staged: Mapping[str, Tensors]) -> Placement:
+    def place(self, match: str, mode: Mode, prompt: TokenPrompt, staged: Staged) -> Placement:
         """Find or make room for a prompt's blocks; the observation's span is made by the caller.
 
         Raises PoolFull when other turns' pins leave too little room; nothing stays taken then.
@@ -179,7 +207,7 @@ class BlockCache:
         self._placements.add(placement)
         return placement
 
-    def _place_chain(self, match: str, mode: Mode, prompt: TokenPrompt, staged: Mapping[str, Tensors]) -> Placement:
+    def _place_chain(self, match: str, mode: Mode, prompt: TokenPrompt, staged: Staged) -> Placement:
         ids = tuple(itertools.chain.from_iterable(block.ids for block in prompt.blocks)) + prompt.observation
         found = self._match_prefix(ids) if mode is Mode.PREFIX else EMPTY_RUN
         view = View((Placed(found, 0),)) if found.length else NOTHING
@@ -201,7 +229,7 @@ class BlockCache:
         self.pool.release(matched.part(found.length, matched.length))
         return found
 
-    def _place_blocks(self, match: str, mode: Mode, prompt: TokenPrompt, staged: Mapping[str, Tensors]) -> Placement:
+    def _place_blocks(self, match: str, mode: Mode, prompt: TokenPrompt, staged: Staged) -> Placement:
         self.residents.tick()
         blocks = {block.key: block for block in prompt.blocks}
         found = self.residents.pin_known(blocks)
@@ -223,7 +251,7 @@ class BlockCache:
         match: str,
         mode: Mode,
         prompt: TokenPrompt,
-        staged: Mapping[str, Tensors],
+        staged: Staged,
         found: dict[str, Resident],
         missing: Sequence[TokenBlock],
     ) -> Placement:
@@ -234,15 +262,14 @@ class BlockCache:
         fresh = []
         for block in missing:
             resident = found[block.key] = self.residents.pin(self.residents.add(block))
-            tensors = staged.get(block.key)
+            tensors = staged.tensors.get(block.key)
             if tensors is None:
                 fresh.append(resident)
-                why = "left the pool and is not in the store" if block.key in self._seen else "new"
-                uses[block.key] = BlockUse(block.name, "encoded", len(block.ids), why)
+                uses[block.key] = BlockUse(block.name, "encoded", len(block.ids), self._why(block.key, staged))
             else:
                 self.pool.write(resident.run, tensors["k"], tensors["v"])
                 uses[block.key] = BlockUse(block.name, "loaded", len(block.ids), "in the store")
-        self._seen.update(block.key for block in missing)
+        _remember(self._seen, [block.key for block in missing])
         self._link(match, found, known)
         self._on_the_way.update(fresh)
         residents = [found[block.key] for block in prompt.blocks]
@@ -259,6 +286,12 @@ class BlockCache:
             pinned=tuple(found.values()),
             fresh=tuple(fresh),
         )
+
+    def _why(self, key: str, staged: Staged) -> str:
+        """Return why a block has to be encoded."""
+        if key not in self._seen:
+            return "new"
+        return "left the pool and is not in the store" if key in staged.asked else "left the pool as its turn waited"
 
     def _spans_of(self, mode: Mode, anchor: Resident, fresh: Sequence[Resident]) -> list[Span]:
         behind = (
@@ -296,12 +329,12 @@ class BlockCache:
 
     def _link(self, match: str, keys: Iterable[str], known: Iterable[Resident]) -> None:
         """Say that `match` uses `keys`; a `known` one that the store lost with its last match is written again."""
-        linked = self._linked.setdefault(match, set())
-        unknown = dict.fromkeys(key for key in keys if key not in linked)
-        if not unknown:
+        linked = self._linked.get(match)
+        unknown = dict.fromkeys([key for key in keys if key not in linked] if linked is not None else ())
+        if linked is None or not unknown:
             return
         self._store.link(match, unknown)
-        linked.update(unknown)
+        _remember(linked, unknown)
         stored = self._store.contains(unknown)
         self.write_behind(
             match,
@@ -328,12 +361,9 @@ class BlockCache:
     def _copy_out(self, match: str, residents: Sequence[Resident]) -> None:
         """Copy some, and come back for the rest: a turn that arrives meanwhile does not wait for all."""
         for resident in residents[:_PERSIST_AT_ONCE]:
-            key = resident.block.key
             try:
-                self._store.put(match, key, self.pool.read(resident.run), resident.block.name)
-                if not self._store.contains([key]):
-                    self._refused = {each: name for each, name in self._refused.items() if each.in_table}
-                    self._refused[resident] = match
+                if match in self._linked:
+                    self._put(match, resident)
             except Exception:
                 _log.exception("block %r was not kept", resident.block.name)
             finally:
@@ -342,6 +372,13 @@ class BlockCache:
                 self._num_copying -= 1
         if len(residents) > _PERSIST_AT_ONCE:
             self.engine.soon(lambda: self._copy_out(match, residents[_PERSIST_AT_ONCE:]))
+
+    def _put(self, match: str, resident: Resident) -> None:
+        key = resident.block.key
+        self._store.put(match, key, self.pool.read(resident.run), resident.block.name)
+        if not self._store.contains([key]):
+            self._refused = {each: name for each, name in self._refused.items() if each.in_table}
+            self._refused[resident] = match
 
     def _put_again(self) -> bool:
         refused, self._refused = self._refused, {}
@@ -366,3 +403,10 @@ class BlockCache:
         """Raise PoolBooksError unless every slot is accounted for."""
         tails = [run for placement in self._placements for run in (placement.prefix_run, *placement.cursor.held())]
         self.pool.check([*self.residents.held(), *tails])
+
+
+def _remember(known: dict[str, None], keys: Iterable[str]) -> None:
+    """Add keys to a set that lets its oldest go."""
+    known.update(dict.fromkeys(keys))
+    while len(known) > _MAX_KEYS:
+        del known[next(iter(known))]

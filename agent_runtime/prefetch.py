@@ -5,12 +5,14 @@ A turn that comes first takes them along in its own forward, so prompts and resu
 
 import itertools
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import wait
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 
-from agent_runtime.block_cache import BLOCK_MODES, BlockCache, Tensors
-from agent_runtime.engine.scheduler import Script, Work
+from agent_runtime.block_cache import BLOCK_MODES, BlockCache, Staged
+from agent_runtime.engine.errors import EngineClosed
+from agent_runtime.engine.scheduler import Engine, Script
 from agent_runtime.token_blocks import TokenBlock, TokenPrompt
 from agent_runtime.turn import BlockUse, Ledger, Mode
 
@@ -30,10 +32,11 @@ class Brought:
 class Prefetcher:
     """Any thread. `ledger` counts what it costs, apart from all turns."""
 
-    def __init__(self, cache: BlockCache) -> None:
+    def __init__(self, cache: BlockCache, context_limit: int) -> None:
+        self._context_limit = context_limit
         self.ledger = Ledger()
         self._cache = cache
-        self._under_way: set[Work[None]] = set()
+        self._under_way: set[_Run] = set()
         self._lock = threading.Lock()
 
     def bring(
@@ -45,48 +48,51 @@ class Prefetcher:
     ) -> None:
         """Bring `blocks` (the anchor first) into the pool behind all turns.
 
-        `ready` is called at the end, on the engine's thread. `full` reuses nothing, so nothing is done for it.
+        `ready` is called at the end, on the engine's thread. `full` reuses nothing, so nothing is done for it; nor is
+        anything for what goes beyond the model's context, which the turn that needs it will say.
         """
         uses: dict[str, BlockUse | None] = {}
-        if mode is Mode.FULL:
-            scripts = []
-        elif mode in BLOCK_MODES:
+        scripts: list[Script[None]] = []
+        beginnings: list[Sequence[TokenBlock]] = []
+        if mode in BLOCK_MODES:
             staged = self._cache.fetch(mode, blocks)
-            scripts = [self._script(match, mode, piece, staged, uses) for piece in _pieces(blocks)]
-        else:
-            scripts = [self._script(match, mode, beginning, {}, {}) for beginning in _beginnings(blocks)]
-        with self._lock:
-            works = [self._cache.engine.submit(script, background=True) for script in scripts]
-            self._under_way.update(works)
-        left = len(works)
-
-        def one_ended(work: Work[None]) -> None:
-            nonlocal left
-            with self._lock:
-                self._under_way.discard(work)
-            self.ledger.rows += work.rows
-            self.ledger.forwards += work.forwards
-            left -= 1
-            if left == 0:
-                ready(_count(uses, blocks) if mode in BLOCK_MODES else _of_prefix(works, blocks))
-
-        for work in works:
-            work.future.add_done_callback(lambda _, work=work: one_ended(work))  # type: ignore[misc]
-        if not works:
+            pieces = _pieces(_possible(mode, blocks, self._context_limit))
+            scripts = [self._script(match, mode, piece, staged, uses) for piece in pieces]
+        elif mode is Mode.PREFIX:
+            beginnings = _beginnings(blocks, self._context_limit)
+            scripts = [self._script(match, mode, beginning, Staged(), {}) for beginning in beginnings]
+        if not scripts:
             self._cache.engine.soon(lambda: ready(_count(uses, blocks)))
+            return
+
+        def ended(run: _Run) -> None:
+            with self._lock:
+                self.ledger.rows += run.rows
+                self.ledger.forwards += run.forwards
+            try:
+                ready(_count(uses, blocks) if mode in BLOCK_MODES else _of_prefix(run.rows, beginnings[-1]))
+            finally:
+                with self._lock:
+                    self._under_way.discard(run)
+
+        # Pieces of blocks need not wait for each other. Of a prompt's beginnings each goes on where the last one ended.
+        run = _Run(self._cache.engine, scripts, at_once=len(scripts) if mode in BLOCK_MODES else 1, on_end=ended)
+        with self._lock:
+            self._under_way.add(run)
+        run.start()
 
     def finish(self, timeout_s: float) -> None:
         """Return when all that was asked for so far is resident, or after `timeout_s`."""
         with self._lock:
-            works = list(self._under_way)
-        wait([work.future for work in works], timeout_s)
+            under_way = list(self._under_way)
+        wait([run.ended for run in under_way], timeout_s)
 
     def _script(
         self,
         match: str,
         mode: Mode,
         blocks: Sequence[TokenBlock],
-        staged: Mapping[str, Tensors],
+        staged: Staged,
         uses: dict[str, BlockUse | None],
     ) -> Script[None]:
         prompt = TokenPrompt(tuple(blocks), (), sum(len(block.ids) for block in blocks))
@@ -105,8 +111,56 @@ class Prefetcher:
             placement.release()
 
 
+class _Run:
+    """Background scripts of one caller, `at_once` of them in the queue at a time; `on_end` is called after the last."""
+
+    def __init__(
+        self, engine: Engine, scripts: Iterable[Script[None]], *, at_once: int, on_end: Callable[["_Run"], None]
+    ) -> None:
+        self.rows = self.forwards = 0
+        self.ended: Future[None] = Future()
+        self._engine = engine
+        self._waiting = deque(scripts)
+        self._num_left = len(self._waiting)
+        self._at_once = at_once
+        self._on_end = on_end
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        for _ in range(self._at_once):
+            self._submit_next()
+
+    def _submit_next(self) -> None:
+        with self._lock:
+            if not self._waiting:
+                return
+            script = self._waiting.popleft()
+        try:
+            work = self._engine.submit(script, background=True)
+        except EngineClosed:
+            self._one_ended(0, 0)
+        else:
+            work.future.add_done_callback(lambda _: self._one_ended(work.rows, work.forwards))
+
+    def _one_ended(self, rows: int, forwards: int) -> None:
+        with self._lock:
+            self.rows += rows
+            self.forwards += forwards
+            self._num_left -= 1
+            is_last = self._num_left == 0
+        if not is_last:
+            self._submit_next()
+            return
+        try:
+            self._on_end(self)
+        finally:
+            self.ended.set_result(None)
+
+
 def _pieces(blocks: Sequence[TokenBlock]) -> list[list[TokenBlock]]:
     """Cut blocks into pieces of about BACKGROUND_ROWS tokens, each with the anchor in front."""
+    if not blocks:
+        return []
     pieces = [[blocks[0]]]
     rows = len(blocks[0].ids)
     for block in blocks[1:]:
@@ -118,26 +172,36 @@ def _pieces(blocks: Sequence[TokenBlock]) -> list[list[TokenBlock]]:
     return pieces
 
 
-def _beginnings(blocks: Sequence[TokenBlock]) -> list[Sequence[TokenBlock]]:
-    """Return growing beginnings of the prompt, each about BACKGROUND_ROWS tokens longer than the one before."""
+def _possible(mode: Mode, blocks: Sequence[TokenBlock], limit: int) -> Sequence[TokenBlock]:
+    """Return the blocks that can be encoded at all within the model's context, none if the anchor cannot."""
+    before = len(blocks[0].ids) if mode is Mode.ANCHORED else 0
+    if len(blocks[0].ids) > limit:
+        return ()
+    return [blocks[0], *[block for block in blocks[1:] if before + len(block.ids) <= limit]]
+
+
+def _beginnings(blocks: Sequence[TokenBlock], limit: int) -> list[Sequence[TokenBlock]]:
+    """Return growing beginnings of the prompt up to `limit`, each about BACKGROUND_ROWS tokens longer than the last."""
     ends = itertools.accumulate(len(block.ids) for block in blocks)
     stops, done = [], 0
     for index, end in enumerate(ends):
+        if end > limit:
+            break
         if end - done >= BACKGROUND_ROWS or index == len(blocks) - 1:
             stops.append(index + 1)
             done = end
     return [blocks[:stop] for stop in stops]
 
 
-def _of_prefix(works: Sequence[Work[None]], blocks: Sequence[TokenBlock]) -> Brought:
+def _of_prefix(num_encoded: int, blocks: Sequence[TokenBlock]) -> Brought:
     """In `prefix` nothing is loaded, and what had no row was found."""
-    encoded = sum(work.rows for work in works)
-    return Brought(encoded, 0, sum(len(block.ids) for block in blocks) - encoded)
+    return Brought(num_encoded, 0, sum(len(block.ids) for block in blocks) - num_encoded)
 
 
 def _count(uses: Mapping[str, BlockUse | None], blocks: Sequence[TokenBlock]) -> Brought:
     tokens = {"encoded": 0, "loaded": 0, "shared": 0}
     for block in {block.key: block for block in blocks}.values():
-        use = uses.get(block.key)
-        tokens[use.how if use else "shared"] += len(block.ids)
+        if block.key in uses:  # or its piece has failed
+            use = uses[block.key]
+            tokens[use.how if use else "shared"] += len(block.ids)
     return Brought(**tokens)

@@ -91,7 +91,14 @@ class Residents:
             self._leaving.add(resident)
 
     def make_room(self, num_slots: int) -> None:
-        """Evict what was least recently used until `num_slots` are free. Raises PoolFull if pins forbid."""
+        """Evict what was least recently used until `num_slots` are free. Raises PoolFull if pins forbid.
+
+        Then nothing was evicted: what cannot be had costs nobody their blocks.
+        """
+        if self.pool.num_free >= num_slots:
+            return
+        if not self._could_free(num_slots - self.pool.num_free):
+            raise PoolFull(needed=num_slots, free=self.pool.num_free, capacity=self.pool.num_slots)
         while self.pool.num_free < num_slots:
             victim = next((resident for resident in self._table.values() if resident.pins == 0), None)
             prefix_used = self.prefixes.oldest()
@@ -99,6 +106,14 @@ class Residents:
                 self.forget(victim)
             elif prefix_used is None or self.prefixes.evict_oldest() == 0:
                 raise PoolFull(needed=num_slots, free=self.pool.num_free, capacity=self.pool.num_slots)
+
+    def _could_free(self, num_slots: int) -> bool:
+        for resident in self._table.values():
+            if resident.pins == 0:
+                num_slots -= resident.run.length
+            if num_slots <= 0:
+                return True
+        return num_slots <= sum(self.pool.num_unshared(run) for run in self.prefixes.held())
 
     def acquire(self, num_slots: int) -> Run:
         """Take slots, making room if need be: what a turn's tail grows by."""

@@ -34,6 +34,9 @@ from prompts import Block, Game, PromptsError, find_games, load_game
 
 _log = logging.getLogger(__name__)
 
+# Of the time to stop, this share of what is left is waited for blocks to be copied out, and then for the forward.
+_SHARE_FOR_COPIES = 0.5
+
 Ready = Callable[[SessionReady], None]
 V = TypeVar("V")
 
@@ -58,6 +61,7 @@ class AgentRuntime:
         self._matches: dict[str, Match] = {}
         self._sessions: dict[str, Session] = {}
         self._lock = threading.RLock()
+        self._closed = False
 
     # What there is.
 
@@ -136,6 +140,7 @@ class AgentRuntime:
                 raise BadState(
                     spec.match, f"it is a match of {match.game.name!r}. Open {spec.game!r} under another name."
                 )
+            match.served.cache.open_match(match.name)
             self._write_match(match)
             self._matches[spec.match] = match
             return MatchOpened(
@@ -188,13 +193,12 @@ class AgentRuntime:
             for session in list(closing.sessions):
                 self.close_session(session)
             del self._matches[match]
-            closing.served.cache.forget_match(match)
             if self._store:
                 for kept in self._store.list_documents("session"):  # also those that no process took up again
                     if kept.body["match"] == match:
                         self._store.delete_document("session", kept.id)
                 self._store.delete_document("match", match)
-                self._store.forget_match(match)
+        closing.served.cache.forget_match(match)
 
     # Sessions and their blocks.
 
@@ -383,15 +387,27 @@ class AgentRuntime:
                     self._write_session(session)
 
     def close(self, drain_s: float = 5.0) -> None:
-        """Finish writing within `drain_s`, and stop."""
+        """Finish writing within `drain_s`, and stop. Closing again does nothing.
+
+        A forward that takes longer is not waited for: its thread is left to end with the process.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        end = time.perf_counter() + drain_s
+
+        def left() -> float:
+            return max(0.0, end - time.perf_counter())
+
         self._write_all(list(self._matches.values()))
-        begin = time.perf_counter()
         for served in self._served.values():
             with suppress(TimeoutError):
-                served.cache.written_behind(max(0.0, drain_s - (time.perf_counter() - begin)))
-            served.close()
+                served.cache.written_behind(_SHARE_FOR_COPIES * left())
+            if not served.close(_SHARE_FOR_COPIES * left()):
+                _log.warning("model %r is still in a forward; what it computes now is not kept", served.name)
         if self._store:
-            self._store.close(max(0.0, drain_s - (time.perf_counter() - begin)))
+            self._store.close(left())
 
 
 def _named(kind: str, name: str, known: Mapping[str, V]) -> V:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from agent_runtime.block_cache import BlockCache, BlockStore
 from agent_runtime.engine.admission import check_config, probe
+from agent_runtime.engine.errors import UnsupportedModel
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.engine.pool import KVGeometry, Pool
@@ -37,10 +38,12 @@ class ServedModel:
         declared = [Mode(name) for name in self.loaded.block_modes]
         return declared[0] if declared else Mode.PREFIX
 
-    def close(self) -> None:
-        """Stop the engine; what waits for it fails."""
-        self.engine.close()
-        self.engine.runner.close()
+    def close(self, timeout_s: float | None = None) -> bool:
+        """Stop the engine; what waits for it fails. False when its forward takes longer than `timeout_s`."""
+        ended = self.engine.close(timeout_s)
+        if ended:
+            self.engine.runner.close()
+        return ended
 
 
 def geometry_of(loaded: LoadedModel) -> KVGeometry:
@@ -58,6 +61,9 @@ def serve_model(
     Raises UnsupportedModel if block attention would be wrong for it: by its configuration, or by the probe.
     """
     check_config(loaded.model.config)
+    if not loaded.text.block_ids("\n"):
+        reason = "its tokenizer drops line ends, and prompts are made of lines"
+        raise UnsupportedModel(loaded.name, reason, "Give it the tokenizer it was trained with, or use another model.")
     geometry = geometry_of(loaded)
     rope = RotaryTable(loaded.model.get_decoder().rotary_emb.inv_freq, loaded.context_limit)
     pool = Pool(geometry, max(pool_mib * 2**20 // geometry.bytes_per_token, 1))
@@ -74,7 +80,8 @@ def serve_model(
         device=loaded.device,
     )
     cache = BlockCache(engine, store)
-    return ServedModel(name, loaded, engine, cache, Prefetcher(cache), tokenizer, grammar, fingerprint)
+    prefetcher = Prefetcher(cache, loaded.context_limit)
+    return ServedModel(name, loaded, engine, cache, prefetcher, tokenizer, grammar, fingerprint)
 
 
 def fingerprint_of(loaded: LoadedModel) -> str:

@@ -5,7 +5,7 @@ next walk takes over the nodes of what is still the same object, since `apply_pa
 whole new state is compared by its canonical JSON, because its owner may have changed objects in place.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 
 from prompts.block import Block
@@ -47,9 +47,19 @@ class Node:
         self.counts: dict[str, int] = {}
 
     @property
+    def is_block(self) -> bool:
+        """Whether this node itself becomes a block, or several."""
+        return self.is_cut and self.text is not None and not self.is_live
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what is left of this node stands in its parent's text."""
+        return self.text is not None and not self.is_cut
+
+    @property
     def all_cuts(self) -> tuple["Node", ...]:
         """The nodes at or beneath this one that become blocks."""
-        return (self, *self.cuts) if self.is_cut and self.text is not None and not self.is_live else self.cuts
+        return (self, *self.cuts) if self.is_block else self.cuts
 
     @property
     def all_live(self) -> tuple["Node", ...]:
@@ -59,8 +69,8 @@ class Node:
     def kept(self) -> Iterator[tuple[str, "Node", str]]:
         """The children that belong to this node's owner: label, node, text."""
         for label, child in (self.children or {}).items():
-            if child.text is not None and not child.is_cut:
-                yield label, child, child.text
+            if child.is_kept:
+                yield label, child, child.text or ""
 
     def joined(self, members: list[tuple[str, str]]) -> str:
         """The JSON of some members (label, text) in the shape of this node's value."""
@@ -70,12 +80,17 @@ class Node:
 
 
 class Cutter:
-    """Cuts states along rules. `warn(about, sentence)` hears each thing that a game's author should know."""
+    """Cuts states along rules. `warn(about, sentence)` hears each thing that a game's author should know.
+
+    `swaps`, after a cut: the nodes that become blocks and are others than before, as pairs (old, new), if all else is
+    as it was and each of the new ones stands where the old one stood; None if that is not known.
+    """
 
     def __init__(self, rules: CuttingRules, warn: Callable[[str, str], None]) -> None:
         self._rules = rules
         self._warn = warn
         self._same_objects = False
+        self.swaps: list[tuple[Node, Node]] | None = None
 
     def cut(self, state: Json, before: Node | None, same_objects: bool) -> Node:
         """Cut a state; `before` is the root of the last one. Raises StateError.
@@ -83,6 +98,7 @@ class Cutter:
         `same_objects`: an object that was in the last state has not been changed since.
         """
         self._same_objects = same_objects
+        self.swaps = [] if same_objects and before is not None else None
         try:
             return self._visit(state, before, self._rules.patterns.start, self._rules.rest_root + 1, ())
         except RecursionError:
@@ -91,18 +107,25 @@ class Cutter:
     def open(self, node: Node) -> dict[str, Node]:
         """The children of a node, walked now if they were not (no rule begins beneath such a node)."""
         if node.children is None:
-            node.children = self._members(node, None)
+            node.children, _ = self._members(node, None)
         return node.children
 
     def _visit(self, value: Json, before: Node | None, state: State, limit: int, labels: tuple[str, ...]) -> Node:
         node = Node(value, state, limit, labels, self._rules.num_live)
         if self._is_to_be_opened(node, before):
-            node.children = self._members(node, before)
-            self._gather(node)
+            num_swaps = len(self.swaps or ())
+            node.children, replaced = self._members(node, before)
+            if before is None or self.swaps is None or not self._gather_again(node, before, replaced, num_swaps):
+                self._gather(node)
         else:
             node.text = canonical(value, labels)
         if node.is_cut and node.text is not None and self._rules.is_rest(node.owner):
             self._warn_of_rest(node)
+        if self.swaps is not None:
+            if before is None or before.owner != node.owner or before.is_block is not node.is_block:
+                self.swaps = None
+            elif node.is_block:
+                self.swaps.append((before, node))
         if before is not None and before.blocks is not None and before.owner == node.owner:
             if before.text == node.text and before.gaps == node.gaps:
                 node.blocks, node.counts = before.blocks, before.counts
@@ -119,7 +142,8 @@ class Cutter:
             return True
         return before is not None and before.children is not None
 
-    def _members(self, node: Node, before: Node | None) -> dict[str, Node]:
+    def _members(self, node: Node, before: Node | None) -> tuple[dict[str, Node], list[str]]:
+        """The children of a container, and the labels of those that are others than before."""
         known = before.children if before is not None and before.children is not None else {}
         limit = _inner_limit(node, self._rules)
         state, same_objects = node.state, self._same_objects
@@ -129,14 +153,18 @@ class Cutter:
         if before is not None and same_objects and self._keeps_its_labels(node, before):
             children = known.copy()
             members = _replaced(node.value, before)
+        else:
+            self.swaps = None
+        replaced = []
         for step, label, member in members:
             child_state = same_state or state.step(step)
             child = known.get(label)
             is_known = child is not None and same_objects and child.value is member
             if child is None or not is_known or child.state is not child_state or child.limit != limit:
                 child = self._visit(member, child, child_state, limit, (*node.labels, label))
+                replaced.append(label)
             children[label] = child
-        return children
+        return children, replaced
 
     def _keeps_its_labels(self, node: Node, before: Node) -> bool:
         """Whether all members are where they were under the names they had, though some are other objects now."""
@@ -151,6 +179,18 @@ class Cutter:
             or all(identity(a, key) == identity(b, key) for a, b in zip(new, old, strict=True) if a is not b)
         )
 
+    def _gather_again(self, node: Node, before: Node, replaced: list[str], num_swaps: int) -> bool:
+        """Take over from the last time what the `replaced` children do not touch; False if that is not enough."""
+        children, known = node.children or {}, before.children or {}
+        if any(children[label].is_kept or known[label].is_kept for label in replaced):
+            return False
+        node.text, node.gaps, node.live = before.text, before.gaps, before.live
+        if any(children[label].all_live or known[label].all_live for label in replaced):
+            node.live = _all_live(children)
+        swapped = {id(old): new for old, new in (self.swaps or ())[num_swaps:]}
+        node.cuts = tuple([swapped.get(id(cut), cut) for cut in before.cuts]) if swapped else before.cuts
+        return True
+
     def _gather(self, node: Node) -> None:
         kept = list(node.kept())
         if kept or not node.value:
@@ -158,10 +198,12 @@ class Cutter:
         if len(kept) < len(node.value) and isinstance(node.value, list):
             node.gaps = ((*node.labels, *[label for label, _, _ in kept]),)
         node.gaps = sum([child.gaps for _, child, _ in kept if child.gaps], node.gaps)
-        children = (node.children or {}).values()
+        children = node.children or {}
         # Not the node itself: a cycle would keep every frame alive until the garbage collector comes.
-        node.cuts = tuple(chain.from_iterable([child.all_cuts for child in children if child.is_cut or child.cuts]))
-        node.live = tuple(chain.from_iterable([child.all_live for child in children if child.is_live or child.live]))
+        node.cuts = tuple(
+            chain.from_iterable([child.all_cuts for child in children.values() if child.is_cut or child.cuts])
+        )
+        node.live = _all_live(children)
 
     def _labelled(self, node: Node) -> Iterator[tuple[str, str, Json]]:
         """The members of a container in document order: pointer step, label, value."""
@@ -245,6 +287,10 @@ def identity(member: Json, key: str) -> str | None:
     if isinstance(found, str):
         return found
     return canonical(found) if isinstance(found, (bool, int, float)) else None
+
+
+def _all_live(children: Mapping[str, Node]) -> tuple[Node, ...]:
+    return tuple(chain.from_iterable([child.all_live for child in children.values() if child.is_live or child.live]))
 
 
 def _replaced(value: Json, before: Node) -> Iterator[tuple[str, str, Json]]:

@@ -41,6 +41,8 @@ class StateBlocks:
         self._writer = BlockWriter(self._cutter, count_tokens, self._warn)
         self._root: Node | None = None
         self._by_name: dict[str, Block] = {}
+        # Where each block stands, unless two had one name: then a name says nothing of the place.
+        self._places: dict[str, int] | None = None
         self._warnings: dict[str, str] = {}
         self._live: dict[str, Json] | None = None
         self.blocks: tuple[Block, ...] = ()
@@ -73,19 +75,51 @@ class StateBlocks:
         num_warnings = len(self._warnings)
         seen = self._sight.see(state, same_objects)
         root = None if seen is HIDDEN else self._cutter.cut(seen, self._root, same_objects)
-        blocks = tuple(self._uniquely_named(self._written(root)))
-        by_name = {block.name: block for block in blocks}
-        old = self._by_name
-        fresh = tuple([block for block in blocks if old.get(block.name) is not block])
-        change = BlockChange(
-            added=tuple([block.name for block in fresh if block.name not in old]),
-            replaced=tuple([block.name for block in fresh if block.name in old]),
-            removed=tuple([name for name in old if name not in by_name]),
-            fresh=fresh,
+        fresh = self._fresh_in_place() if root is not None and self._root is not None else None
+        added: tuple[str, ...] = ()
+        removed: tuple[str, ...] = ()
+        if fresh is not None:
+            blocks = list(self.blocks)
+            for place, block in fresh.items():
+                blocks[place] = block
+                self._by_name[block.name] = block
+            self.blocks = tuple(blocks)
+        else:
+            written = self._written(root)
+            self.blocks = tuple(self._uniquely_named(written))
+            by_name, old = {block.name: block for block in self.blocks}, self._by_name
+            fresh = {place: each for place, each in enumerate(self.blocks) if old.get(each.name) is not each}
+            added = tuple([block.name for block in fresh.values() if block.name not in old])
+            removed = tuple([name for name in old if name not in by_name])
+            self._by_name = by_name
+            is_plain = len({block.name for block in written}) == len(written)
+            self._places = {block.name: place for place, block in enumerate(written)} if is_plain else None
+        self._root, self._live = root, None
+        self._cutter.swaps = None  # they keep the last frame alive
+        new = frozenset(added)
+        return BlockChange(
+            added=added,
+            replaced=tuple([block.name for block in fresh.values() if block.name not in new]),
+            removed=removed,
+            fresh=tuple(fresh.values()),
             warnings=tuple(self._warnings.values())[num_warnings:],
         )
-        self._root, self._by_name, self._live, self.blocks = root, by_name, None, blocks
-        return change
+
+    def _fresh_in_place(self) -> dict[int, Block] | None:
+        """The blocks that changed, by their place in the prompt, if each stands where one of its name stood."""
+        if self._cutter.swaps is None or self._places is None:
+            return None
+        fresh = {}
+        for old, new in self._cutter.swaps:
+            before, after = old.blocks or (), self._writer.write(new, self._rules.segment(new.owner))
+            if len(before) != len(after):
+                return None
+            for was, now in zip(before, after, strict=True):
+                if was.name != now.name:
+                    return None
+                if was is not now:
+                    fresh[self._places[now.name]] = now
+        return dict(sorted(fresh.items()))
 
     def _written(self, root: Node | None) -> list[Block]:
         """All blocks in the order of the prompt: by rule, then as the state has them."""

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from transformers import AttentionInterface
 
 from agent_runtime.engine.errors import UnsupportedAttention
-from agent_runtime.engine.step import Bundle, Step
+from agent_runtime.engine.step import Bundle, Step, visible
 
 MOVE_KEYS = "hotseat"
 MOVE_QUERIES = "hotseat_reference"
@@ -128,9 +128,8 @@ def move_queries(
     for group in step.groups:
         for bundle in group.bundles:
             rows = slice(bundle.first, bundle.stop)
-            own_mask_QQ = torch.zeros_like(bundle.sees_QQ, dtype=torch.float32).masked_fill_(
-                ~bundle.sees_QQ, -torch.inf
-            )
+            sees_QQ = torch.from_numpy(visible(bundle.spans, step.layout)).to(query.device)
+            own_mask_QQ = torch.zeros(sees_QQ.shape, device=query.device).masked_fill_(~sees_QQ, -torch.inf)
             parts = [_scores_and_mean(q_THD[rows], k_TGD[rows], v_TGD[rows], scale, own_mask_QQ)]
             for piece in group.view.pieces:
                 moved = query[0].transpose(0, 1)[rows]

@@ -122,6 +122,10 @@ class Pool:
             self._references[first : first + count] += 1
         return run
 
+    def num_unshared(self, run: Run) -> int:
+        """Return how many slots would be free again if `run` were released."""
+        return sum(int((self._references[first : first + count] == 1).sum()) for first, count in run.extents)
+
     def release(self, run: Run) -> None:
         """Take one reference from every slot of `run`; slots without any are free again."""
         for first, count in run.extents:

@@ -6,11 +6,13 @@ returns its result. Scripts run on this thread only, between forwards, so pool a
 - What a script yields is computed in the very next forward. A block that one script is about to encode may therefore be
   seen by every other script of the same forward.
 - Turns go earliest deadline first, and join the next forward while it has fewer than `max_rows` rows.
-- Background work runs only when no turn waits, and yields once.
+- Background work runs when no turn waits, and yields once. Under turns without a pause one piece of it joins their
+  forward every `background_patience_s`: a session opened then gets ready late, but it does.
 """
 
 import itertools
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -59,9 +61,11 @@ class Work(Generic[T]):
 class Engine:
     """Owns the thread that runs forwards. Submit scripts from anywhere; wait on their futures."""
 
-    def __init__(self, runner: ForwardRunner, *, max_rows: int = 512) -> None:
+    def __init__(self, runner: ForwardRunner, *, max_rows: int = 512, background_patience_s: float = 2.0) -> None:
         self.runner = runner
         self.max_rows = max_rows
+        self.background_patience_s = background_patience_s
+        self._background_ran_at = -math.inf
         self._numbers = itertools.count()
         self._wakeup = threading.Condition()
         self._waiting: list[Work[Any]] = []
@@ -110,12 +114,13 @@ class Engine:
         with self._wakeup:
             return len(self._waiting)
 
-    def close(self) -> None:
-        """Fail what waits with EngineClosed and stop the thread."""
+    def close(self, timeout_s: float | None = None) -> bool:
+        """Fail what waits with EngineClosed and stop the thread; False when its forward takes longer than that."""
         with self._wakeup:
             self._closing = True
             self._wakeup.notify()
-        self._thread.join()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def _loop(self) -> None:
         going: list[tuple[Work[Any], Sequence[Span]]] = []
@@ -148,13 +153,15 @@ class Engine:
         batch = [(work, spans) for work, spans in going if not self._dropped(work)]
         rows = sum(_num_rows(spans) for _, spans in batch)
         turn_started = any(not work.background for work, _ in batch)
-        while rows < self.max_rows:
+        while rows < self.max_rows or self._is_background_due():
             work = self._next(turn_started)
             if work is None:
                 break
             if self._dropped(work):
                 continue
             work.started_at = time.perf_counter()
+            if work.background:
+                self._background_ran_at = work.started_at
             spans = self._advance(work, None)
             if spans is not None:
                 batch.append((work, spans))
@@ -162,12 +169,21 @@ class Engine:
                 turn_started = turn_started or not work.background
         return batch
 
-    def _next(self, turn_started: bool) -> Work[Any] | None:
+    def _is_background_due(self) -> bool:
+        """Whether background work has waited for too long, and none of it has run in the meantime."""
+        since = time.perf_counter() - self.background_patience_s
+        if self._background_ran_at > since:
+            return False
         with self._wakeup:
-            ready = [work for work in self._waiting if not (turn_started and work.background)]
+            return any(work.background and work.submitted_at <= since for work in self._waiting)
+
+    def _next(self, turn_started: bool) -> Work[Any] | None:
+        is_due = self._is_background_due()
+        with self._wakeup:
+            ready = [work for work in self._waiting if is_due or not (turn_started and work.background)]
             if not ready:
                 return None
-            work = min(ready, key=lambda work: (work.background, work.deadline, work.number))
+            work = min(ready, key=lambda work: (work.background is not is_due, work.deadline, work.number))
             self._waiting.remove(work)
             return work
 

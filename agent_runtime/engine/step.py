@@ -33,11 +33,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Rows `first` to `stop`, whose keys are their view and themselves; `sees_QQ` says which of themselves."""
+    """The rows `first` to `stop` of some spans, whose keys are their view and themselves."""
 
     first: int
     stop: int
-    sees_QQ: torch.Tensor
+    spans: tuple[Span, ...]
     calls: tuple[Call, ...]
 
 
@@ -57,6 +57,7 @@ class Step:
 
     pool: Pool
     rope: RotaryTable
+    layout: "Layout"
     turned: Rotation
     positions_T: torch.Tensor
     kept_rows: torch.Tensor
@@ -103,6 +104,7 @@ def make_step(layout: Layout, pool: Pool, rope: RotaryTable, device: torch.devic
     return Step(
         pool=pool,
         rope=rope,
+        layout=layout,
         turned=rope.at(positions_T),
         positions_T=positions_T,
         kept_rows=torch.from_numpy(numpy.concatenate(rows or nothing)).to(device),
@@ -156,25 +158,65 @@ def _bundle(spans: list[Span], num_view: int, layout: Layout, device: torch.devi
     first = layout.first_row[spans[0]]
     stop = layout.first_row[spans[-1]] + len(spans[-1].ids)
     num_rows = stop - first
-    sees = numpy.zeros((num_rows, num_rows), dtype=bool)
+    num_chain = _leading_chain(spans)
+    if num_chain < num_rows and num_chain <= CHUNK_ROWS:
+        num_chain = 0  # few enough to share a call with what follows
+    calls = _chain_calls(first, num_chain, num_view, device, dtype) if num_chain else []
+    if num_chain < num_rows:
+        sees = torch.from_numpy(visible(spans, layout, num_chain)).to(device)
+        for begin in range(num_chain, num_rows, CHUNK_ROWS):
+            end = min(begin + CHUNK_ROWS, num_rows)
+            mask_QK = torch.zeros((end - begin, num_view + end), dtype=dtype, device=device)
+            mask_QK[:, num_view:].masked_fill_(~sees[begin - num_chain : end - num_chain, :end], float("-inf"))
+            calls.append(Call(first + begin, first + end, num_view + end, mask_QK))
+    return Bundle(first, stop, tuple(spans), tuple(calls))
+
+
+def _leading_chain(spans: Sequence[Span]) -> int:
+    """Return how many rows come before the first span that is not the child of the one before it."""
+    num_rows = len(spans[0].ids)
+    for parent, child in zip(spans, spans[1:], strict=False):
+        if child.parent is not parent:
+            break
+        num_rows += len(child.ids)
+    return num_rows
+
+
+def _chain_calls(first: int, num_rows: int, num_view: int, device: torch.device, dtype: torch.dtype) -> list[Call]:
+    """Return the calls for rows that see the view and, among themselves, whatever came before."""
+    if num_view == 0:
+        return [Call(first, first + num_rows, num_rows, causal=True)]
+    if num_rows == 1:
+        return [Call(first, first + 1, num_view + 1)]
+    # One mask for all pieces: its end is the triangle of a piece, and each takes as much of it as the piece sees.
+    longest = min(num_rows, CHUNK_ROWS)
+    width = num_view + num_rows
+    mask_QK = torch.zeros((longest, width), dtype=dtype, device=device)
+    mask_QK[:, width - longest :].masked_fill_(
+        ~torch.ones((longest, longest), dtype=torch.bool, device=device).tril_(), float("-inf")
+    )
+    calls = []
+    for begin in range(0, num_rows, longest):
+        end = min(begin + longest, num_rows)
+        seen = num_view + end
+        piece_QK = mask_QK[longest - (end - begin) :, width - seen :]
+        calls.append(Call(first + begin, first + end, seen, piece_QK))
+    return calls
+
+
+def visible(spans: Sequence[Span], layout: Layout, from_row: int = 0) -> numpy.ndarray:
+    """Return which rows of a bundle its rows from `from_row` (where a span begins) on see, bool [rows, all rows]."""
+    first = layout.first_row[spans[0]]
+    num_rows = layout.first_row[spans[-1]] + len(spans[-1].ids) - first
+    sees = numpy.zeros((num_rows - from_row, num_rows), dtype=bool)
     for span in spans:
         begin = layout.first_row[span] - first
         end = begin + len(span.ids)
+        if begin < from_row:
+            continue
+        own = sees[begin - from_row : end - from_row]
         if span.parent is not None:
-            sees[begin:end] = sees[layout.first_row[span.parent] - first + len(span.parent.ids) - 1]
-        sees[begin:end, begin:end] |= numpy.tri(end - begin, dtype=bool)
-    sees_QQ = torch.from_numpy(sees).to(device)
-    is_chain = all(child.parent is parent for parent, child in zip(spans, spans[1:], strict=False))
-    if is_chain and num_view == 0:
-        calls = [Call(first, stop, num_rows, causal=True)]
-    elif is_chain and num_rows == 1:
-        calls = [Call(first, stop, num_view + 1)]
-    else:
-        mask_QK = torch.zeros((num_rows, num_view + num_rows), dtype=dtype, device=device)
-        mask_QK[:, num_view:].masked_fill_(~sees_QQ, float("-inf"))
-        calls = []
-        for begin in range(0, num_rows, CHUNK_ROWS):
-            end = min(begin + CHUNK_ROWS, num_rows)
-            seen = num_view + end
-            calls.append(Call(first + begin, first + end, seen, mask_QK[begin:end, :seen]))
-    return Bundle(first, stop, sees_QQ, tuple(calls))
+            last = layout.first_row[span.parent] - first + len(span.parent.ids) - 1
+            own[:] = sees[last - from_row] if last >= from_row else numpy.arange(num_rows) <= last
+        own[:, begin:end] |= numpy.tri(end - begin, dtype=bool)
+    return sees

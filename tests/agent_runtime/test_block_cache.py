@@ -12,7 +12,8 @@ from agent_runtime.errors import NotDurable
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.token_blocks import KEY_FORMAT
 from agent_runtime.turn import Account, MatchSpec, Mode, Outcome, SessionReady, SessionSpec, TurnResult
-from kv_store import Store
+from kv_store import Store, list_store
+from kv_store.errors import StoreClosed
 from kv_store.limits import StoreLimits
 from tests.agent_runtime.worlds import GAME, ask, load_tiny, open_duel, play, runtime, state, write_game
 
@@ -79,6 +80,69 @@ def test_what_is_not_on_disk_yet_is_named(loaded: LoadedModel, games: Path, tmp_
         assert "unit/u3" in account(play(made, 1, 1)).not_durable
         made.flush("m")
         assert account(play(made, 2, 1)).not_durable == ()
+
+
+def test_a_turn_that_outlives_its_match_keeps_nothing_for_it(loaded: LoadedModel, games: Path, tmp_path: Path) -> None:
+    with runtime(loaded, games, store=tmp_path / "store") as made:
+        open_duel(made)
+        made.put_state("m", 0, state=state())
+        turn = made.begin_turn(ask(0))
+        made.served_model().prefetcher.finish(30)
+        made.close_match("m")
+        assert turn.run().outcome is Outcome.OK
+        made.served_model().cache.written_behind(30)
+    assert list_store(tmp_path / "store").matches == ()
+
+
+def test_a_match_opened_again_under_the_name_of_a_closed_one_keeps_its_blocks(
+    loaded: LoadedModel, games: Path, tmp_path: Path
+) -> None:
+    with runtime(loaded, games, store=tmp_path / "store") as made:
+        for _ in range(2):
+            open_duel(made)
+            made.put_state("m", 0, state=state())
+            assert play(made, 0).outcome is Outcome.OK
+            made.flush("m")
+            assert account(play(made, 1)).not_durable == ()
+            made.close_match("m")
+
+
+def test_a_block_that_leaves_the_pool_while_its_turn_waits_is_encoded_and_the_account_says_why(
+    loaded: LoadedModel, games: Path, tmp_path: Path
+) -> None:
+    with runtime(loaded, games, store=tmp_path / "store") as made:
+        open_duel(made)
+        made.put_state("m", 0, state=state())
+        first = play(made, 0)
+        made.flush("m")
+        served, held, gate = made.served_model(), threading.Event(), threading.Event()
+
+        def stand_still() -> None:
+            held.set()
+            gate.wait(30)
+            served.cache.residents.make_room(served.cache.pool.num_slots)
+
+        served.engine.soon(stand_still)
+        assert held.wait(30)
+        turn = made.begin_turn(ask(1))
+        results: Future[TurnResult] = Future()
+        thread = threading.Thread(target=lambda: results.set_result(turn.run()))
+        thread.start()
+        while served.engine.num_waiting == 0:
+            held.wait(0.001)
+        gate.set()
+        second = results.result(30)
+        thread.join()
+    assert {use.why for use in account(second).changed} == {"left the pool as its turn waited"}
+    assert logprobs(second) == pytest.approx(logprobs(first), abs=1e-5)
+
+
+def test_closing_again_does_nothing(loaded: LoadedModel, games: Path, tmp_path: Path) -> None:
+    with runtime(loaded, games, store=tmp_path / "store") as made:
+        open_duel(made)
+    made.close()
+    with pytest.raises(StoreClosed):
+        open_duel(made, match="other")
 
 
 def test_fifty_sessions_take_the_disk_of_one(loaded: LoadedModel, games: Path, tmp_path: Path) -> None:

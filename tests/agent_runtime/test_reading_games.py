@@ -43,7 +43,7 @@ def reader(loaded: LoadedModel, tmp_path: Path) -> Iterator[AgentRuntime]:
     real = serve_model("default", loaded, MemoryStore(), pool_mib=1, max_rows=8, probed=False)
     real.close()
     cache = BlockCache(engine, MemoryStore())
-    served = replace(real, engine=engine, cache=cache, prefetcher=Prefetcher(cache))
+    served = replace(real, engine=engine, cache=cache, prefetcher=Prefetcher(cache, real.loaded.context_limit))
     made = AgentRuntime({"default": served}, games=[write_game(tmp_path)])
     yield made
     engine.ask(served.cache.check, 30)

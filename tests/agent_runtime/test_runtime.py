@@ -1,16 +1,24 @@
 """Turns through the whole runtime, on a tiny random model: modes, accounts, sharing, history, refusals."""
 
+import copy
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers.normalizers import Replace
 
+from agent_runtime.block_cache import MemoryStore
+from agent_runtime.engine.errors import UnsupportedModel
 from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.engine.text import TextEncoder
 from agent_runtime.errors import BadActions, BadState, NameTaken, PromptTooLong, StaleFrame, StaleTurn, UnknownName
+from agent_runtime.prefetch import BACKGROUND_ROWS
 from agent_runtime.runtime import AgentRuntime
+from agent_runtime.served_model import serve_model
 from agent_runtime.turn import (
     Account,
     Action,
@@ -26,7 +34,8 @@ from agent_runtime.turn import (
     TurnResult,
 )
 from kv_store.errors import BadDocument
-from tests.agent_runtime.worlds import ACTIONS, ask, load_tiny, open_duel, play, runtime, state, write_game
+from tests.agent_runtime.worlds import ACTIONS, GAME, ask, load_tiny, open_duel, play, runtime, state, write_game
+from tests.tiny_models import CONTEXT
 
 MODES = tuple(Mode)
 
@@ -119,6 +128,40 @@ def test_accounts_and_background_add_up_to_the_models_own_rows(made: AgentRuntim
     background = served.prefetcher.ledger
     assert served.engine.ask(lambda: served.engine.runner.rows, 30) == rows + background.rows
     assert background.rows > 0
+
+
+def brought(made: AgentRuntime, mode: Mode, num_units: int) -> SessionReady:
+    ready: Future[SessionReady] = Future()
+    made.open_match(MatchSpec("m", GAME, mode=mode))
+    made.put_state("m", 0, state=state(num_units))
+    made.open_session(SessionSpec("s", "m"), ready.set_result)
+    return ready.result(60)
+
+
+def test_what_a_prefix_session_will_see_is_computed_once(made: AgentRuntime) -> None:
+    ready = brought(made, Mode.PREFIX, 50)
+    assert ready.tokens > 4 * BACKGROUND_ROWS
+    assert (ready.encoded, ready.shared) == (ready.tokens, 0)
+    assert made.served_model().prefetcher.ledger.rows == ready.tokens
+    assert account(play(made, 0)).tokens_cached >= ready.tokens
+
+
+@pytest.mark.parametrize("mode", [Mode.PREFIX, Mode.STAR, Mode.ANCHORED])
+def test_what_goes_beyond_the_context_is_not_brought_and_disturbs_nobody(made: AgentRuntime, mode: Mode) -> None:
+    long = {"clock": 1, "units": [{"id": "u", "is": "x " * 2 * CONTEXT}, *state(90)["units"]]}
+    ready: Future[SessionReady] = Future()
+    open_duel(made, match="other")
+    made.put_state("other", 0, state=state())
+    made.open_match(MatchSpec("m", GAME, mode=mode))
+    made.put_state("m", 0, state=long)
+    turn = made.begin_turn(ask(0))
+    made.open_session(SessionSpec("long", "m"), ready.set_result)
+    assert turn.run().outcome is Outcome.OK
+    assert ready.result(60).encoded < CONTEXT * 2
+    with pytest.raises(PromptTooLong):
+        play(made, 0, session="long")
+    made.put_state("m", 1, state=state())
+    assert play(made, 1, 1, session="long").outcome is Outcome.OK
 
 
 def test_fifty_sessions_of_one_match_keep_one_copy(made: AgentRuntime) -> None:
@@ -567,3 +610,10 @@ def test_opening_a_session_in_prefix_mode_says_what_was_computed(made: AgentRunt
         assert done.wait(30)
     assert (reports[0].encoded, reports[0].shared) == (reports[0].tokens, 0)
     assert (reports[1].encoded, reports[1].shared) == (0, reports[1].tokens)
+
+
+def test_a_tokenizer_that_drops_line_ends_is_refused(loaded: LoadedModel) -> None:
+    tokenizer = copy.deepcopy(loaded.text.tokenizer)
+    tokenizer.backend_tokenizer.normalizer = Replace("\n", "")
+    with pytest.raises(UnsupportedModel, match="drops line ends"):
+        serve_model("m", replace(loaded, text=TextEncoder(tokenizer)), MemoryStore(), pool_mib=1, max_rows=1)

@@ -97,6 +97,26 @@ def test_a_patch_leads_to_the_same_blocks_as_the_whole_state(
         assert json.dumps(blocks.live) == json.dumps(fresh.live)
 
 
+@settings(max_examples=300)
+@given(st.sampled_from(sorted(GAMES)), st.sampled_from(SIGHTS), worlds, st.data())
+def test_leaves_that_change_frame_by_frame_lead_to_the_same_blocks_as_the_whole_state(
+    games: dict[str, Game], name: str, sight: list[str], state: Json, data: st.DataObject
+) -> None:
+    blocks = taken(games[name], state, sight)
+    values = st.integers(10, 99) | st.text("xyz", max_size=30) | st.just({}) | st.just([{"id": "1"}])
+    for _ in range(4):
+        known = {block.name: block for block in blocks.blocks}
+        paths = list(scalar_paths(state))
+        for path in data.draw(st.lists(st.sampled_from(paths), max_size=2, unique=True)) if paths else []:
+            state = with_leaf(state, path, data.draw(values))
+        change = blocks.patch([], state)
+        fresh = taken(games[name], copy.deepcopy(state), sight)
+        assert blocks.blocks == fresh.blocks
+        assert json.dumps(blocks.live) == json.dumps(fresh.live)
+        assert list(change.fresh) == [block for block in blocks.blocks if known.get(block.name) is not block]
+        assert {block.name for block in change.fresh} == {*change.added, *change.replaced}
+
+
 @given(st.sampled_from(sorted(GAMES)), st.sampled_from(SIGHTS), worlds, worlds, st.booleans())
 def test_a_change_tells_exactly_what_became_of_each_block(
     games: dict[str, Game], name: str, sight: list[str], old: Json, new: Json, by_patch: bool

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from agent_runtime.engine.attention import MOVE_KEYS, MOVE_QUERIES
 from agent_runtime.engine.span import NOTHING, Placed, Span, View
+from agent_runtime.engine.step import lay_out, make_step
 from tests.agent_runtime.engine.reference import anchored_logits, causal_logits, star_logits
 from tests.agent_runtime.engine.worlds import encode, random_ids, view_of, world
 from tests.tiny_models import ACCEPTED
@@ -102,6 +103,38 @@ def test_children_see_their_ancestors_and_not_their_siblings() -> None:
         torch.cat((logits[root], logits[left], logits[leaf])), star_logits(w.twin, blocks, [5, 6, 7, 8, 9, 11, 12])[2:]
     )
     agree(logits[right], star_logits(w.twin, blocks, [5, 6, 7, 10])[3:])
+
+
+@pytest.mark.parametrize("num_prefix", [0, 30])
+@pytest.mark.parametrize("way", [MOVE_KEYS, MOVE_QUERIES])
+def test_answers_behind_a_long_prompt_see_all_of_it(num_prefix: int, way: str) -> None:
+    w, rng = world(way=way), numpy.random.default_rng(8)
+    ids = random_ids(rng, 300)
+    run = w.pool.acquire(num_prefix)
+    view = View((Placed(run, 0),)) if num_prefix else NOTHING
+    if num_prefix:
+        w.runner.run([Span(ids[:num_prefix], 0, NOTHING, keep=run)])
+    root = Span(ids[num_prefix:], num_prefix, view, wanted="last")
+    middle = Span([5, 6], 300, view, parent=root, wanted="all")
+    tails = [[7], *[random_ids(rng, 40) for _ in range(8)], [8, 9]]
+    leaves = [Span(tail, 302, view, parent=middle, wanted="all") for tail in tails]
+    beside = Span([11, 12], 300, view, parent=root, wanted="all")
+    logits = w.runner.run([root, middle, *leaves, beside])
+    for tail, leaf in zip(tails, leaves, strict=True):
+        agree(torch.cat((logits[root], logits[middle], logits[leaf])), causal_logits(w.twin, [*ids, 5, 6, *tail])[299:])
+    agree(logits[beside], causal_logits(w.twin, [*ids, 11, 12])[300:])
+
+
+def test_the_masks_of_a_long_prompt_grow_with_its_length_and_not_with_its_square() -> None:
+    w = world()
+    sizes = {}
+    for num_rows in (500, 2_000):
+        root = Span([5] * num_rows, 0, NOTHING)
+        answers = [Span([6, 7], num_rows, NOTHING, parent=root, wanted="all") for _ in range(9)]
+        step = make_step(lay_out([root, *answers]), w.pool, w.runner.rope, torch.device("cpu"), torch.float32)
+        masks = [call.mask_QK for group in step.groups for bundle in group.bundles for call in bundle.calls]
+        sizes[num_rows] = sum(mask.untyped_storage().nbytes() for mask in masks if mask is not None)
+    assert 0 < sizes[2_000] < 5 * sizes[500]
 
 
 def test_changing_one_fact_in_one_block_changes_the_logits_as_the_reference_says() -> None:

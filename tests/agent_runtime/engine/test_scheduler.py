@@ -9,7 +9,7 @@ import torch
 
 from agent_runtime.engine.errors import EngineClosed
 from agent_runtime.engine.forward import Logits
-from agent_runtime.engine.scheduler import Engine, Script
+from agent_runtime.engine.scheduler import Engine, Script, Work
 from agent_runtime.engine.span import NOTHING, Span
 
 
@@ -40,9 +40,11 @@ def many(token: int, times: int) -> Script[int]:
 class Held:
     """An engine whose thread stands still until `go`, so that a queue can build up."""
 
-    def __init__(self, max_rows: int = 512) -> None:
+    def __init__(self, max_rows: int = 512, background_patience_s: float = 2.0) -> None:
         self.runner = FakeRunner()
-        self.engine = Engine(self.runner, max_rows=max_rows)  # type: ignore[arg-type]
+        self.engine = Engine(  # type: ignore[arg-type]
+            self.runner, max_rows=max_rows, background_patience_s=background_patience_s
+        )
         self.gate = threading.Event()
         self.engine.soon(self.gate.wait)
 
@@ -58,6 +60,35 @@ def test_turns_share_a_forward_and_background_waits_for_all_of_them() -> None:
     assert [work.future.result(10) for work in (*turns, background)] == [3, 4, 5, 9]
     assert held.runner.forwards == [[3, 4, 5], [9]]
     held.engine.close()
+
+
+def test_under_turns_without_a_pause_one_piece_of_overdue_background_work_joins_them() -> None:
+    held = Held(background_patience_s=3600.0)
+
+    background: list[Work[int]] = []
+
+    def turn() -> Script[list[bool]]:
+        yield [Span([3], 0, NOTHING)]
+        background.extend(held.engine.submit(one(token), background=True) for token in (7, 8, 9))
+        for work in background[:2]:
+            work.submitted_at -= 7200
+        for _ in range(5):
+            yield [Span([3], 0, NOTHING)]
+        return [work.future.done() for work in background]
+
+    ended = held.engine.submit(turn())
+    held.go()
+    assert ended.future.result(10) == [True, False, False]
+    assert [work.future.result(10) for work in background] == [7, 8, 9]
+    assert held.runner.forwards == [[3], [3, 7], *[[3]] * 4, [8, 9]]
+    held.engine.close()
+
+
+def test_closing_waits_no_longer_than_it_was_told_to() -> None:
+    held = Held()
+    assert not held.engine.close(0.01)
+    held.go()
+    assert held.engine.close(10)
 
 
 def test_the_earliest_deadline_goes_first_when_rows_are_short() -> None:
