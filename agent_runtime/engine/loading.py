@@ -188,8 +188,9 @@ def _refuse(location: Location, error: Exception) -> NoReturn:
     if location.folder is None and isinstance(error, OSError):
         raise ModelNotFound(
             location.source,
-            first_line(error),
-            "Check the name and the network, log in if the model is gated, or give a local folder.",
+            f"no such folder, and from the hub: {first_line(error)}",
+            f"If it is a folder, check its path from {Path.cwd()}; if it is a hub's model, check its name and the "
+            "network, and log in if it is gated.",
         ) from error
     raise BrokenModel(location.source, first_line(error)) from error
 

