@@ -18,6 +18,7 @@ import torch
 from transformers import DynamicCache
 
 from agent_runtime.agent import PendingTurn
+from agent_runtime.bench.llama_server import LlamaServer
 from agent_runtime.bench.prompts import GAME, Sentences, write_game
 from agent_runtime.block_cache import MemoryStore
 from agent_runtime.engine.attention import MOVE_KEYS
@@ -30,12 +31,16 @@ from agent_runtime.turn import Account, ActionOption, MatchSpec, Mode, SessionSp
 _ACTIONS = (ActionOption("A"), ActionOption("B"))
 _SESSION = "bench"
 Block = dict[str, str]
+_LLAMA = "llama.cpp"
 _SORTED = "prefix, blocks sorted by how seldom they change"
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The sizes of the measured prompts, and how many turns are played."""
+    """The sizes of the measured prompts, and how many turns are played.
+
+    `small_blocks` and `large_blocks` are the number of blocks and the tokens of each, about equal in product.
+    """
 
     num_blocks: int = 24
     block_tokens: int = 85
@@ -43,6 +48,8 @@ class Workload:
     turns: int = 30
     pool_mib: int = 768
     seed: int = 0
+    small_blocks: tuple[int, int] = (300, 22)
+    large_blocks: tuple[int, int] = (30, 220)
 
 
 @dataclass(slots=True)
@@ -103,12 +110,21 @@ class Seat:
         return account
 
 
-def bench_turn(loaded: LoadedModel, workload: Workload, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Run the benchmark and return its report; `tell` hears how far it is."""
+def bench_turn(
+    loaded: LoadedModel, workload: Workload, tell: Callable[[str], None], llama: LlamaServer | None = None
+) -> dict[str, Any]:
+    """Run the benchmark and return its report; `tell` hears how far it is. With `llama`, that server plays along."""
+    if llama:
+        llama.first_token_ms([loaded.text.end_of_turn])  # is it there at all?
     with tempfile.TemporaryDirectory() as folder:
         games = write_game(Path(folder))
-        cases = [*_changing(loaded, workload, games, tell), *_many_blocks(loaded, workload, games, tell)]
+        cases = [*_changing(loaded, workload, games, tell, llama), *_many_blocks(loaded, workload, games, tell)]
     by_name = {(case.case, case.mode): case.mean for case in cases}
+    against_llama = {
+        f"{case}_star_over_llama_cpp": by_name[case, "star"] / by_name[case, _LLAMA]
+        for case in ("changed", "hit")
+        if (case, _LLAMA) in by_name
+    }
     return {
         "environment": environment(loaded.name, loaded.digest),
         "workload": {name: getattr(workload, name) for name in workload.__slots__},
@@ -120,12 +136,15 @@ def bench_turn(loaded: LoadedModel, workload: Workload, tell: Callable[[str], No
             "hit_star_over_transformers": by_name["hit", "star"] / by_name["hit", "transformers"],
             "full_over_transformers": by_name["changed", "full"] / by_name["changed", "transformers"],
             "prefix_over_transformers": by_name["hit", "prefix"] / by_name["hit", "transformers"],
-            "small_blocks_over_large": by_name["300 blocks of 22", "star"] / by_name["30 blocks of 220", "star"],
+            "small_blocks_over_large": cases[-2].mean / cases[-1].mean,
+            **against_llama,
         },
     }
 
 
-def _changing(loaded: LoadedModel, workload: Workload, games: Path, tell: Callable[[str], None]) -> list[Case]:
+def _changing(
+    loaded: LoadedModel, workload: Workload, games: Path, tell: Callable[[str], None], llama: LlamaServer | None
+) -> list[Case]:
     rng = random.Random(workload.seed)
     sentences = Sentences(loaded.text.count, workload.seed)
     known = _blocks(sentences, 2 * workload.num_blocks, workload.block_tokens)
@@ -137,8 +156,9 @@ def _changing(loaded: LoadedModel, workload: Workload, games: Path, tell: Callab
         _SORTED: Mode.PREFIX,
     }
     seats = {name: Seat(loaded, mode, games, workload.pool_mib) for name, mode in modes.items()}
-    changed = {name: Case("changed", name) for name in (*modes, "transformers")}
-    hits = {name: Case("hit", name) for name in ("star", "anchored", "prefix", "transformers")}
+    others = ("transformers", *([_LLAMA] if llama else []))
+    changed = {name: Case("changed", name) for name in (*modes, *others)}
+    hits = {name: Case("hit", name) for name in ("star", "anchored", "prefix", *others)}
     places = range(workload.num_blocks)
     current = known[: workload.num_blocks]
     seen = {(place, block["id"]) for place, block in enumerate(current)}
@@ -152,6 +172,9 @@ def _changing(loaded: LoadedModel, workload: Workload, games: Path, tell: Callab
                     known[start : start + workload.num_blocks], sentences.sentence(workload.observation_tokens - 10)
                 )
     baseline = TransformersBaseline(loaded)
+    if llama:
+        prompt = seats["star"].begin(current, sentences.sentence(workload.observation_tokens - 10)).prompt
+        llama.first_token_ms([*[token for block in prompt.blocks for token in block.ids], *prompt.observation])
     for turn in range(workload.turns):
         tell(f"turn {turn + 1} of {workload.turns}")
         fresh = [(p, b) for p in places for b in known if (p, b["id"]) not in seen and b not in current]
@@ -166,9 +189,12 @@ def _changing(loaded: LoadedModel, workload: Workload, games: Path, tell: Callab
             _note(changed[name], seat.play(blocks, observations[0]))
             if name in hits:
                 _note(hits[name], seat.play(blocks, observations[1]))
+        prompts = [seats["star"].begin(current, observation).prompt for observation in observations]
+        prompt, static = prompts[0], [token for block in prompts[0].blocks for token in block.ids]
+        if llama:
+            for case, asked in zip((changed, hits), prompts, strict=True):
+                case[_LLAMA].ttft_ms.append(llama.first_token_ms([*static, *asked.observation]))
         if turn % 3 == 0:
-            prompt = seats["star"].begin(current, observations[0]).prompt
-            static = [token for block in prompt.blocks for token in block.ids]
             changed["transformers"].ttft_ms.append(baseline.prefill_ms([*static, *prompt.observation]))
             hits["transformers"].ttft_ms.append(baseline.cached_ms(static, prompt.observation))
     for seat in seats.values():
@@ -177,9 +203,9 @@ def _changing(loaded: LoadedModel, workload: Workload, games: Path, tell: Callab
 
 
 def _many_blocks(loaded: LoadedModel, workload: Workload, games: Path, tell: Callable[[str], None]) -> list[Case]:
-    """The same number of tokens in 300 blocks of 22 and in 30 of 220, nothing changed: what a block itself costs."""
+    """The same number of tokens in many small blocks and in few large ones, nothing changed: what a block costs."""
     cases, seats = [], []
-    for num_blocks, tokens in ((300, 22), (30, 220)):
+    for num_blocks, tokens in (workload.small_blocks, workload.large_blocks):
         tell(f"encoding {num_blocks} blocks of {tokens}")
         sentences = Sentences(loaded.text.count, workload.seed + num_blocks)
         blocks = _blocks(sentences, num_blocks, tokens)
