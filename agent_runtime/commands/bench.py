@@ -1,0 +1,60 @@
+"""`hotseat bench`."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from agent_runtime.commands.options import JsonOption, ModelOption, PoolOption
+
+bench_app = typer.Typer(no_args_is_help=True, help="Measure, as ratios side by side in one run.")
+
+
+@bench_app.command("turn")
+def bench_turn(
+    model: ModelOption = "embedded",
+    turns: Annotated[int, typer.Option(min=1, help="Measured turns per mode.")] = 30,
+    pool_mib: PoolOption = 768,
+    llama_server: Annotated[
+        str | None, typer.Option(help="A llama.cpp server with the same model, that plays along: http://HOST:PORT.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Time one turn in every mode, and transformers itself, side by side."""
+    from agent_runtime.bench.llama_server import LlamaServer
+    from agent_runtime.bench.turn import Workload, bench_turn
+    from agent_runtime.engine.loading import ModelSpec, load_model
+
+    def tell(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    workload, llama = Workload(turns=turns, pool_mib=pool_mib), LlamaServer(llama_server) if llama_server else None
+    report = bench_turn(load_model(ModelSpec(source=model)), workload, tell, llama)
+    if as_json:
+        print(json.dumps(report, indent=1))
+        return
+    for case in report["cases"]:
+        times = case["ttft_ms"]
+        print(f"{case['case']:>18}  {case['mode']:<46} mean {times['mean']:9.1f} ms   p95 {times['p95']:9.1f} ms")
+    for name, ratio in report["ratios"].items():
+        print(f"{name:>34}  {ratio:.3f}")
+
+
+@bench_app.command("overhead")
+def bench_overhead(
+    model: ModelOption = "embedded",
+    turns: Annotated[int, typer.Option(min=1, help="Measured turns of each kind.")] = 60,
+    as_json: JsonOption = False,
+) -> None:
+    """Time the runtime's own share of a turn, with 300 blocks and 25,000 tokens of text."""
+    from agent_runtime.bench.overhead import bench_overhead
+    from agent_runtime.engine.loading import ModelSpec, load_model
+
+    report = bench_overhead(load_model(ModelSpec(source=model)), turns=turns)
+    if as_json:
+        print(json.dumps(report, indent=1))
+        return
+    for case in report["cases"]:
+        stages = ", ".join(f"{name} {ms:.2f}" for name, ms in case["stages_ms"].items())
+        print(f"{case['case']:>6}  p50 {case['overhead_ms']['p50']:.2f} ms   of which {stages}")

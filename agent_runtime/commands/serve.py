@@ -1,0 +1,60 @@
+"""`hotseat serve`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent_runtime.commands.options import AdapterOption, GamesOption, mode_or_auto, say_that_it_loads
+
+
+def serve(
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file of settings; a flag given here wins over it.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="embedded (default), a model folder, a GGUF file, a hub name.")
+    ] = None,
+    adapter: AdapterOption = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, ...; default: what suits the device.")] = None,
+    device_map: Annotated[str | None, typer.Option(help="Passed to transformers, as auto.")] = None,
+    mode: Annotated[str | None, typer.Option(help="auto (default), star, anchored, full, prefix.")] = None,
+    games: GamesOption = None,
+    store: Annotated[Path | None, typer.Option(help="Where matches live on disk; without it nothing lasts.")] = None,
+    store_budget_mib: Annotated[int | None, typer.Option(min=1, help="The oldest blocks go beyond this.")] = None,
+    record: Annotated[Path | None, typer.Option(help="Record every match into this folder.")] = None,
+    host: Annotated[str, typer.Option(help="The address to listen on; any but loopback needs a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8765,
+    token: Annotated[str | None, typer.Option(envvar="HOTSEAT_TOKEN", help="What clients must show.")] = None,
+    allow_origin: Annotated[list[str] | None, typer.Option(help="A web page that may connect: https://...")] = None,
+    pool_mib: Annotated[int | None, typer.Option(min=1, help="Memory for keys and values (default 2048).")] = None,
+) -> None:
+    """Serve matches over WebSocket (protocol hotseat.v1) until SIGINT or SIGTERM."""
+    from agent_runtime.config import RuntimeSettings, read_settings
+    from agent_runtime.server.access import check_start
+    from agent_runtime.server.binding import bound
+    from agent_runtime.server.config import ServerConfig
+    from agent_runtime.server.lifecycle import serve as serve_until_signal
+
+    listening = ServerConfig(host=host, port=port, token=token, allowed_origins=tuple(allow_origin or ()))
+    settings = (read_settings(config) if config is not None else RuntimeSettings()).changed(
+        source=model,
+        adapter=adapter,
+        dtype=dtype,
+        device_map=device_map,
+        mode=None if mode is None else mode_or_auto(mode),
+        games=None if games is None else tuple(games),
+        folder=store,
+        budget_mib=store_budget_mib,
+        pool_mib=pool_mib,
+    )
+    # Before anything is loaded: a refusal should not take half a minute.
+    check_start(listening)
+    with bound(listening) as sockets:
+        from agent_runtime.composition import open_runtime
+        from agent_runtime.replay.recording import MatchRecorder
+
+        say_that_it_loads()
+        runtime = open_runtime(settings)
+        recorder = MatchRecorder(record, digests=runtime.digests) if record else None
+        serve_until_signal(runtime, listening, recorder=recorder, sockets=sockets)
