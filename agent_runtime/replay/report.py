@@ -49,6 +49,15 @@ class TurnSample:
 
     `same_best` says whether the likeliest action is full's, `logprob_off` is the largest difference of a legal action's
     log-probability from full's (nats), `total_variation` half the sum of the differences of the shares.
+
+    `ttft_ms` runs from the last byte of the turn's frame to the decision or first token; `engine_ms` is what of it the
+    engine's forwards took, `queue_ms` what the turn waited for them. `cold` marks the first turn of a session since it
+    was opened: what it sees may still have to be encoded or loaded. That is the recording's own, so that a turn is cold
+    in all modes or in none, and pairs stay pairs; blocks that merely changed are a turn's everyday work and not cold.
+
+    `due_ms` says when the turn was due in an open loop, since the replay began, and `late_ms` how much later it was
+    sent: no wait for an earlier answer is left out. `deadline_met` is None without a deadline. `copy` numbers the
+    copies of a recording that are played at once.
     """
 
     session: str
@@ -63,6 +72,13 @@ class TurnSample:
     same_best: bool | None = None
     logprob_off: float | None = None
     total_variation: float | None = None
+    engine_ms: float | None = None
+    queue_ms: float | None = None
+    cold: bool = False
+    due_ms: float | None = None
+    late_ms: float | None = None
+    deadline_met: bool | None = None
+    copy: int = 0
 
 
 @dataclass(frozen=True, slots=True)
