@@ -77,12 +77,21 @@ class Engine:
     def submit(self, script: Script[T], *, deadline: float = float("inf"), background: bool = False) -> Work[T]:
         """Queue a script. `deadline` is a `time.perf_counter()` time and only orders the queue."""
         work = Work(script, deadline, background, next(self._numbers))
+        self._queue([work])
+        return work
+
+    def submit_together(self, scripts: Sequence[Script[T]]) -> list[Work[T]]:
+        """Queue scripts in one moment: as many as `max_rows` allows begin in the same forward."""
+        works = [Work(script, math.inf, False, next(self._numbers)) for script in scripts]
+        self._queue(works)
+        return works
+
+    def _queue(self, works: Sequence[Work[Any]]) -> None:
         with self._wakeup:
             if self._closing:
                 raise EngineClosed
-            self._waiting.append(work)
+            self._waiting.extend(works)
             self._wakeup.notify()
-        return work
 
     def soon(self, call: Callable[[], None]) -> None:
         """Run `call` on the engine's thread after the results of the current forward are out; what it raises is logged.
