@@ -119,6 +119,8 @@ class Cutter:
                 self._gather(node)
         else:
             node.text = canonical(value, labels)
+            if before is not None and before.cuts:  # a container that held blocks is a single value now
+                self.swaps = None
         if node.is_cut and node.text is not None and self._rules.is_rest(node.owner):
             self._warn_of_rest(node)
         if self.swaps is not None:

@@ -97,6 +97,14 @@ def test_a_patch_leads_to_the_same_blocks_as_the_whole_state(
         assert json.dumps(blocks.live) == json.dumps(fresh.live)
 
 
+def test_a_patch_that_puts_one_value_where_blocks_were_removes_them(games: dict[str, Game]) -> None:
+    blocks = taken(games["anywhere"], [None, {"pos": None}], [])
+    ops = [{"op": "replace", "path": "", "value": None}]
+    change = blocks.patch(ops, apply_patch([None, {"pos": None}], ops))
+    assert change.removed == ("pos",)
+    assert [block.name for block in blocks.blocks] == ["rest"]
+
+
 @settings(max_examples=300)
 @given(st.sampled_from(sorted(GAMES)), st.sampled_from(SIGHTS), worlds, st.data())
 def test_leaves_that_change_frame_by_frame_lead_to_the_same_blocks_as_the_whole_state(
