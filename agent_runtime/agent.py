@@ -73,6 +73,7 @@ class PendingTurn:
     answers: Answers
     arrived: float
     deadline: float
+    length_normalised: bool = False
     body_digest: str = ""
     warnings: list[str] = field(default_factory=list)
     on_end: Callable[[Session], None] = lambda session: None
@@ -87,25 +88,33 @@ class PendingTurn:
 
     def run(self, partial: Callable[[Partial], None] | None = None) -> TurnResult:
         """Play the turn and wait for it. Never raises for what a peer, the pool or the clock did: see the outcome."""
-        served, match = self.session.match.served, self.session.match
+        engine = self.session.match.served.engine
         try:
-            staged = served.cache.fetch(match.mode, self.prompt.blocks)
-            submitted_at = time.perf_counter()
-            script = _Script(self, staged, partial or (lambda piece: None)).play()
-            self._work = served.engine.submit(script, deadline=self.deadline)
-            if self._cancelled:
-                self._work.cancel()
-            played = self._work.future.result()
-        except CancelledError:
-            return self._ended(Outcome.CANCELLED, "The turn was cancelled.")
-        except PoolFull as error:
-            return self._ended(Outcome.OVERLOADED, str(error))
-        except HotseatError as error:
-            return self._ended(Outcome.ERROR, str(error))
-        except Exception as error:  # ours, or the device's: the turn has an answer all the same
-            _log.exception("turn %d of session %r failed", self.request.turn_id, self.session.name)
-            return self._ended(Outcome.ERROR, f"The turn failed ({type(error).__name__}). The server's log has more.")
-        work, finished_at = self._work, self._work.finished_at or time.perf_counter()
+            self._begun(engine.submit(self._staged(partial), deadline=self.deadline))
+        except Exception as error:
+            return self._failed(error)
+        return self._finished()
+
+    def _staged(self, partial: Callable[[Partial], None] | None = None) -> "Steps":
+        """Read from the store what the pool lacks, and return what is left to do on the engine's thread."""
+        match = self.session.match
+        staged = match.served.cache.fetch(match.mode, self.prompt.blocks)
+        return _Script(self, staged, partial or (lambda piece: None)).play()
+
+    def _begun(self, work: Work[Played]) -> None:
+        self._work = work
+        if self._cancelled:
+            work.cancel()
+
+    def _finished(self) -> TurnResult:
+        """Wait for the engine, and close the account."""
+        assert self._work is not None
+        served, match, work = self.session.match.served, self.session.match, self._work
+        try:
+            played = work.future.result()
+        except Exception as error:
+            return self._failed(error)
+        finished_at = work.finished_at or time.perf_counter()
         not_durable = served.cache.not_durable(match.mode, self.prompt.blocks)
         now = time.perf_counter()
         account = replace(
@@ -115,10 +124,23 @@ class PendingTurn:
             queue_ms=1e3 * work.queue_s,
             engine_ms=1e3 * work.engine_s,
             ttft_ms=1e3 * (played.decided_at - self.arrived),
-            overhead_ms=1e3 * (submitted_at - self.arrived + now - finished_at),
+            overhead_ms=1e3 * (work.submitted_at - self.arrived + now - finished_at),
             total_ms=1e3 * (now - self.arrived),
         )
         return self._ended(played.outcome, None, played, account)
+
+    def _failed(self, error: Exception) -> TurnResult:
+        """Return what a turn ends as when it brings nothing."""
+        match error:
+            case CancelledError():
+                return self._ended(Outcome.CANCELLED, "The turn was cancelled.")
+            case PoolFull():
+                return self._ended(Outcome.OVERLOADED, str(error))
+            case HotseatError():
+                return self._ended(Outcome.ERROR, str(error))
+        # Ours, or the device's: the turn has an answer all the same.
+        _log.error("turn %d of session %r failed", self.request.turn_id, self.session.name, exc_info=error)
+        return self._ended(Outcome.ERROR, f"The turn failed ({type(error).__name__}). The server's log has more.")
 
     def _ended(
         self, outcome: Outcome, message: str | None, played: Played | None = None, account: Account | None = None
@@ -141,6 +163,34 @@ class PendingTurn:
                 self.session.finish(self.request, self.body_digest, result)
             self.on_end(self.session)
         return result
+
+
+def run_together(turns: Sequence[PendingTurn]) -> list[TurnResult]:
+    """Play turns of one model at the same time and wait for all: in one forward, if the engine's `max_rows` allows it.
+
+    As with `PendingTurn.run`, what goes wrong with a turn is its outcome; an interrupt cancels them all.
+    """
+    failed: dict[PendingTurn, TurnResult] = {}
+    scripts: dict[PendingTurn, Steps] = {}
+    for turn in turns:
+        try:
+            scripts[turn] = turn._staged()
+        except Exception as error:
+            failed[turn] = turn._failed(error)
+    if scripts:
+        try:
+            works = next(iter(scripts)).session.match.served.engine.submit_together(list(scripts.values()))
+        except Exception as error:
+            failed.update({turn: turn._failed(error) for turn in scripts})
+        else:
+            for turn, work in zip(scripts, works, strict=True):
+                turn._begun(work)
+    try:
+        return [failed[turn] if turn in failed else turn._finished() for turn in turns]
+    except BaseException:
+        for turn in turns:
+            turn.cancel()
+        raise
 
 
 def prepare_turn(
@@ -167,13 +217,14 @@ def prepare_turn(
         prompt = assemble(
             match.game, persona=persona, state=seen, private=private, history=history, observation=observation
         )
+        length_normalised = match.game.length_normalised
         warnings = []
         if match.mode in (Mode.STAR, Mode.ANCHORED) and not served.loaded.block_tuned and not session.told_untuned:
             session.told_untuned = True
             warnings.append(f"Model {served.name!r} is not block-tuned: in mode {match.mode} it may play worse.")
     tokens = served.tokenizer.prompt(prompt, match.mode, match.game.name, session.name)
     check_length(tokens, _most_behind(request.decide, answers, served.loaded.text), served.loaded.context_limit)
-    return PendingTurn(session, request, tokens, answers, arrived, deadline, body_digest, warnings)
+    return PendingTurn(session, request, tokens, answers, arrived, deadline, length_normalised, body_digest, warnings)
 
 
 def _most_behind(decide: Decide, answers: Answers, text: TextEncoder) -> int:
@@ -265,7 +316,7 @@ class _Script:
         request, answers = self.turn.request, self.turn.answers.candidates
         decide = request.decide
         logprobs = read_logprobs(tree, logits)
-        lengths = [len(a.ids) for a in answers] if self.turn.session.match.game.length_normalised else None
+        lengths = [len(a.ids) for a in answers] if self.turn.length_normalised else None
         shares = probabilities(logprobs, decide.temperature, lengths)
         best = max(range(len(shares)), key=shares.__getitem__)
         chosen = draw(shares, _seed(decide), request.session, request.turn_id) if decide.how == "sample" else best

@@ -3,6 +3,7 @@
 HotseatError
 ├── UnknownName      no match, session, model, persona or game goes by this name
 ├── NameTaken        a session's name that belongs to another match
+├── PersonaInUse     an edited game lacks a persona that a session is
 ├── BadSettings      a settings file with an unknown key or a value of the wrong kind
 ├── StaleTurn        a turn_id that was used before with another body, or lies before the last one
 ├── StaleFrame       a frame that is older than the match's, or not yet known
@@ -14,8 +15,12 @@ HotseatError
 └── EngineError      (agent_runtime.engine.errors) models, tokenizers, and the engine's own limits
 """
 
+import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+V = TypeVar("V")
 
 
 class HotseatError(Exception):
@@ -42,6 +47,16 @@ class UnknownName(HotseatError):
         return f"There is no {self.kind} named {self.name!r}.{hint}"
 
 
+def named(kind: str, name: str, known: Mapping[str, V]) -> V:
+    """Return what goes by a name. Raises UnknownName with the nearest name that exists."""
+    if name not in known:
+        nearest = difflib.get_close_matches(name, known, n=1)
+        # What is configured is no secret; the matches and sessions of others are nobody's business.
+        listed = tuple(sorted(known)) if kind in ("game", "model", "persona") else ()
+        raise UnknownName(kind, name, nearest[0] if nearest else None, listed)
+    return known[name]
+
+
 @dataclass(eq=False)
 class NameTaken(HotseatError):
     """A session's name that another match's session goes by."""
@@ -52,6 +67,22 @@ class NameTaken(HotseatError):
 
     def __str__(self) -> str:
         return f"Session {self.name!r} belongs to match {self.match!r}. Give this one another name."
+
+
+@dataclass(eq=False)
+class PersonaInUse(HotseatError):
+    """An edited game folder that lacks a persona which a session of a running match is."""
+
+    persona: str
+    session: str
+    match: str
+    code: ClassVar[str] = "persona_in_use"
+
+    def __str__(self) -> str:
+        return (
+            f"Session {self.session!r} of match {self.match!r} is the persona {self.persona!r}, which is gone from the "
+            "game's folder. Put its file back, or close the session first."
+        )
 
 
 @dataclass(eq=False)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from agent_runtime.actions import answer_text
-from agent_runtime.errors import BadState, StaleFrame
+from agent_runtime.errors import BadState, PersonaInUse, StaleFrame
 from agent_runtime.served_model import ServedModel
 from agent_runtime.turn import Action, FrameChange, Json, Mode, TurnRequest, TurnResult
 from prompts import Block, Game, PromptsError, StateBlocks, apply_patch
@@ -71,8 +71,8 @@ class Match:
         for sight in sights:
             self.sights[sight] = self._cut(sight)
 
-    def _cut(self, sight: tuple[str, ...]) -> StateBlocks:
-        blocks = StateBlocks(self.game, self.served.loaded.text.count, sight)
+    def _cut(self, sight: tuple[str, ...], game: Game | None = None) -> StateBlocks:
+        blocks = StateBlocks(game or self.game, self.served.loaded.text.count, sight)
         if self.frame is not None:
             blocks.replace(self.state)
         return blocks
@@ -90,6 +90,20 @@ class Match:
             if all(session.sight != sight for session in self.sessions.values()):
                 self.sights.pop(sight, None)
 
+    def read_under(self, game: Game) -> "Reading":
+        """Return the match as another version of its game reads it; nothing is taken yet. `lock` is held.
+
+        Raises PersonaInUse, and what cutting the state and writing the history raise.
+        """
+        for session in self.sessions.values():
+            session.check_persona(game)
+        return Reading(
+            self,
+            game,
+            {sight: self._cut(sight, game) for sight in self.sights},
+            {session: session.remembered_under(game) for session in self.sessions.values()},
+        )
+
     def document(self) -> Json:
         """Return what the store keeps of the match."""
         return {
@@ -100,6 +114,40 @@ class Match:
             "state": self.state,
             "sessions": sorted(self.sessions),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A match under an edited version of its game, made whole before any of it is taken."""
+
+    match: Match
+    game: Game
+    sights: dict[tuple[str, ...], StateBlocks]
+    remembered: "dict[Session, dict[int, Block]]"
+
+    def take(self) -> tuple[str, ...]:
+        """Let the match go on with it, and return the names of the blocks that say something else now."""
+        match = self.match
+        before = _texts(match)
+        match.game = self.game
+        match.sights.update(self.sights)
+        for session, blocks in self.remembered.items():
+            session.take_remembered(blocks)
+        after = _texts(match)
+        changed = [name for name, texts in after.items() if before.get(name) != texts]
+        return (*changed, *[name for name in before if name not in after])
+
+
+def _texts(match: Match) -> dict[str, set[str]]:
+    """The texts of all blocks that a match's prompts are made of, by name; sights may show different ones."""
+    blocks = [match.game.anchor, *[block for sight in match.sights.values() for block in sight.blocks]]
+    for session in match.sessions.values():
+        persona, _, history = session.own_blocks()
+        blocks += [*((persona,) if persona else ()), *history]
+    texts: dict[str, set[str]] = {}
+    for block in blocks:
+        texts.setdefault(block.name, set()).add(block.text)
+    return texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +191,19 @@ class Session:
         if self.persona_text is not None:
             return persona_block(self.persona or self.name, self.persona_text)
         return self.match.game.personas[self.persona] if self.persona is not None else None
+
+    def check_persona(self, game: Game) -> None:
+        """Raise PersonaInUse if the session's persona is one that this version of the game lacks."""
+        if self.persona is not None and self.persona_text is None and self.persona not in game.personas:
+            raise PersonaInUse(self.persona, self.name, self.match.name)
+
+    def remembered_under(self, game: Game) -> dict[int, Block]:
+        """Return the history as another version of the game writes it."""
+        return {entry.turn_id: history_block(game, entry) for entry in self.history}
+
+    def take_remembered(self, blocks: dict[int, Block]) -> None:
+        """Go on with what `remembered_under` returned."""
+        self._remembered = blocks
 
     def put_block(self, name: str, text: str | None) -> None:
         """Add, replace or (without text) remove a private block."""

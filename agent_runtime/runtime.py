@@ -1,16 +1,15 @@
 """`AgentRuntime`: matches, sessions and turns behind one thread-safe interface; what every front end talks to."""
 
-import difflib
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from agent_runtime.agent import PendingTurn, prepare_turn
-from agent_runtime.errors import BadState, NameTaken, NotDurable, StaleTurn, UnknownName
+from agent_runtime.errors import BadState, NameTaken, NotDurable, StaleTurn, UnknownName, named
 from agent_runtime.match import Match, Session
 from agent_runtime.prefetch import Brought
 from agent_runtime.served_model import ServedModel
@@ -31,6 +30,7 @@ from agent_runtime.turn import (
 from kv_store import FlushCount, Store, StoreError
 from kv_store.errors import StoreClosed
 from prompts import Block, Game, PromptsError, find_games, load_game
+from prompts.errors import GameFolderError
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,6 @@ _log = logging.getLogger(__name__)
 _SHARE_FOR_COPIES = 0.5
 
 Ready = Callable[[SessionReady], None]
-V = TypeVar("V")
 
 
 class AgentRuntime:
@@ -51,13 +50,16 @@ class AgentRuntime:
         games: Sequence[Path] = (),
         store: Store | None = None,
         default_mode: Mode | Literal["auto"] = "auto",
+        prefetches: bool = True,
     ) -> None:
+        """Without `prefetches` nothing is computed before a turn needs it: the turn takes it along in its forward."""
         self._served = dict(served)
         self._games = dict(find_games(games))
         self._loaded_games: dict[str, Game] = {}
         self._left_out: set[str] = set()
         self._store = store
         self._default_mode = default_mode
+        self._prefetches = prefetches
         self._matches: dict[str, Match] = {}
         self._sessions: dict[str, Session] = {}
         self._lock = threading.RLock()
@@ -106,21 +108,48 @@ class AgentRuntime:
         """Return a model by the name clients use; None is the default one. Raises UnknownName."""
         if name is None:
             return next(iter(self._served.values()))
-        return _named("model", name, self._served)
+        return named("model", name, self._served)
 
     def match(self, name: str) -> Match:
         """Return an open match. Raises UnknownName."""
-        return _named("match", name, self._matches)
+        return named("match", name, self._matches)
 
     def session(self, name: str) -> Session:
         """Return an open session. Raises UnknownName."""
-        return _named("session", name, self._sessions)
+        return named("session", name, self._sessions)
 
     def _game(self, name: str) -> Game:
         with self._lock:
             if name not in self._loaded_games:
-                self._loaded_games[name] = load_game(_named("game", name, self._games))
+                self._loaded_games[name] = load_game(named("game", name, self._games))
             return self._loaded_games[name]
+
+    def add_game(self, folder: Path) -> None:
+        """Let matches of the game in `folder` be opened. Raises GameFolderError if another folder's has its name."""
+        with self._lock:
+            known = self._games.setdefault(folder.resolve().name, folder)
+            if known.resolve() != folder.resolve():
+                raise GameFolderError(folder, None, f"{known} is a game of that name too. Rename one of them.")
+
+    def loaded_games(self) -> dict[str, Game]:
+        """Return the games that were read so far, by name, each as it is played now."""
+        with self._lock:
+            return dict(self._loaded_games)
+
+    def take_game(self, game: Game) -> dict[str, tuple[str, ...]]:
+        """Let all matches of a game go on with an edited version of it, from their next frame or turn on.
+
+        Turns under way keep the prompt they took. Returns, by match, the names of the blocks that say something else
+        now. All or nothing: raises PersonaInUse, and what cutting the states under the new version raises, and then
+        everything stays as it was.
+        """
+        with self._lock, ExitStack() as held:
+            playing = [match for match in self._matches.values() if match.game.name == game.name]
+            for match in playing:
+                held.enter_context(match.lock)
+            readings = [match.read_under(game) for match in playing]
+            self._loaded_games[game.name] = game
+            return {reading.match.name: reading.take() for reading in readings}
 
     # Matches and frames.
 
@@ -222,7 +251,7 @@ class AgentRuntime:
                 turns = match.game.history_turns if spec.history_turns is None else spec.history_turns
                 session.history_turns = turns
             if session.persona is not None and session.persona_text is None:
-                _named("persona", session.persona, match.game.personas)
+                named("persona", session.persona, match.game.personas)
             with match.lock:
                 match.seen_by(session.sight)
                 self._write_session(session)
@@ -269,7 +298,10 @@ class AgentRuntime:
                 )
             )
 
-        match.served.prefetcher.bring(match.name, match.mode, tokens, brought)
+        if self._prefetches:
+            match.served.prefetcher.bring(match.name, match.mode, tokens, brought)
+        else:
+            brought(Brought(0, 0, 0))
 
     def close_session(self, session: str) -> None:
         """End a session for good."""
@@ -331,7 +363,7 @@ class AgentRuntime:
             self._write_match(session.match)
             self._keep(session)
             history = session.own_blocks()[2][-1:] if applied.ok else ()
-        if history and session.match.mode in (Mode.STAR, Mode.ANCHORED):
+        if history and self._prefetches and session.match.mode in (Mode.STAR, Mode.ANCHORED):
             match = session.match
             blocks = match.served.tokenizer.blocks(
                 (match.game.anchor, *history), match.mode, match.game.name, session.name
@@ -408,12 +440,3 @@ class AgentRuntime:
                 _log.warning("model %r is still in a forward; what it computes now is not kept", served.name)
         if self._store:
             self._store.close(left())
-
-
-def _named(kind: str, name: str, known: Mapping[str, V]) -> V:
-    if name not in known:
-        nearest = difflib.get_close_matches(name, known, n=1)
-        # What is configured is no secret; the matches and sessions of others are nobody's business.
-        listed = tuple(sorted(known)) if kind in ("game", "model", "persona") else ()
-        raise UnknownName(kind, name, nearest[0] if nearest else None, listed)
-    return known[name]

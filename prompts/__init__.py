@@ -42,6 +42,10 @@ members come in sorted order. Values are data: template syntax or chat markers i
 
 An observation template must list the answers exactly as given: they are what the model has to write.
 
+`{% include "parts/wounds.md" %}` puts in another template of the same folder, which may use the names that this one
+may; `{% from "macros.md" import bar %}` takes a macro from it, which sees what it is handed and nothing else. Files
+are named by their path in the folder, in quotes; none outside of it is read, and a circle is refused with its files.
+
 **Cutting.** A rule takes the whole subtree at a path it matches, except what an earlier rule (or a live one) matches
 inside it: write the more specific rule first. What no rule takes goes to a block `rest/<member>` for each member of the
 state, last in the prompt, with a warning. A block's text begins with its path, in which an array member that has an

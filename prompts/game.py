@@ -9,6 +9,7 @@ from jinja2 import Template
 
 from prompts.block import Block, Lifetime, Role
 from prompts.errors import GameFolderError, PatternError
+from prompts.file_stamps import FileStamps, Stamp, stamp_of
 from prompts.game_toml import GameToml, Table
 from prompts.json_text import label_text, writable
 from prompts.pattern import Pattern, parse_pattern
@@ -22,7 +23,10 @@ _HISTORY_VARIABLES = frozenset({"turn_id", "frame", "observation", "action", "ok
 
 @dataclass(frozen=True, eq=False)
 class Game:
-    """A loaded game. `warnings` are things its author should know that do not stop it."""
+    """A loaded game. `warnings` are things its author should know that do not stop it.
+
+    `files` are those that it was read from or would have been, each with its stamp of that time.
+    """
 
     name: str
     title: str
@@ -37,12 +41,19 @@ class Game:
     observation: Template
     history: Template
     warnings: tuple[str, ...]
+    files: Mapping[Path, Stamp]
+
+    def edited_files(self) -> tuple[Path, ...]:
+        """The files that were changed, added or removed since the game was read."""
+        return tuple(path for path, stamp in self.files.items() if stamp_of(path) != stamp)
 
 
 def load_game(folder: Path) -> Game:
     """Read and check a game's folder. Raises GameFolderError, which names file and line."""
-    toml = GameToml(_game_toml(folder))
-    templates = TemplateFolder(folder)
+    files = FileStamps()
+    files.take(folder / "personas")
+    toml = GameToml(_game_toml(files.take(folder / "game.toml")))
+    templates = TemplateFolder(folder, files)
     name = toml.top.get("name")
     if name != folder.resolve().name:
         toml.top.refuse(
@@ -59,14 +70,17 @@ def load_game(folder: Path) -> Game:
         folder=folder,
         history_turns=history_turns,
         length_normalised=toml.top.get("length_normalised", False),
-        anchor=Block(f"{name}/rules", _filled(folder / "rules.md"), Role.ANCHOR, Lifetime.GAME),
-        personas=MappingProxyType({file.stem: _persona(file) for file in sorted(folder.glob("personas/*.md"))}),
+        anchor=Block(f"{name}/rules", _filled(files.take(folder / "rules.md")), Role.ANCHOR, Lifetime.GAME),
+        personas=MappingProxyType(
+            {file.stem: _persona(files.take(file)) for file in sorted(folder.glob("personas/*.md"))}
+        ),
         segment_rules=segments,
         live_rules=live,
         cutting=CuttingRules(live, segments),
-        observation=_template(templates, "observation.md", _OBSERVATION_VARIABLES),
-        history=_template(templates, "history.md", _HISTORY_VARIABLES),
+        observation=_template(templates, files.take(folder / "observation.md"), _OBSERVATION_VARIABLES),
+        history=_template(templates, files.take(folder / "history.md"), _HISTORY_VARIABLES),
         warnings=tuple(_warnings(toml, segments, live)),
+        files=MappingProxyType(files.stamps),
     )
 
 
@@ -97,8 +111,7 @@ def _persona(file: Path) -> Block:
     return persona_block(file.stem, _filled(file), Lifetime.GAME)
 
 
-def _game_toml(folder: Path) -> Path:
-    file = folder / "game.toml"
+def _game_toml(file: Path) -> Path:
     if not file.is_file():
         raise GameFolderError(
             file, None, "there is no such file. A game folder needs one: its keys are listed in `prompts`."
@@ -115,10 +128,10 @@ def _filled(file: Path) -> str:
     return f"{text}\n"
 
 
-def _template(templates: TemplateFolder, name: str, variables: frozenset[str]) -> Template:
-    if not (templates.folder / name).is_file():
+def _template(templates: TemplateFolder, file: Path, variables: frozenset[str]) -> Template:
+    if not file.is_file():
         templates = TemplateFolder(Path(__file__).parent / "defaults")
-    return templates.template(name, variables)
+    return templates.template(file.name, variables)
 
 
 def _pattern(table: Table) -> Pattern:

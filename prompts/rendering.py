@@ -17,13 +17,14 @@ from jinja2 import (
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from prompts.errors import GameFolderError, TemplateFailed
+from prompts.file_stamps import FileStamps
 from prompts.json_text import canonical, writable
 
 
 class TemplateFolder(ImmutableSandboxedEnvironment):
     """The templates of one folder. What they print depends on nothing but the values they are given."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stamps: FileStamps | None = None) -> None:
         super().__init__(
             loader=FunctionLoader(self._read),
             undefined=StrictUndefined,
@@ -35,6 +36,7 @@ class TemplateFolder(ImmutableSandboxedEnvironment):
             cache_size=-1,
         )
         self.folder = folder
+        self._stamps = stamps or FileStamps()
         # The only two with a will of their own.
         del self.globals["lipsum"], self.filters["random"]
         self.filters["tojson"] = canonical
@@ -51,35 +53,34 @@ class TemplateFolder(ImmutableSandboxedEnvironment):
         `variables` are the names it may use; `asked_by` is where its name was written, for the error if it is missing.
         """
         file, line = asked_by or (self.folder / name, None)
-        tree = self._tree(name, file, line)
+        self._check(name, self._tree(name, file, line), frozenset(variables), ())
+        return self.get_template(name)
+
+    def _check(self, name: str, tree: nodes.Template, variables: frozenset[str], on_the_way: tuple[str, ...]) -> None:
+        """Check the names that a template uses, and those of all that it includes."""
         unknown = meta.find_undeclared_variables(tree) - variables - set(self.globals)
         for found in tree.find_all(nodes.Name):
             if found.name in unknown:
-                known = ", ".join(sorted(variables))
-                raise GameFolderError(
-                    self.folder / name, found.lineno, f"{found.name!r} is not known here. There are: {known}."
-                )
-        self._follow_includes(name, tree, ())
-        return self.get_template(name)
-
-    def _follow_includes(self, name: str, tree: nodes.Template, on_the_way: tuple[str, ...]) -> None:
+                known = f"There are: {', '.join(sorted(variables))}." if variables else "Hand it to the macro."
+                raise GameFolderError(self.folder / name, found.lineno, f"{found.name!r} is not known here. {known}")
         on_the_way = (*on_the_way, name)
-        for line, other in self._included(name, tree):
+        for node, other in self._included(name, tree):
             if other in on_the_way:
                 circle = " -> ".join((*on_the_way[on_the_way.index(other) :], other))
                 raise GameFolderError(
-                    self.folder / name, line, f"these templates include each other: {circle}. Break the circle."
+                    self.folder / name, node.lineno, f"these templates include each other: {circle}. Break the circle."
                 )
-            self._follow_includes(other, self._tree(other, self.folder / name, line), on_the_way)
+            inner = variables | _assigned(tree) if getattr(node, "with_context", True) else frozenset[str]()
+            self._check(other, self._tree(other, self.folder / name, node.lineno), inner, on_the_way)
 
-    def _included(self, name: str, tree: nodes.Template) -> Iterator[tuple[int, str]]:
+    def _included(self, name: str, tree: nodes.Template) -> Iterator[tuple[nodes.Node, str]]:
         for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
             other = node.template  # type: ignore[attr-defined]  # all four have it
             if not (isinstance(other, nodes.Const) and isinstance(other.value, str)):
                 raise GameFolderError(
                     self.folder / name, node.lineno, "name the other template in quotes, as one string."
                 )
-            yield node.lineno, other.value
+            yield node, other.value
 
     def _tree(self, name: str, file: Path, line: int | None) -> nodes.Template:
         """A template's syntax tree; the template itself is compiled and kept on the way."""
@@ -87,16 +88,33 @@ class TemplateFolder(ImmutableSandboxedEnvironment):
             template = self.get_template(name)
             return self.parse(read_text(self.folder / name), name, template.filename)
         except TemplateNotFound:
-            why = f"there is no template {name!r} in {self.folder}. Write it, or mend the name."
-            raise GameFolderError(file, line, why) from None
+            advice = "Write it, or mend the name."
+            if not self._is_inside(self.folder / name):
+                advice = "Nothing outside of a game's folder is read: copy the file into it."
+            raise GameFolderError(file, line, f"there is no template {name!r} in {self.folder}. {advice}") from None
         except TemplateSyntaxError as error:
             raise GameFolderError(self.folder / name, error.lineno, f"{error.message}") from None
 
     def _read(self, name: str) -> tuple[str, str, None] | None:
-        file = self.folder / name
-        if not file.is_file() or not file.resolve().is_relative_to(self.folder.resolve()):
+        file = self._stamps.take(self.folder / name)
+        if not file.is_file() or not self._is_inside(file):
             return None
         return read_text(file), str(file), None
+
+    def _is_inside(self, file: Path) -> bool:
+        """Whether a file lies in the folder, links followed."""
+        return file.resolve().is_relative_to(self.folder.resolve())
+
+
+def _assigned(tree: nodes.Template) -> frozenset[str]:
+    """The names that a template gives values to, which what it includes may use."""
+    names = {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
+    names |= {macro.name for macro in tree.find_all(nodes.Macro)} | {
+        node.target for node in tree.find_all(nodes.Import)
+    }
+    for node in tree.find_all(nodes.FromImport):
+        names |= {name if isinstance(name, str) else name[1] for name in node.names}
+    return frozenset(names)
 
 
 def read_text(file: Path) -> str:
@@ -122,12 +140,12 @@ def render(template: Template, what: str, **values: Any) -> str:
 
 def _place(error: Exception, template: Template) -> tuple[Path, int | None]:
     """The innermost template line on the way to an error: Jinja maps its tracebacks back to the templates."""
-    file = Path(template.filename or "")
-    place: tuple[Path, int | None] = (file, None)
+    place: tuple[Path, int | None] = (Path(template.filename or ""), None)
+    folder = template.environment.folder if isinstance(template.environment, TemplateFolder) else place[0].parent
     trace = error.__traceback__
     while trace is not None:
         found = Path(trace.tb_frame.f_code.co_filename)
-        if found.is_relative_to(file.parent):
+        if found.is_relative_to(folder) and found.suffix != ".py":
             place = (found, trace.tb_lineno)
         trace = trace.tb_next
     return place

@@ -15,6 +15,11 @@ GamesOption = Annotated[list[Path] | None, typer.Option(help="A folder of game f
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
+def say(sentence: str) -> None:
+    """Print a sentence for the person at the terminal, where it mixes with no result."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
 def say_that_it_loads() -> None:
     """Loading is slow and says nothing; only at a terminal may it draw bars."""
     print("Loading the model: 5 to 20 seconds for the embedded one, a minute at its first start.", file=sys.stderr)

@@ -1,11 +1,12 @@
 """`hotseat serve`."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from agent_runtime.commands.options import AdapterOption, GamesOption, mode_or_auto, say_that_it_loads
+from agent_runtime.commands.options import AdapterOption, GamesOption, mode_or_auto, say, say_that_it_loads
 
 
 def serve(
@@ -20,6 +21,9 @@ def serve(
     device_map: Annotated[str | None, typer.Option(help="Passed to transformers, as auto.")] = None,
     mode: Annotated[str | None, typer.Option(help="auto (default), star, anchored, full, prefix.")] = None,
     games: GamesOption = None,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Take edited game files at once, without a restart; for designers.")
+    ] = False,
     store: Annotated[Path | None, typer.Option(help="Where matches live on disk; without it nothing lasts.")] = None,
     store_budget_mib: Annotated[int | None, typer.Option(min=1, help="The oldest blocks go beyond this.")] = None,
     record: Annotated[Path | None, typer.Option(help="Record every match into this folder.")] = None,
@@ -52,9 +56,11 @@ def serve(
     check_start(listening)
     with bound(listening) as sockets:
         from agent_runtime.composition import open_runtime
+        from agent_runtime.game_watch import GameWatcher
         from agent_runtime.replay.recording import MatchRecorder
 
         say_that_it_loads()
         runtime = open_runtime(settings)
         recorder = MatchRecorder(record, digests=runtime.digests) if record else None
-        serve_until_signal(runtime, listening, recorder=recorder, sockets=sockets)
+        with GameWatcher(runtime, say) if reload else nullcontext():
+            serve_until_signal(runtime, listening, recorder=recorder, sockets=sockets)

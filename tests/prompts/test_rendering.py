@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from prompts.errors import TemplateFailed
+from prompts.errors import GameFolderError, TemplateFailed
 from prompts.rendering import TemplateFolder, render
 
 
@@ -56,6 +56,63 @@ def test_an_error_in_an_included_template_names_that_one(tmp_path: Path) -> None
     with pytest.raises(TemplateFailed) as caught:
         filled(tmp_path, "{% include 'inner.md' %}", x={})
     assert (caught.value.file, caught.value.line) == (tmp_path / "inner.md", 3)
+
+
+def write(folder: Path, **files: str) -> None:
+    for name, text in files.items():
+        (folder / f"{name.replace('__', '/')}.md").parent.mkdir(exist_ok=True)
+        (folder / f"{name.replace('__', '/')}.md").write_text(text, encoding="utf-8")
+
+
+def test_an_error_in_a_macro_of_a_folder_above_names_the_macros_file(tmp_path: Path) -> None:
+    write(tmp_path, macros="{% macro hp(unit) %}\n{{ unit.hp }}\n{% endmacro %}")
+    write(tmp_path, parts__unit="{% from 'macros.md' import hp %}\n{{ hp(x) }}")
+    template = TemplateFolder(tmp_path).template("parts/unit.md", {"x"})
+    assert render(template, "/", x={"hp": 3}) == "3"
+    with pytest.raises(TemplateFailed, match="no attribute 'hp'") as caught:
+        render(template, "/", x={})
+    assert (caught.value.file, caught.value.line) == (tmp_path / "macros.md", 2)
+
+
+def test_a_macro_that_never_ends_is_an_error_with_its_line(tmp_path: Path) -> None:
+    source = "{% macro again(n) %}\n{{ again(n + 1) }}\n{% endmacro %}\n{{ again(x) }}"
+    with pytest.raises(TemplateFailed, match="RecursionError") as caught:
+        filled(tmp_path, source, x=1)
+    assert (caught.value.file, caught.value.line) == (tmp_path / "t.md", 2)
+
+
+def test_what_is_included_knows_the_names_of_its_includer_and_a_macro_only_what_it_is_handed(tmp_path: Path) -> None:
+    write(
+        tmp_path, inner="{{ x }}{{ y }}{{ i }}{{ hp(x) }}", macros="{% macro hp(n) %}<{{ n }}>{% endmacro %}"
+    )
+    source = "{% from 'macros.md' import hp %}{% set y = 2 %}{% for i in [5] %}{% include 'inner.md' %}{% endfor %}"
+    assert filled(tmp_path, source, x=1) == "125<1>"
+    write(tmp_path, macros="{% macro hp(n) %}\n{{ x }}{% endmacro %}")
+    with pytest.raises(GameFolderError, match=r"macros\.md:2: 'x' is not known here\. Hand it to the macro"):
+        filled(tmp_path, source, x=1)
+
+
+def test_a_misspelt_name_in_what_is_included_is_found_when_the_game_is_loaded(tmp_path: Path) -> None:
+    write(tmp_path, inner="\n{{ valeu }}")
+    with pytest.raises(GameFolderError, match=r"inner\.md:2: 'valeu' is not known here\. There are: x\."):
+        filled(tmp_path, "{% include 'inner.md' %}", x=1)
+
+
+def test_a_template_may_extend_another_of_its_folder(tmp_path: Path) -> None:
+    write(tmp_path, base="<{% block body %}{% endblock %}{{ x }}>")
+    assert filled(tmp_path, "{% extends 'base.md' %}{% block body %}[{{ x }}]{% endblock %}", x=1) == "<[1]1>"
+
+
+@pytest.mark.parametrize("kind", ["include '{}'", "import '{}' as m", "from '{}' import m", "extends '{}'"])
+def test_nothing_outside_of_the_folder_is_read(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "game"
+    folder.mkdir()
+    (tmp_path / "secret.md").write_text("out of reach")
+    (folder / "link.md").symlink_to(tmp_path / "secret.md")
+    for name in ("../secret.md", str(tmp_path / "secret.md"), "link.md", "./../game/../secret.md"):
+        with pytest.raises(GameFolderError, match="Nothing outside of a game's folder is read") as caught:
+            filled(folder, "\n{% " + kind.format(name) + " %}")
+        assert (caught.value.file, caught.value.line) == (folder / "t.md", 2)
 
 
 def test_nothing_that_changes_by_itself_can_be_printed(tmp_path: Path) -> None:
