@@ -40,12 +40,13 @@ class NewerRecording(RecordingError):
     path: Path
     version: int
     known: int
+    line: int = 1
     code: ClassVar[str] = "newer_recording"
 
     def __str__(self) -> str:
         return (
-            f"{self.path} has format version {self.version} and this program reads up to {self.known}. "
-            "Read it with the Hotseat that wrote it, or a later one."
+            f"{self.path}, line {self.line}: it has format version {self.version} and this program reads up to "
+            f"{self.known}. Read it with the Hotseat that wrote it, or a later one."
         )
 
 

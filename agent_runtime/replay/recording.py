@@ -18,7 +18,7 @@ from urllib.parse import quote
 from pydantic_core import to_json
 
 from agent_runtime.replay.errors import CannotRecord
-from agent_runtime.replay.recording_format import FORMAT, VERSION, Direction, Header, Line, new_digest, seal
+from agent_runtime.replay.recording_format import FORMAT, VERSION, Direction, Header, Line, new_digest, no_lines, seal
 from agent_runtime.server.messages import PROTOCOL
 from agent_runtime.turn import Json, MatchOpened, TurnResult
 
@@ -34,7 +34,7 @@ class _Part:
     path: Path
     began_ns: int
     num_lines: int = 0
-    counts: dict[str, int] = field(default_factory=lambda: {"c2s": 0, "s2c": 0, "int": 0})
+    counts: dict[str, int] = field(default_factory=no_lines)
     digest: "hashlib.blake2b" = field(default_factory=new_digest)
     is_broken: bool = False
 

@@ -16,16 +16,20 @@ the server was killed. `check` is a digest of its line, so that an edited line c
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from agent_runtime.replay.errors import EditedRecording, NewerRecording, NotARecording
 from agent_runtime.turn import Json
 
 FORMAT = "hotseat.recording"
 VERSION = 1
+# Longer than any header: what has no end of line by then is no recording.
+_LONGEST_HEADER = 1 << 20
 
 Direction = Literal["c2s", "s2c", "int"]
 
@@ -73,18 +77,44 @@ class End:
     digest: str
 
 
+_HEADER, _LINE, _END = TypeAdapter(Header), TypeAdapter(Line), TypeAdapter(End)
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one server process recorded. Without `end` the server was killed or still runs."""
+    """What one server process recorded. Without `end` the server was killed or still runs.
 
+    `counts` says how many lines of each direction there are. The lines themselves stay on the disk: `begin_byte` and
+    `end_byte` tell where.
+    """
+
+    path: Path
     header: Header
-    lines: tuple[Line, ...]
+    counts: Mapping[str, int]
     end: End | None
+    begin_byte: int
+    end_byte: int
+
+    @property
+    def lines(self) -> Iterator[Line]:
+        """Every line, read anew each time, one at a time."""
+        return (line for _, line in self.placed_lines())
+
+    def placed_lines(self) -> Iterator[tuple[int, Line]]:
+        """Every line with the place in the file where it begins, in bytes, for `line_at`."""
+        with self.path.open("rb") as file:
+            file.seek(self.begin_byte)
+            at = self.begin_byte
+            while raw := file.readline(self.end_byte - at):
+                value = _json_object(raw)
+                if value is not None:  # else it was cut
+                    yield at, _LINE.validate_python(value)
+                at += len(raw)
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file that was read."""
+    """A file that was read. Its lines stay on the disk and are read anew by everyone who asks for them."""
 
     path: Path
     parts: tuple[Part, ...]
@@ -104,14 +134,25 @@ def seal(value: Mapping[str, Json]) -> bytes:
 def read_recording(path: Path, *, verify: bool = True) -> Recording:
     """Read a recording, tolerating a last line that was cut. Raises NotARecording, NewerRecording or EditedRecording.
 
-    Without `verify` a file is taken whose lines were filtered or changed on purpose.
+    Without `verify` a file is taken whose lines were filtered or changed on purpose. However long a recording is, one
+    line of it is in memory at a time. What is appended meanwhile belongs to the next reading.
     """
     reader = _Reader(path, verify)
     with path.open("rb") as file:
-        raw_lines = file.readlines()
-    for index, raw in enumerate(raw_lines):
-        reader.take(index + 1, raw, raw_lines[index + 1] if index + 1 < len(raw_lines) else None)
+        raw = file.readline(_LONGEST_HEADER)
+        if len(raw) == _LONGEST_HEADER:  # a file of another kind may be one endless line
+            raise NotARecording(path)
+        while raw:
+            following = file.readline()
+            reader.take(raw, following or None)
+            raw = following
     return reader.finish()
+
+
+def line_at(file: BinaryIO, place: int) -> Line:
+    """Return the line that begins at a place which `Part.placed_lines` told."""
+    file.seek(place)
+    return _LINE.validate_python(json.loads(file.readline()))
 
 
 class _Reader:
@@ -122,26 +163,26 @@ class _Reader:
         self._verify = verify
         self._parts: list[Part] = []
         self._header: Header | None = None
-        self._lines: list[Line] = []
+        self._counts = no_lines()
+        self._number = 0
+        self._at = self._began_at = 0
         self._digest = new_digest()
 
-    def take(self, number: int, raw: bytes, following: bytes | None) -> None:
+    def take(self, raw: bytes, following: bytes | None) -> None:
         """`following` is the line after this one, if there is one."""
-        value = self._parse(number, raw, following)
-        if value is None:
-            return
-        try:
-            if "format" in value:
-                self._begin(value)
-            elif self._header is None:
-                raise self._edited(number, "it stands behind the end of its part")
-            elif "end" in value:
-                self._finish_part(self._end(number, value["end"]))
-            else:
-                self._lines.append(self._line(number, value))
-        except (KeyError, TypeError) as error:
-            raise self._edited(number, f"a field is missing or of another type ({error})") from None
-        self._digest.update(raw)
+        self._number += 1
+        value = self._parse(raw, following)
+        if value is not None:
+            try:
+                self._take(value)
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_input=False)[0]
+                where = ".".join(map(str, first["loc"]))
+                raise self._edited(f"its field {where!r} is not as it should be ({first['msg']})") from None
+            self._digest.update(raw)
+        self._at += len(raw)
+        if value is not None and "format" in value:
+            self._began_at = self._at
 
     def finish(self) -> Recording:
         """Everything that was taken."""
@@ -150,64 +191,77 @@ class _Reader:
             raise NotARecording(self._path)
         return Recording(self._path, tuple(self._parts))
 
-    def _parse(self, number: int, raw: bytes, following: bytes | None) -> dict[str, Json] | None:
+    def _take(self, value: dict[str, Json]) -> None:
+        if "format" in value:
+            self._begin(value)
+        elif self._header is None:
+            raise self._edited("it stands behind the end of its part")
+        elif "end" in value:
+            self._finish_part(self._end(_END.validate_python(value["end"])))
+        else:
+            self._count(_LINE.validate_python(value))
+
+    def _parse(self, raw: bytes, following: bytes | None) -> dict[str, Json] | None:
         """The JSON object in a line; None for one that was cut when the server was killed."""
-        try:
-            value = json.loads(raw)
-        except ValueError:
-            value = None
-        if number == 1 and not (isinstance(value, dict) and value.get("format") == FORMAT):
+        value = _json_object(raw)
+        if self._number == 1 and (value is None or value.get("format") != FORMAT):
             raise NotARecording(self._path)
-        if not isinstance(value, dict):
+        if value is None:
             is_cut = not raw.endswith(b"\n") if following is None else following.startswith(b'{"format":')
             if is_cut or not self._verify:
                 return None
-            raise self._edited(number, "it is not a JSON object")
+            raise self._edited("it is not a JSON object")
+        # Before the check: how a later version seals its lines is not for us to say.
+        if "format" in value and isinstance(value.get("version"), int) and value["version"] > VERSION:
+            raise NewerRecording(self._path, value["version"], VERSION, self._number)
         if self._verify and not _is_sealed(raw):
-            raise self._edited(number, "its text does not fit its check")
+            raise self._edited("its text does not fit its check")
         return value
 
     def _begin(self, value: dict[str, Json]) -> None:
-        if value["version"] > VERSION:
-            raise NewerRecording(self._path, value["version"], VERSION)
+        if value["format"] != FORMAT or type(value.get("version")) is not int:
+            raise self._edited("it is no header of a part")
         self._finish_part(None)
-        known = {field.name for field in fields(Header)}
-        self._header = Header(**{name: each for name, each in value.items() if name in known})
+        self._header = _HEADER.validate_python(value)
         self._digest = new_digest()
 
-    def _line(self, number: int, value: dict[str, Json]) -> Line:
-        line = Line(*(value[field.name] for field in fields(Line)))
-        if self._verify and line.seq != len(self._lines) + 1:
-            raise self._edited(number, f"it has number {line.seq} where {len(self._lines) + 1} is due")
-        return line
+    def _count(self, line: Line) -> None:
+        self._counts[line.dir] += 1
+        due = sum(self._counts.values())
+        if self._verify and line.seq != due:
+            raise self._edited(f"it has number {line.seq} where {due} is due")
 
-    def _end(self, number: int, value: dict[str, Json]) -> End:
-        end = End(value["t_ns"], value["counts"], value["digest"])
-        if self._verify and (end.counts != count(self._lines) or end.digest != self._digest.hexdigest()):
-            raise self._edited(number, "the lines before it are not those that it counted")
+    def _end(self, end: End) -> End:
+        if self._verify and (end.counts != self._counts or end.digest != self._digest.hexdigest()):
+            raise self._edited("the lines before it are not those that it counted")
         return end
 
     def _finish_part(self, end: End | None) -> None:
         if self._header is not None:
-            self._parts.append(Part(self._header, tuple(self._lines), end))
+            self._parts.append(Part(self._path, self._header, self._counts, end, self._began_at, self._at))
         self._header = None
-        self._lines = []
+        self._counts = no_lines()
 
-    def _edited(self, number: int, why: str) -> EditedRecording:
-        return EditedRecording(self._path, number, why)
+    def _edited(self, why: str) -> EditedRecording:
+        return EditedRecording(self._path, self._number, why)
 
 
-def count(lines: Iterable[Line]) -> dict[str, int]:
-    """How many lines there are of each direction."""
-    counts = {"c2s": 0, "s2c": 0, "int": 0}
-    for line in lines:
-        counts[line.dir] += 1
-    return counts
+def no_lines() -> dict[str, int]:
+    """How many lines of each direction there are when a part begins."""
+    return {"c2s": 0, "s2c": 0, "int": 0}
 
 
 def new_digest() -> "hashlib.blake2b":
     """What a part's end is the digest of: its bytes, fed in their order."""
     return hashlib.blake2b(digest_size=16)
+
+
+def _json_object(raw: bytes) -> dict[str, Json] | None:
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _check(body: bytes) -> bytes:

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from agent_runtime.replay.errors import CannotRecord, EditedRecording, NewerRecording, NotARecording
 from agent_runtime.replay.recording import MatchRecorder
-from agent_runtime.replay.recording_format import VERSION, read_recording, seal
+from agent_runtime.replay.recording_format import VERSION, line_at, read_recording, seal
 from agent_runtime.turn import Account, MatchOpened, Mode, Outcome, TurnResult
 
 OPENED = MatchOpened("m1", "camp", "tiny", False, Mode.STAR, False, None)
@@ -55,8 +56,9 @@ def test_what_was_recorded_is_read_back(tmp_path: Path) -> None:
         (2000, 3, "c2s", "c1", "turn"),
         (3000, 4, "int", "", "account"),
     ]
-    assert part.lines[2].payload == '{"type":"turn",  "observation":"Müde \\u00e4\\n"}'
-    account = json.loads(part.lines[3].payload)
+    lines = list(part.lines)
+    assert lines[2].payload == '{"type":"turn",  "observation":"Müde \\u00e4\\n"}'
+    account = json.loads(lines[3].payload)
     assert (account["session"], account["turn_id"], account["account"]["mode"]) == ("s", 1, "star")
     assert part.end is not None and (part.end.t_ns, part.end.counts) == (4000, {"c2s": 2, "s2c": 1, "int": 1})
 
@@ -95,7 +97,7 @@ def test_lines_are_there_while_the_match_goes_on(tmp_path: Path) -> None:
     writer._writer.join()
     (file,) = (tmp_path / "other").glob("match-*.jsonl")
     (part,) = read_recording(file).parts
-    assert len(part.lines) == 2 and part.end is None
+    assert len(list(part.lines)) == 2 and part.end is None
 
 
 @pytest.mark.parametrize("keep", range(1, 60, 7))
@@ -104,11 +106,11 @@ def test_a_last_line_that_was_cut_is_tolerated_and_the_next_part_follows_it(tmp_
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join(lines[:3]) + lines[3][:keep])
     (part,) = read_recording(file).parts
-    assert len(part.lines) == 2 and part.end is None
+    assert len(list(part.lines)) == 2 and part.end is None
     assert record(tmp_path) == file
     first, second = read_recording(file).parts
-    assert (len(first.lines), first.end) == (2, None)
-    assert len(second.lines) == 4 and second.end is not None
+    assert (len(list(first.lines)), first.end) == (2, None)
+    assert len(list(second.lines)) == 4 and second.end is not None
     assert [number for number, _ in read_recording(file).lines] == [0, 0, 1, 1, 1, 1]
 
 
@@ -116,7 +118,7 @@ def test_a_line_that_lacks_only_its_newline_counts(tmp_path: Path) -> None:
     file = record(tmp_path)
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join(lines[:3]).rstrip(b"\n"))
-    assert len(read_recording(file).parts[0].lines) == 2
+    assert len(list(read_recording(file).parts[0].lines)) == 2
 
 
 def edited(change: Callable[[list[bytes]], None], file: Path) -> EditedRecording:
@@ -189,6 +191,38 @@ def test_a_line_without_its_fields_is_named_even_when_nothing_is_verified(tmp_pa
         read_recording(file, verify=False)
 
 
+@pytest.mark.parametrize(
+    ("line", "fields", "named"),
+    [
+        (0, {"digests": 5}, "digests"),
+        (0, {"created": None}, "created"),
+        (0, {"version": "1"}, "no header"),
+        (2, {"dir": "up"}, "dir"),
+        (3, {"t_ns": "soon"}, "t_ns"),
+        (3, {"payload": {}}, "payload"),
+        (5, {"end": {"t_ns": 1, "counts": [], "digest": ""}}, "counts"),
+        (5, {"end": 7}, "dictionary"),
+    ],
+)
+def test_a_field_of_another_type_is_named_with_its_line(
+    tmp_path: Path, line: int, fields: dict[str, Any], named: str
+) -> None:
+    file = record(tmp_path)
+    lines = file.read_bytes().splitlines(keepends=True)
+    told = json.loads(lines[line])
+    del told["check"]
+    lines[line] = seal({**told, **fields})
+    file.write_bytes(b"".join(lines))
+    for verify in (True, False):
+        with pytest.raises(EditedRecording, match=named) as found:
+            read_recording(file, verify=verify)
+        assert found.value.line == line + 1
+
+
+def test_json_of_any_depth_is_no_line(tmp_path: Path) -> None:
+    assert edited(lambda lines: lines.insert(2, b"[" * 100_000 + b"\n"), record(tmp_path)).line == 3
+
+
 def test_filtered_lines_are_read_without_verification(tmp_path: Path) -> None:
     file = record(tmp_path)
     lines = [line for line in file.read_bytes().splitlines(keepends=True) if b'"dir":"s2c"' not in line]
@@ -210,6 +244,44 @@ def test_a_newer_format_is_refused_with_both_versions(tmp_path: Path) -> None:
     with pytest.raises(NewerRecording) as newer:
         read_recording(file)
     assert (newer.value.version, newer.value.known) == (VERSION + 1, VERSION)
+
+
+def test_a_later_part_of_a_newer_format_is_named_by_its_line(tmp_path: Path) -> None:
+    file = record(tmp_path)
+    file.write_bytes(file.read_bytes() + b'{"format":"hotseat.recording","version":7,"sealed":"otherwise"}\n')
+    with pytest.raises(NewerRecording, match="line 7: it has format version 7") as newer:
+        read_recording(file)
+    assert newer.value.line == 7
+
+
+def test_one_endless_line_is_not_read_to_its_end(tmp_path: Path) -> None:
+    file = tmp_path / "x.jsonl"
+    with file.open("wb") as out:
+        out.truncate(1 << 30)  # a hole: it takes no room on the disk, and would take a gigabyte in memory
+    tracemalloc.start()
+    try:
+        with pytest.raises(NotARecording):
+            read_recording(file)
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_appended_after_the_reading_is_not_seen(tmp_path: Path) -> None:
+    file = record(tmp_path)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-200])
+    recording = read_recording(file)
+    file.write_bytes(whole)
+    assert len(list(recording.lines)) == sum(recording.parts[0].counts.values())
+
+
+def test_lines_are_found_again_by_their_place(tmp_path: Path) -> None:
+    file = record(tmp_path)
+    (part,) = read_recording(file).parts
+    with file.open("rb") as again:
+        for place, line in reversed(list(part.placed_lines())):
+            assert line_at(again, place) == line
 
 
 def test_unknown_fields_of_the_same_version_are_ignored(tmp_path: Path) -> None:
@@ -255,7 +327,7 @@ def test_a_match_opened_by_two_connections_is_one_part(tmp_path: Path) -> None:
     writer.close()
     (file,) = tmp_path.glob("match-*.jsonl")
     (part,) = read_recording(file).parts
-    assert len(part.lines) == 5
+    assert len(list(part.lines)) == 5
 
 
 def test_a_match_opened_again_after_it_was_closed_begins_a_part(tmp_path: Path) -> None:
@@ -324,4 +396,4 @@ def test_what_cannot_be_written_is_said_once_and_nobody_else_is_harmed(
     writer.close()
     assert caplog.text.count("recording to") == 1
     (other,) = (each for each in tmp_path.glob("match-*.jsonl") if each.is_file())
-    assert len(read_recording(other).parts[0].lines) == 2
+    assert len(list(read_recording(other).parts[0].lines)) == 2
