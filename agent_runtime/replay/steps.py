@@ -46,12 +46,14 @@ Step = MatchSpec | PutState | SessionSpec | PutBlock | CloseSession | CloseMatch
 class TimedStep:
     """A step, when it came since the recording began, and over which connection.
 
-    `at_ms` leaves out what lay between two parts: nobody recorded it.
+    `at_ms` leaves out what lay between two parts: nobody recorded it. `on_deadline` is what a session was opened with:
+    it is the server's to know, so no `SessionSpec` has it.
     """
 
     at_ms: float
     conn: str
     step: Step
+    on_deadline: c2s.OnDeadline = "timeout"
 
 
 class RecordedSteps:
@@ -74,7 +76,7 @@ class RecordedSteps:
                 for line in part.lines:
                     now_ms = began_ms + line.t_ns / 1e6
                     if line.dir == "c2s" and (step := reading.take(line)) is not None:
-                        yield TimedStep(now_ms, line.conn, step)
+                        yield TimedStep(now_ms, line.conn, step, reading.on_deadline)
                 began_ms = now_ms
 
     def count_turns(self) -> int:
@@ -115,11 +117,13 @@ class _Reading:
     file: BinaryIO
     num_lines: int = 0
     num_turns: int = 0
+    on_deadline: c2s.OnDeadline = "timeout"
     sessions: dict[str, _OpenSession] = field(default_factory=dict)
 
     def take(self, line: Line) -> Step | None:
         """Return what a client's frame asks for, None if it is not to be asked again."""
         number, self.num_lines = self.num_lines, self.num_lines + 1
+        self.on_deadline = "timeout"
         turn, self.num_turns = self.num_turns, self.num_turns + (line.kind == "turn")
         if number in self.answers.refused:
             return None
@@ -136,6 +140,7 @@ class _Reading:
                 return message.spec()
             case c2s.SessionOpen():
                 self.sessions.setdefault(message.session, _OpenSession())
+                self.on_deadline = message.on_deadline
                 return message.spec()
             case c2s.MatchState():
                 return PutState(message.match, message.frame, message.state, message.patch)

@@ -176,6 +176,11 @@ def test_a_turn_knows_its_deadline(file: Path) -> None:
     assert isinstance(asked, RecordedTurn) and asked.deadline_ms == 250
 
 
+def test_a_session_is_opened_as_it_was_for_late_answers(file: Path) -> None:
+    write(file, [OPEN, {**SESSION, "on_deadline": "late"}, state(1)])
+    assert [each.on_deadline for each in RecordedSteps(read_recording(file))] == ["timeout", "late", "timeout"]
+
+
 def test_steps_know_when_they_came_and_parts_follow_each_other(file: Path) -> None:
     recording = read_recording(write(file, [OPEN, state(1)], [OPEN, state(2)]))
     told = list(RecordedSteps(recording))
