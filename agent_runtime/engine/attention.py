@@ -16,10 +16,14 @@ import torch.nn.functional as F
 from transformers import AttentionInterface
 
 from agent_runtime.engine.errors import UnsupportedAttention
-from agent_runtime.engine.step import Bundle, Step, visible
+from agent_runtime.engine.step import Bundle, Group, Step, visible
 
 MOVE_KEYS = "hotseat"
 MOVE_QUERIES = "hotseat_reference"
+
+# Up to this many rows, the query heads that share a key head are attended as more rows of one head. The kernel works in
+# blocks of rows, and few rows leave the last block of every head half empty (51 rows, 9 heads over 3: 1.4 x as fast).
+FOLDED_ROWS = 128
 
 # Keywords that change the result and that we do not implement; transformers passes them per layer.
 _REFUSED = ("softcap", "s_aux", "sliding_window", "position_bias")
@@ -48,13 +52,35 @@ def move_keys(
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     out_THD = torch.empty_like(q_THD)
     for group in step.groups:
-        view_k_SGD = step.pool.keys[layer].index_select(0, group.slots_S)
-        view_v_SGD = step.pool.values[layer].index_select(0, group.slots_S)
-        if group.moved is not None:
-            view_k_SGD = group.moved.apply(view_k_SGD)
+        num_view = group.view.length
+        k_KGD, v_KGD = _gather(step, group, layer)
         for bundle in group.bundles:
-            _attend_bundle(bundle, q_THD, k_TGD, v_TGD, view_k_SGD, view_v_SGD, out_THD, scaling)
+            rows = slice(bundle.first, bundle.stop)
+            if num_view:
+                end = num_view + bundle.stop - bundle.first
+                k_KGD[num_view:end] = k_TGD[rows]
+                v_KGD[num_view:end] = v_TGD[rows]
+                _attend_bundle(step, bundle, q_THD, k_KGD, v_KGD, out_THD, scaling)
+            else:
+                _attend_bundle(step, bundle, q_THD, k_TGD[rows], v_TGD[rows], out_THD, scaling)
     return out_THD[None], None
+
+
+def _gather(step: Step, group: Group, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Copy what a group sees, keys moved to their places, and leave room behind it for the rows of any bundle."""
+    keys_NGD, values_NGD = step.pool.keys[layer], step.pool.values[layer]
+    num_view = group.view.length
+    num_keys = num_view + max(bundle.stop - bundle.first for bundle in group.bundles) if num_view else 0
+    k_KGD = step.scratch.rows("keys", num_keys, keys_NGD)
+    v_KGD = step.scratch.rows("values", num_keys, values_NGD)
+    torch.index_select(values_NGD, 0, group.slots_S, out=v_KGD[:num_view])
+    if group.moved is None:
+        torch.index_select(keys_NGD, 0, group.slots_S, out=k_KGD[:num_view])
+    else:
+        stored_SGD = step.scratch.rows("stored", num_view, keys_NGD)
+        torch.index_select(keys_NGD, 0, group.slots_S, out=stored_SGD)
+        group.moved.apply(stored_SGD, out=k_KGD[:num_view])
+    return k_KGD, v_KGD
 
 
 def _enter(
@@ -81,31 +107,37 @@ def _enter(
 
 
 def _attend_bundle(
+    step: Step,
     bundle: Bundle,
     q_THD: torch.Tensor,
-    k_TGD: torch.Tensor,
-    v_TGD: torch.Tensor,
-    view_k_SGD: torch.Tensor,
-    view_v_SGD: torch.Tensor,
+    k_KGD: torch.Tensor,
+    v_KGD: torch.Tensor,
     out_THD: torch.Tensor,
     scaling: float | None,
 ) -> None:
-    rows = slice(bundle.first, bundle.stop)
-    k_KGD, v_KGD = k_TGD[rows], v_TGD[rows]
-    if view_k_SGD.shape[0]:
-        k_KGD, v_KGD = torch.cat((view_k_SGD, k_KGD)), torch.cat((view_v_SGD, v_KGD))
+    num_groups = k_KGD.shape[1]
+    per_group = q_THD.shape[1] // num_groups
     for call in bundle.calls:
         here = slice(call.first, call.stop)
+        num_rows = call.stop - call.first
+        is_folded = per_group > 1 and num_rows <= FOLDED_ROWS and not call.causal
+        q_QHD, mask_QK = q_THD[here], call.mask_QK
+        if is_folded:
+            q_QHD = q_QHD.unflatten(1, (num_groups, per_group)).transpose(1, 2).flatten(0, 1)
+            mask_QK = step.folded_mask(call, per_group)
         out_1HQD = F.scaled_dot_product_attention(
-            q_THD[here].transpose(0, 1)[None],
+            q_QHD.transpose(0, 1)[None],
             k_KGD[: call.num_keys].transpose(0, 1)[None],
             v_KGD[: call.num_keys].transpose(0, 1)[None],
-            attn_mask=call.mask_QK,
+            attn_mask=mask_QK,
             is_causal=call.causal,
             scale=scaling,
-            enable_gqa=q_THD.shape[1] != k_TGD.shape[1],
+            enable_gqa=per_group > 1 and not is_folded,
         )
-        out_THD[here] = out_1HQD[0].transpose(0, 1)
+        out_QHD = out_1HQD[0].transpose(0, 1)
+        out_THD[here] = (
+            out_QHD.unflatten(0, (num_rows, per_group)).transpose(1, 2).flatten(1, 2) if is_folded else out_QHD
+        )
 
 
 def move_queries(

@@ -18,16 +18,21 @@ class Rotation:
     cos_TR: torch.Tensor
     sin_TR: torch.Tensor
 
-    def apply(self, x_THD: torch.Tensor) -> torch.Tensor:
-        """Return `x_THD` with its first R dimensions rotated, in the dtype it came in."""
+    def apply(self, x_THD: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+        """Return `x_THD` with its first R dimensions rotated, in the dtype it came in; in `out`, if it is given."""
         rotary_dim = self.cos_TR.shape[-1]
-        head_THR = x_THD[..., :rotary_dim].float()
         half = rotary_dim // 2
-        swapped_THR = torch.cat((head_THR[..., half:], head_THR[..., :half]), dim=-1)
-        turned_THR = torch.addcmul(head_THR * self.cos_TR[:, None], swapped_THR, self.sin_TR[:, None]).to(x_THD.dtype)
-        if rotary_dim == x_THD.shape[-1]:
-            return turned_THR
-        return torch.cat((turned_THR, x_THD[..., rotary_dim:]), dim=-1)
+        out_THD = torch.empty_like(x_THD) if out is None else out
+        head_THR = x_THD[..., :rotary_dim].float()
+        is_rounded = x_THD.dtype is not torch.float32
+        turned_THR = torch.empty_like(head_THR) if is_rounded else out_THD[..., :rotary_dim]
+        torch.mul(head_THR, self.cos_TR[:, None], out=turned_THR)
+        turned_THR[..., :half].addcmul_(head_THR[..., half:], self.sin_TR[:, None, :half])
+        turned_THR[..., half:].addcmul_(head_THR[..., :half], self.sin_TR[:, None, half:])
+        if is_rounded:
+            out_THD[..., :rotary_dim] = turned_THR
+        out_THD[..., rotary_dim:] = x_THD[..., rotary_dim:]
+        return out_THD
 
 
 class RotaryTable:

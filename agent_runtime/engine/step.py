@@ -4,7 +4,7 @@ Shapes: T rows of the forward, S tokens of a view, Q rows of one bundle.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy
 import torch
@@ -51,6 +51,20 @@ class Group:
     bundles: tuple[Bundle, ...]
 
 
+class Scratch:
+    """Memory that the layers of one forward use one after the other: pages that are touched first are slow."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, torch.Tensor] = {}
+
+    def rows(self, name: str, num_rows: int, like_NGD: torch.Tensor) -> torch.Tensor:
+        """Return a buffer [num_rows, G, D] with anything in it; the next call with this name may return the same."""
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.shape[0] < num_rows:
+            buffer = self._buffers[name] = like_NGD.new_empty((num_rows, *like_NGD.shape[1:]))
+        return buffer[:num_rows]
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """The packed forward on one device."""
@@ -63,6 +77,16 @@ class Step:
     kept_rows: torch.Tensor
     kept_slots: torch.Tensor
     groups: tuple[Group, ...]
+    scratch: Scratch = field(default_factory=Scratch)
+    _folded: dict[int, torch.Tensor] = field(default_factory=dict)
+
+    def folded_mask(self, call: Call, per_group: int) -> torch.Tensor | None:
+        """Return a call's mask with every row repeated `per_group` times; made once for all layers."""
+        if call.mask_QK is None:
+            return None
+        if id(call) not in self._folded:
+            self._folded[id(call)] = call.mask_QK.repeat_interleave(per_group, 0)
+        return self._folded[id(call)]
 
 
 @dataclass(frozen=True, slots=True)
