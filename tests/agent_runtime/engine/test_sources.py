@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from agent_runtime.engine import sources
 from agent_runtime.engine.errors import BrokenModel, ModelNotFound
-from agent_runtime.engine.sources import cache_folder, embedded_gguf, locate, unpacked
+from agent_runtime.engine.sources import cache_folder, embedded_gguf, locate, tokenizer_folder, unpacked
 from tests.tiny_models import save_tiny_gguf, save_tiny_model, tiny_model, tiny_tokenizer
 
 
@@ -203,3 +203,31 @@ def test_the_cache_folder_follows_the_environment(monkeypatch):
     assert cache_folder({}) == Path.home() / "Library" / "Caches" / "hotseat"
     monkeypatch.setattr(sys, "platform", "win32")
     assert cache_folder({"LOCALAPPDATA": "/local"}) == Path("/local/hotseat/Cache")
+
+
+def test_the_tokenizer_of_a_gguf_file_is_unpacked_alone_and_once(tmp_path, cache, monkeypatch):
+    file = save_tiny_gguf(tmp_path / "guard.gguf", pre_tokenizer="smollm")
+    folder = tokenizer_folder(str(file), cache)
+    assert not list(folder.glob("*.safetensors"))
+    whole = AutoTokenizer.from_pretrained(unpacked(file, torch.float32, tmp_path / "other"))
+    alone = AutoTokenizer.from_pretrained(folder)
+    for text in ("hp: 10\n 23", "the north gate is closed"):
+        assert alone(text)["input_ids"] == whole(text)["input_ids"]
+    assert (alone.chat_template, alone.model_max_length) == (whole.chat_template, 2048)
+    monkeypatch.setattr(sources, "_gguf_tokenizer", None)  # not asked again
+    assert tokenizer_folder(str(file), cache) == folder
+
+
+def test_the_tokenizer_of_an_unpacked_model_is_taken_from_it(tmp_path, cache):
+    file = save_tiny_gguf(tmp_path / "guard.gguf")
+    assert tokenizer_folder(str(file), cache) != (whole := unpacked(file, torch.float32, cache))
+    other = tmp_path / "empty"
+    assert unpacked(file, torch.float32, other) == tokenizer_folder(str(file), other) != whole
+
+
+def test_a_folder_and_a_hub_name_have_their_own_tokenizers(tmp_path, cache):
+    folder = save_tiny_model(tmp_path / "guard")
+    assert tokenizer_folder(str(folder), cache) == folder
+    assert tokenizer_folder("studio/guard-135m", cache) == "studio/guard-135m"
+    with pytest.raises(ModelNotFound, match="no such file or folder"):
+        tokenizer_folder("missing", cache)
