@@ -22,9 +22,12 @@ def apply_patch(state: Json, ops: Sequence[Json]) -> Json:
             if "value" in operation:
                 canonical(operation["value"])
             patch = jsonpatch.JsonPatch([operation])
-            state = _with_own_way(state, operation["path"], own)
+            target = jsonpatch.JsonPointer(operation["path"]).parts
+            state = _with_own_way(state, target, own)
             if operation["op"] == "move":
-                state = _with_own_way(state, operation["from"], own)
+                source = jsonpatch.JsonPointer(operation["from"]).parts
+                state = _with_own_way(state, source, own)
+                state = _with_own_way(state, _before_removal(target, source), own)
             state = patch.apply(state, in_place=True)
         except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, StateError) as error:
             raise PatchError(index, f"({_short(operation)}) fails: {error}") from None
@@ -34,9 +37,18 @@ def apply_patch(state: Json, ops: Sequence[Json]) -> Json:
     return state
 
 
-def _with_own_way(state: Json, pointer: str, own: dict[int, Json]) -> Json:
-    """The state with fresh copies of all containers above the place that the pointer names."""
-    parts = jsonpatch.JsonPointer(pointer).parts
+def _before_removal(target: list[str], source: list[str]) -> list[str]:
+    """Where the target of a move stands before it: a member that leaves an array shifts those behind it."""
+    here = len(source) - 1
+    if 0 <= here < len(target) and target[:here] == source[:here]:
+        place, left = target[here], source[here]
+        if _is_index(place) and _is_index(left) and int(place) >= int(left):
+            return [*target[:here], str(int(place) + 1), *target[here + 1 :]]
+    return target
+
+
+def _with_own_way(state: Json, parts: list[str], own: dict[int, Json]) -> Json:
+    """The state with fresh copies of all containers above the place that a pointer's parts name."""
     if not parts:
         return state
     root = here = _own_copy(state, own)
@@ -49,9 +61,13 @@ def _with_own_way(state: Json, pointer: str, own: dict[int, Json]) -> Json:
 
 
 def _index(array: Json, part: str) -> int | None:
-    if isinstance(array, list) and part.isascii() and part.isdigit() and int(part) < len(array):
+    if isinstance(array, list) and _is_index(part) and int(part) < len(array):
         return int(part)
     return None
+
+
+def _is_index(part: str) -> bool:
+    return part.isascii() and part.isdigit()
 
 
 def _own_copy(value: Json, own: dict[int, Json]) -> Json:

@@ -65,6 +65,14 @@ def test_a_moved_or_copied_value_can_be_changed_by_a_later_operation_without_tou
     assert before == STATE
 
 
+def test_a_move_into_a_member_behind_it_in_its_array_leaves_the_old_state_alone() -> None:
+    state: Json = {"units": [{"id": "p"}, {"id": "q", "bag": {}}, {"id": "r", "bag": {}}, {"id": "s"}]}
+    before = copy.deepcopy(state)
+    new = apply_patch(state, [{"op": "move", "from": "/units/0", "path": "/units/1/bag/held"}])
+    assert new["units"] == [state["units"][1], {"id": "r", "bag": {"held": {"id": "p"}}}, state["units"][3]]
+    assert before == state
+
+
 def test_the_values_of_a_patch_are_not_changed_by_its_later_operations() -> None:
     ops = [{"op": "add", "path": "/n", "value": {"x": [1]}}, {"op": "add", "path": "/n/x/-", "value": 2}]
     apply_patch(STATE, ops)
