@@ -70,6 +70,13 @@ def scalar_paths(value: Json, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any,
         yield from scalar_paths(member, (*path, key))
 
 
+def all_paths(value: Json, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, member in members:
+        yield from all_paths(member, (*path, key))
+
+
 def with_leaf(state: Json, path: tuple[Any, ...], value: Json) -> Json:
     if not path:
         return value
@@ -107,16 +114,17 @@ def test_a_patch_that_puts_one_value_where_blocks_were_removes_them(games: dict[
 
 @settings(max_examples=300)
 @given(st.sampled_from(sorted(GAMES)), st.sampled_from(SIGHTS), worlds, st.data())
-def test_leaves_that_change_frame_by_frame_lead_to_the_same_blocks_as_the_whole_state(
+def test_parts_that_change_frame_by_frame_lead_to_the_same_blocks_as_the_whole_state(
     games: dict[str, Game], name: str, sight: list[str], state: Json, data: st.DataObject
 ) -> None:
     blocks = taken(games[name], state, sight)
     values = st.integers(10, 99) | st.text("xyz", max_size=30) | st.just({}) | st.just([{"id": "1"}])
     for _ in range(4):
         known = {block.name: block for block in blocks.blocks}
-        paths = list(scalar_paths(state))
-        for path in data.draw(st.lists(st.sampled_from(paths), max_size=2, unique=True)) if paths else []:
-            state = with_leaf(state, path, data.draw(values))
+        for _ in range(data.draw(st.integers(0, 2))):
+            leaves = list(scalar_paths(state))
+            paths = leaves if leaves and data.draw(st.booleans()) else list(all_paths(state))
+            state = with_leaf(state, data.draw(st.sampled_from(paths)), data.draw(values))
         change = blocks.patch([], state)
         fresh = taken(games[name], copy.deepcopy(state), sight)
         assert blocks.blocks == fresh.blocks
