@@ -1,13 +1,14 @@
 """The single bridge between prompt blocks and resident keys and values.
 
 For every block of a prompt: resident in the pool (a hit), else loaded from the store, else encoded in the turn's own
-forward. What is encoded is written behind. All books are kept on the engine's thread; only `fetch` and
-`not_durable` are called from elsewhere. What the store has is always loaded: for the embedded model on two cores that
-is an order of magnitude cheaper than encoding. The cost model that an 8B model on a GPU needs is not built yet.
+forward. What is encoded is written behind. All books but those of the open matches are kept on the engine's thread.
+What the store has is always loaded: for the embedded model on two cores that is an order of magnitude cheaper than
+encoding. The cost model that an 8B model on a GPU needs is not built yet.
 """
 
 import itertools
 import logging
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -145,8 +146,10 @@ class BlockCache:
         self._store = store
         self._placements: set[Placement] = set()
         self._seen: dict[str, None] = {}
-        # For every open match, the keys that the store knows to be its.
+        # For every open match, the keys that the store knows to be its. Under the lock whenever the store is told of a
+        # match: what is said of one that closes comes before all that is said of the next one of its name, or never.
         self._linked: dict[str, dict[str, None]] = {}
+        self._linking = threading.Lock()
         self._views: OrderedDict[tuple[int, ...], View] = OrderedDict()
         self._num_copying = 0
         # Encoded in a forward that is not done yet, or waiting to be copied out.
@@ -180,20 +183,17 @@ class BlockCache:
 
     def open_match(self, match: str) -> None:
         """Keep blocks for a match from now on. Those of a match that is not open are computed and not kept."""
-        self._linked.setdefault(match, {})
+        with self._linking:
+            self._linked.setdefault(match, {})
 
     def forget_match(self, match: str) -> None:
         """Keep nothing for a match any more, and let the store forget it; a turn under way links nothing afterwards.
 
-        Waits for the forward under way. What is resident stays as long as there is room.
+        What is resident stays as long as there is room.
         """
-        self._linked.pop(match, None)
-
-        def forget() -> None:
+        with self._linking:
+            self._linked.pop(match, None)
             self._store.forget_match(match)
-            self._linked.get(match, {}).clear()  # opened again meanwhile: all its blocks are to be linked anew
-
-        self.engine.ask(forget)
 
     # The engine's thread.
 
@@ -329,12 +329,13 @@ class BlockCache:
 
     def _link(self, match: str, keys: Iterable[str], known: Iterable[Resident]) -> None:
         """Say that `match` uses `keys`; a `known` one that the store lost with its last match is written again."""
-        linked = self._linked.get(match)
-        unknown = dict.fromkeys([key for key in keys if key not in linked] if linked is not None else ())
-        if linked is None or not unknown:
-            return
-        self._store.link(match, unknown)
-        _remember(linked, unknown)
+        with self._linking:
+            linked = self._linked.get(match)
+            unknown = dict.fromkeys([key for key in keys if key not in linked] if linked is not None else ())
+            if linked is None or not unknown:
+                return
+            self._store.link(match, unknown)
+            _remember(linked, unknown)
         stored = self._store.contains(unknown)
         self.write_behind(
             match,
@@ -362,8 +363,7 @@ class BlockCache:
         """Copy some, and come back for the rest: a turn that arrives meanwhile does not wait for all."""
         for resident in residents[:_PERSIST_AT_ONCE]:
             try:
-                if match in self._linked:
-                    self._put(match, resident)
+                self._put(match, resident)
             except Exception:
                 _log.exception("block %r was not kept", resident.block.name)
             finally:
@@ -375,10 +375,16 @@ class BlockCache:
 
     def _put(self, match: str, resident: Resident) -> None:
         key = resident.block.key
-        self._store.put(match, key, self.pool.read(resident.run), resident.block.name)
+        with self._linking:
+            # A match that has closed may have shared it with others, which leave it to the one that encoded it.
+            users = (each for each, linked in self._linked.items() if key in linked)
+            user = match if match in self._linked else next(users, None)
+            if user is None:
+                return
+            self._store.put(user, key, self.pool.read(resident.run), resident.block.name)
         if not self._store.contains([key]):
             self._refused = {each: name for each, name in self._refused.items() if each.in_table}
-            self._refused[resident] = match
+            self._refused[resident] = user
 
     def _put_again(self) -> bool:
         refused, self._refused = self._refused, {}

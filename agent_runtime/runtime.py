@@ -227,7 +227,7 @@ class AgentRuntime:
                     if kept.body["match"] == match:
                         self._store.delete_document("session", kept.id)
                 self._store.delete_document("match", match)
-        closing.served.cache.forget_match(match)
+            closing.served.cache.forget_match(match)
 
     # Sessions and their blocks.
 

@@ -1,13 +1,15 @@
 """Blocks between pool and store: what was stored, loaded and moved equals what is encoded there."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
+from agent_runtime.engine.forward import Logits
 from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.engine.span import Span
 from agent_runtime.errors import NotDurable
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.token_blocks import KEY_FORMAT
@@ -105,6 +107,62 @@ def test_a_match_opened_again_under_the_name_of_a_closed_one_keeps_its_blocks(
             made.flush("m")
             assert account(play(made, 1)).not_durable == ()
             made.close_match("m")
+
+
+def test_a_match_opened_again_while_the_old_one_closes_keeps_its_blocks(
+    loaded: LoadedModel, games: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with runtime(loaded, games, store=tmp_path / "store") as made:
+        open_duel(made)
+        made.put_state("m", 0, state=state())
+        cache, again = made.served_model().cache, threading.Thread(target=lambda: open_duel(made))
+        forget = cache.forget_match
+
+        def forget_late(match: str) -> None:
+            again.start()
+            again.join(0.2)
+            forget(match)
+
+        monkeypatch.setattr(cache, "forget_match", forget_late)
+        made.close_match("m")
+        again.join()
+        made.put_state("m", 1, state=state())
+        play(made, 0, 1)
+        made.flush("m")
+        assert account(play(made, 1, 1)).not_durable == ()
+
+
+def test_a_match_that_closes_while_its_forward_runs_takes_no_block_that_another_shares(
+    loaded: LoadedModel, games: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with runtime(loaded, games, store=tmp_path / "store") as made:
+        for match in ("one", "two"):
+            open_duel(made, match=match, sessions=(match,))
+            made.put_state(match, 0, state=state())
+        served, gate = made.served_model(), threading.Event()
+        served.prefetcher.finish(30)
+        served.engine.soon(lambda: print(gate.wait(30)))
+        turns = [made.begin_turn(ask(0, session=match)) for match in ("one", "two")]
+        threads = [threading.Thread(target=turn.run) for turn in turns]
+        for number, thread in enumerate(threads):
+            thread.start()
+            while served.engine.num_waiting <= number:
+                gate.wait(0.001)
+        closing, run = threading.Thread(target=lambda: made.close_match("one")), served.engine.runner.run
+
+        def run_while_one_closes(spans: Sequence[Span]) -> Logits:
+            closing.start()
+            closing.join(0.2)
+            return run(spans)
+
+        with monkeypatch.context() as slow:
+            slow.setattr(served.engine.runner, "run", run_while_one_closes)
+            gate.set()
+            for thread in (*threads, closing):
+                thread.join()
+        made.flush("two")
+        second = account(play(made, 1, session="two"))
+        assert (second.blocks_encoded, second.not_durable) == (0, ())
 
 
 def test_a_block_that_leaves_the_pool_while_its_turn_waits_is_encoded_and_the_account_says_why(
