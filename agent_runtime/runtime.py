@@ -95,13 +95,15 @@ class AgentRuntime:
                     self._left_out.add(name)
                     _log.warning("game %r is left out: %s", name, error)
 
-    def digests(self, model: str) -> dict[str, str]:
-        """Return what a recording says of the model that it was made with."""
+    def digests(self, model: str, game: str) -> dict[str, str]:
+        """Return what a recording says of the model that it was made with, and of each file of the game's folder."""
         served = self.served_model(model)
         return {
             "weights": served.loaded.digest,
+            "adapter": served.loaded.adapter_digest or "",
             "tokenizer": served.loaded.tokenizer_digest,
             "fingerprint": served.fingerprint,
+            **{f"game/{file}": digest for file, digest in self._game(game).text_digests().items()},
         }
 
     def served_model(self, name: str | None = None) -> ServedModel:

@@ -1,5 +1,6 @@
 """A game as its folder describes it; the format is in the docstring of `prompts`."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,19 @@ class Game:
     def edited_files(self) -> tuple[Path, ...]:
         """The files that were changed, added or removed since the game was read."""
         return tuple(path for path, stamp in self.files.items() if stamp_of(path) != stamp)
+
+    def text_digests(self) -> dict[str, str]:
+        """The digest of each file of the folder, by its path there; line ends do not count.
+
+        A file that was edited since the game was read is left out: what it says now is not what the game says.
+        """
+        digests = {}
+        for path, stamp in self.files.items():
+            if stamp is None or stamp != stamp_of(path) or not path.is_file() or not path.is_relative_to(self.folder):
+                continue
+            text = path.read_bytes().replace(b"\r\n", b"\n")
+            digests[path.relative_to(self.folder).as_posix()] = hashlib.blake2b(text, digest_size=16).hexdigest()
+        return digests
 
 
 def load_game(folder: Path) -> Game:

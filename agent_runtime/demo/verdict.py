@@ -38,8 +38,8 @@ def find(report: ReplayReport) -> PrefixFinding | None:
     return PrefixFinding(
         game=report.game or "the game",
         again=prefix.tokens_computed - star.tokens_computed,
-        over_star=1 / star.ratios["prefix"],
-        full_over_star=1 / star.ratios["full"],
+        over_star=1 / star.ratios["prefix"].value,
+        full_over_star=1 / star.ratios["full"].value,
         same_best=star.same_best,
     )
 

@@ -54,7 +54,8 @@ class LoadedModel:
     """A model in eval mode and what the runtime needs to know of it. Sizes are those of one token's keys and values.
 
     `block_modes` are the block modes that the card of these weights (of the adapter, where there is one) declares.
-    `device` is where ids go in and logits come out, `num_logits` the width of the latter.
+    `device` is where ids go in and logits come out, `num_logits` the width of the latter. `digest` covers everything,
+    the adapter too, which has one of its own if there is one.
     """
 
     model: PreTrainedModel
@@ -69,6 +70,7 @@ class LoadedModel:
     num_logits: int
     kv_dtype: torch.dtype
     device: torch.device
+    adapter_digest: str | None = None
 
     @property
     def block_tuned(self) -> bool:
@@ -95,11 +97,12 @@ def load_model(spec: ModelSpec, cache: Path | None = None) -> LoadedModel:
     check_config(config)
     tokenizer = _tokenizer(location)
     model = _weights(spec, location, dtype, device)
+    adapter_digest = None if adapter is None else _adapter_digest(adapter, cache)
     digest = digest_of(
         _FORMAT,
         files_digest(weight_files(_folder(location)), cache),
         canonical_json({key: value for key, value in config.to_dict().items() if key not in _INCIDENTAL}),
-        "" if adapter is None else _adapter_digest(adapter, cache),
+        adapter_digest or "",
         str(dtype),
         canonical_json(spec.device_map),
         canonical_json(getattr(spec.quantization_config, "to_dict", lambda: spec.quantization_config)()),
@@ -124,6 +127,7 @@ def load_model(spec: ModelSpec, cache: Path | None = None) -> LoadedModel:
         num_logits=sizes.vocab_size,
         kv_dtype=dtype,
         device=next(model.get_input_embeddings().parameters()).device,
+        adapter_digest=adapter_digest,
     )
 
 

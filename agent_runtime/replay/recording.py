@@ -66,7 +66,8 @@ class _Heard:
 class MatchRecorder:
     """Records into a folder; see `recording_format` for what is in it. Its methods return at once: a thread writes.
 
-    `digests` gives, for a model's name, what its decisions depend on. `clock_ns` is monotonic, `wall` tells the date.
+    `digests` gives, for the names of a model and a game, what decisions depend on. `clock_ns` is monotonic, `wall`
+    tells the date.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class MatchRecorder:
         folder: Path,
         *,
         server: str = "hotseat",
-        digests: Callable[[str], Mapping[str, str]] = lambda model: {},
+        digests: Callable[[str, str], Mapping[str, str]] = lambda model, game: {},
         seed: int | None = None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -161,7 +162,7 @@ class MatchRecorder:
                 resumed=opened.resumed,
                 frame=opened.frame,
                 seed=self._seed,
-                digests=dict(self._digests(opened.model)),
+                digests=dict(self._digests(opened.model, opened.game)),
             )
             began_ns = held[0].t_ns if held else self._clock_ns()
             self._parts[opened.match] = self._begin(_file_name(opened.match), header, began_ns)

@@ -38,8 +38,9 @@ Direction = Literal["c2s", "s2c", "int"]
 class Header:
     """How a part of a recording began. `match` is None in the file of frames that belong to no match.
 
-    `digests` names what the decisions depend on, as `model` and `tokenizer`; `resumed` and `frame` are what the match
-    started from.
+    `digests` names what the decisions depend on: `weights`, `adapter` (empty for none), `tokenizer`, `fingerprint` (of
+    all that keys and values depend on), and each file of the game's folder, as `game/rules.md`. `resumed` and `frame`
+    are what the match started from.
     """
 
     created: str
@@ -114,10 +115,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file that was read. Its lines stay on the disk and are read anew by everyone who asks for them."""
+    """A file that was read. Its lines stay on the disk and are read anew by everyone who asks for them.
+
+    `digest` is that of the whole file, wherever it lies.
+    """
 
     path: Path
     parts: tuple[Part, ...]
+    digest: str
 
     @property
     def lines(self) -> Iterator[tuple[int, Line]]:
@@ -166,11 +171,12 @@ class _Reader:
         self._counts = no_lines()
         self._number = 0
         self._at = self._began_at = 0
-        self._digest = new_digest()
+        self._digest, self._whole = new_digest(), new_digest()
 
     def take(self, raw: bytes, following: bytes | None) -> None:
         """`following` is the line after this one, if there is one."""
         self._number += 1
+        self._whole.update(raw)
         value = self._parse(raw, following)
         if value is not None:
             try:
@@ -189,7 +195,7 @@ class _Reader:
         self._finish_part(None)
         if not self._parts:
             raise NotARecording(self._path)
-        return Recording(self._path, tuple(self._parts))
+        return Recording(self._path, tuple(self._parts), self._whole.hexdigest())
 
     def _take(self, value: dict[str, Json]) -> None:
         if "format" in value:

@@ -3,24 +3,31 @@
 What the client sent goes in as it was received, into one lane per mode. The lanes play each turn one after the other,
 in an order drawn anew, and everything else that a frame sets off (opened sessions, history) is waited for before the
 next frame, so that no lane computes while another is measured. History takes the recorded actions: so every lane sees
-the same token ids at every turn, which is checked. Deadlines and cancellations are not replayed; every turn is played
-to its end.
+the same token ids at every turn, which is checked. Deadlines and cancellations are not replayed: every turn is played
+to its end, and a deadline is only held against the time that it took. However long a recording is, what a turn leaves
+behind is a `TurnSample` a lane.
 """
 
 import random
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from agent_runtime.agent import PendingTurn
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.environment import environment
 from agent_runtime.errors import HotseatError
 from agent_runtime.replay.errors import NothingToReplay, PromptsDiffer
 from agent_runtime.replay.lanes import Lane, open_lanes
+from agent_runtime.replay.origin import differences
 from agent_runtime.replay.recording_format import Recording, read_recording
-from agent_runtime.replay.report import RIVALS, ReplayReport, TurnSample, report_mode
-from agent_runtime.replay.steps import RecordedTurn, Step, steps_of
+from agent_runtime.replay.report import RIVALS, ReplayReport, constant_action, report_mode
+from agent_runtime.replay.samples import Samples, TurnSample, accounted, action_text, compared, is_cold
+from agent_runtime.replay.steps import RecordedSteps, RecordedTurn, Step
+from agent_runtime.replay.strips import Strips, strip_of
 from agent_runtime.server.runtime import CloseMatch, CloseSession, PutBlock, PutState
 from agent_runtime.turn import MatchSpec, Mode, Score, SessionSpec, TurnApplied, TurnResult
 
@@ -47,9 +54,18 @@ class ReplayOptions:
 class _Tally:
     """What a replay has seen so far. `num_other_length`: turns whose prompt was longer or shorter when recorded."""
 
-    samples: dict[str, list[TurnSample]]
-    refused: list[str] = field(default_factory=list)
+    samples: dict[str, Samples]
+    strips: Strips = field(default_factory=Strips)
+    recorded: Counter[str] = field(default_factory=Counter)
+    num_turns: int = 0
+    num_refused: int = 0
+    first_refusal: str = ""
     num_other_length: int = 0
+
+    def refuse(self, refusal: HotseatError) -> None:
+        """Count a frame that the runtime did not take."""
+        self.first_refusal = self.first_refusal or str(refusal)
+        self.num_refused += 1
 
 
 def replay(
@@ -64,16 +80,16 @@ def replay(
     that is neither built in nor in `options.games`.
     """
     read = read_recording(recording, verify=options.verify)
-    steps = list(steps_of(read))
-    num_turns = sum(isinstance(step, RecordedTurn) for step in steps)
+    steps = RecordedSteps(read)
+    num_turns = steps.count_turns()
     if num_turns == 0:
         raise NothingToReplay(recording)
     progress(0, num_turns)
     order = random.Random(options.seed)
     with open_lanes(loaded, options.modes, games=options.games, pool_mib=options.pool_mib) as lanes:
-        tally = _Tally({lane.label: [] for lane in lanes})
+        tally = _Tally({lane.label: Samples() for lane in lanes})
         done = 0
-        for step in steps:
+        for step in (each.step for each in steps):
             shuffled = order.sample(lanes, len(lanes))
             if isinstance(step, RecordedTurn):
                 _play(lanes, shuffled, step, tally)
@@ -83,7 +99,7 @@ def replay(
                 _put(shuffled, step, tally)
             for lane in lanes:
                 lane.settle()
-        return _report(read, loaded, lanes, tally)
+        return _report(read, loaded, options, lanes, tally)
 
 
 def _put(lanes: Sequence[Lane], step: Step, tally: _Tally) -> None:
@@ -95,9 +111,10 @@ def _put(lanes: Sequence[Lane], step: Step, tally: _Tally) -> None:
         except HotseatError as error:
             if isinstance(step, MatchSpec):
                 raise
-            refusals.append(str(error))
+            refusals.append(error)
     assert len(refusals) in (0, len(lanes)), "lanes are in different states"
-    tally.refused += refusals[:1]
+    if refusals:
+        tally.refuse(refusals[0])
 
 
 def _put_into(lane: Lane, step: Step) -> None:
@@ -121,28 +138,45 @@ def _put_into(lane: Lane, step: Step) -> None:
 
 def _play(lanes: Sequence[Lane], shuffled: Sequence[Lane], step: RecordedTurn, tally: _Tally) -> None:
     """Play one turn in every lane, one after the other."""
-    results: dict[str, TurnResult] = {}
+    played: dict[str, _Played] = {}
     prompts: dict[str, tuple[int, ...]] = {}
     refusals = []
     for lane in shuffled:
+        began = time.perf_counter()
         try:
             turn = lane.runtime.begin_turn(step.request)
         except HotseatError as error:
-            refusals.append(str(error))
+            refusals.append(error)
             continue
-        results[lane.label] = turn.run()
+        result = turn.run()
+        played[lane.label] = _Played(turn, result, 1e3 * (time.perf_counter() - began))
         prompts[lane.label] = tuple(token for block in turn.prompt.blocks for token in block.ids)
         prompts[lane.label] += turn.prompt.observation
     if len(set(prompts.values())) + bool(refusals) > 1:
         raise PromptsDiffer(step.request.session, step.request.turn_id, _odd_ones(lanes, prompts))
     if refusals:
-        tally.refused.append(refusals[0])
+        tally.refuse(refusals[0])
         return
     num_tokens = len(prompts[lanes[0].label])
     tally.num_other_length += step.num_tokens is not None and step.num_tokens != num_tokens
-    full = next((results[lane.label] for lane in lanes if lane.mode is Mode.FULL), None)
+    if step.action is not None:
+        tally.recorded[action_text(step.action.id, step.action.args)] += 1
+    full = next((played[lane.label].result.scores for lane in lanes if lane.mode is Mode.FULL), ())
     for lane in lanes:
-        tally.samples[lane.label].append(_sample(results[lane.label], step, full))
+        each = played[lane.label]
+        tally.samples[lane.label].append(_sample(each, step, full))
+        if each.result.account is not None:
+            tally.strips.keep(lane.label, tally.num_turns, strip_of(each.turn.prompt, each.result.account))
+    tally.num_turns += 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Played:
+    """A turn that was played in one lane. `took_ms` is measured around everything."""
+
+    turn: PendingTurn
+    result: TurnResult
+    took_ms: float
 
 
 def _odd_ones(lanes: Sequence[Lane], prompts: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
@@ -151,43 +185,36 @@ def _odd_ones(lanes: Sequence[Lane], prompts: Mapping[str, tuple[int, ...]]) -> 
     return tuple(lane.label for lane in lanes if prompts.get(lane.label) != most)
 
 
-def _sample(result: TurnResult, step: RecordedTurn, full: TurnResult | None) -> TurnSample:
-    account = result.account
+def _sample(played: _Played, step: RecordedTurn, full: Sequence[Score]) -> TurnSample:
+    result = played.result
     sample = TurnSample(
         session=result.session,
         turn_id=result.turn_id,
         outcome=result.outcome,
         as_recorded=None if step.action is None else result.action == step.action,
+        legal_mass=result.legal_mass,
     )
-    if account is not None:
+    if (account := result.account) is not None:
         sample = replace(
-            sample,
-            ttft_ms=account.ttft_ms,
-            tokens_prompt=account.tokens_prompt,
-            tokens_computed=account.tokens_computed,
-            tokens_cached=account.tokens_cached,
-            forwards=account.forwards,
+            accounted(sample, account),
+            cold=is_cold(account, step.is_first),
+            deadline_met=None if step.deadline_ms is None else account.total_ms <= step.deadline_ms,
+            replayer_ms=played.took_ms - account.total_ms,
         )
-    if full is None or not full.scores or not result.scores:
-        return sample
-    pairs = list(zip(result.scores, full.scores, strict=True))
-    return replace(
-        sample,
-        same_best=_best(result.scores) == _best(full.scores),
-        logprob_off=max(abs(mine.logprob - other.logprob) for mine, other in pairs),
-        total_variation=0.5 * sum(abs(mine.p - other.p) for mine, other in pairs),
-    )
+    elif step.deadline_ms is not None:
+        sample = replace(sample, deadline_met=False)
+    return compared(sample, result.scores, full)
 
 
-def _best(scores: Sequence[Score]) -> int:
-    return max(range(len(scores)), key=lambda index: scores[index].p)
-
-
-def _report(read: Recording, loaded: LoadedModel, lanes: Sequence[Lane], tally: _Tally) -> ReplayReport:
+def _report(
+    read: Recording, loaded: LoadedModel, options: ReplayOptions, lanes: Sequence[Lane], tally: _Tally
+) -> ReplayReport:
     header = read.parts[0].header
     modes = [lane.mode for lane in lanes]
     repeated = [mode for mode in dict.fromkeys(modes) if modes.count(mode) > 1 and mode not in RIVALS]
     rivals = {str(mode): tally.samples[mode] for mode in (*RIVALS, *repeated) if mode in modes}
+    runtime = lanes[0].runtime
+    digests = runtime.digests("default", header.game) if header.game else {}
     return ReplayReport(
         recording=read.path,
         game=header.game,
@@ -205,22 +232,22 @@ def _report(read: Recording, loaded: LoadedModel, lanes: Sequence[Lane], tally: 
             )
             for lane in lanes
         ),
-        refused=len(tally.refused),
-        warnings=_warnings(read, loaded, tally),
+        refused=tally.num_refused,
+        warnings=(*differences(read, digests, modes), *_warnings(tally)),
         environment=environment(loaded.name, loaded.digest),
+        recording_digest=read.digest,
+        constant_action=constant_action(tally.recorded),
+        digests=digests,
+        settings={"pool_mib": options.pool_mib, "seed": options.seed},
+        strips=tally.strips,
     )
 
 
-def _warnings(read: Recording, loaded: LoadedModel, tally: _Tally) -> tuple[str, ...]:
-    told = []
-    recorded = {(part.header.digests or {}).get("weights", loaded.digest) for part in read.parts}
-    if recorded != {loaded.digest}:
-        told.append("It was recorded with other weights: the actions need not be those of the recording.")
+def _warnings(tally: _Tally) -> Iterator[str]:
     if tally.num_other_length:
-        told.append(
+        yield (
             f"The prompts of {tally.num_other_length} turns had another length when they were recorded: the tokenizer "
             "or the game's templates have changed since."
         )
-    if tally.refused:
-        told.append(f"{len(tally.refused)} frames are refused now that were not then; the first: {tally.refused[0]}")
-    return tuple(told)
+    if tally.num_refused:
+        yield f"{tally.num_refused} frames are refused now that were not then; the first: {tally.first_refusal}"

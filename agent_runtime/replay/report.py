@@ -1,91 +1,43 @@
 """What a replay measured, mode by mode: times, tokens, and how the answers compare."""
 
-import math
+import json
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from agent_runtime.turn import Mode, Outcome
+from agent_runtime.replay.figures import LEAST_FOR_INTERVAL, Ratio, Times, ratio_of_means
+from agent_runtime.replay.samples import TurnSample as TurnSample
+from agent_runtime.replay.samples import paired
+from agent_runtime.replay.strips import Strips
+from agent_runtime.turn import Mode
 
 REPORT_FORMAT = "hotseat.replay"
-REPORT_VERSION = 1
+# 2: `ttft_ms` and `ratios` leave out cold turns, which are in `cold`; single turns are in `turns`.
+REPORT_VERSION = 2
 # What the time of every mode is set against.
 RIVALS = (Mode.FULL, Mode.PREFIX)
-# A percentile that fewer turns lie beyond is mostly luck.
-_LEAST_BEYOND = 10
+
+_TURN_FIELDS = tuple(each.name for each in fields(TurnSample))
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
-    """A distribution of milliseconds. A percentile is None where fewer than ten turns lie beyond it."""
+class ColdTurns:
+    """Turns that were cold starts (`samples.is_cold`): they are in no other time and in no ratio."""
 
-    mean: float
-    p50: float | None
-    p95: float | None
-    max: float
-
-    @classmethod
-    def of(cls, times_ms: Sequence[float]) -> "Times | None":
-        """Return the distribution of some times, None if there are none."""
-        if not times_ms:
-            return None
-        ordered = sorted(times_ms)
-        return cls(statistics.fmean(ordered), percentile(ordered, 0.5), percentile(ordered, 0.95), ordered[-1])
-
-
-def percentile(ordered: Sequence[float], share: float) -> float | None:
-    """Return the smallest value that `share` of all do not exceed, None if fewer than ten exceed it by rank."""
-    rank = math.ceil(share * len(ordered))
-    return ordered[rank - 1] if rank and len(ordered) - rank >= _LEAST_BEYOND else None
-
-
-@dataclass(frozen=True, slots=True)
-class TurnSample:
-    """One turn in one mode. Figures of the account are None if it has none; comparisons, if there was nothing to
-    compare with: a recorded action, and the same turn in mode `full`.
-
-    `same_best` says whether the likeliest action is full's, `logprob_off` is the largest difference of a legal action's
-    log-probability from full's (nats), `total_variation` half the sum of the differences of the shares.
-
-    `ttft_ms` runs from the last byte of the turn's frame to the decision or first token; `engine_ms` is what of it the
-    engine's forwards took, `queue_ms` what the turn waited for them. `cold` marks the first turn of a session since it
-    was opened: what it sees may still have to be encoded or loaded. That is the recording's own, so that a turn is cold
-    in all modes or in none, and pairs stay pairs; blocks that merely changed are a turn's everyday work and not cold.
-
-    `due_ms` says when the turn was due in an open loop, since the replay began, and `late_ms` how much later it was
-    sent: no wait for an earlier answer is left out. `deadline_met` is None without a deadline. `copy` numbers the
-    copies of a recording that are played at once.
-    """
-
-    session: str
-    turn_id: int
-    outcome: Outcome
-    ttft_ms: float | None = None
-    tokens_prompt: int | None = None
-    tokens_computed: int | None = None
-    tokens_cached: int | None = None
-    forwards: int | None = None
-    as_recorded: bool | None = None
-    same_best: bool | None = None
-    logprob_off: float | None = None
-    total_variation: float | None = None
-    engine_ms: float | None = None
-    queue_ms: float | None = None
-    cold: bool = False
-    due_ms: float | None = None
-    late_ms: float | None = None
-    deadline_met: bool | None = None
-    copy: int = 0
+    turns: int
+    ttft_ms: Times | None
+    engine_ms: Times | None
 
 
 @dataclass(frozen=True, slots=True)
 class ModeReport:
     """All turns of one lane. Token counts and forwards are means a turn; the rows of background work are apart.
 
-    `ratios` holds this mode's mean time over that of other lanes, by their labels, on the turns that both finished.
+    All times are those of turns that were not cold. `ratios` holds this mode's mean time over that of other lanes, by
+    their labels, on the turns that both finished and neither began cold.
     """
 
     label: str
@@ -104,13 +56,33 @@ class ModeReport:
     logprob_off_max: float | None
     total_variation_mean: float | None
     total_variation_max: float | None
-    ratios: Mapping[str, float]
-    samples: tuple[TurnSample, ...]
+    ratios: Mapping[str, Ratio]
+    engine_ms: Times | None
+    queue_ms: Times | None
+    late_ms: Times | None
+    replayer_ms: Times | None
+    cold: ColdTurns
+    legal_mass_median: float | None
+    legal_mass_min: float | None
+    deadline_miss_rate: float | None
+    samples: Sequence[TurnSample]
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantAction:
+    """The one action that was recorded most often, and its share: what an agent that reads nothing agrees in."""
+
+    action: str
+    agreement: float
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayReport:
-    """A recording, played again in several modes. `refused` counts the frames that the runtime did not take now."""
+    """A recording, played again in several modes. `refused` counts the frames that the runtime did not take now.
+
+    `recording_digest` names the recording by its contents, `digests` what the decisions of this replay depend on,
+    `settings` how it was played. Without `strips` there is nothing to draw of single prompts.
+    """
 
     recording: Path
     game: str | None
@@ -121,31 +93,50 @@ class ReplayReport:
     refused: int
     warnings: tuple[str, ...]
     environment: Mapping[str, Any]
+    recording_digest: str = ""
+    constant_action: ConstantAction | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    strips: Strips | None = None
 
     def mode(self, label: str) -> ModeReport | None:
         """Return the report of a lane, None if it was not replayed."""
         return next((mode for mode in self.modes if mode.label == label), None)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the report as `hotseat replay --json` prints it; single turns are left out."""
-        modes = []
-        for mode in self.modes:
-            told = {key: value for key, value in asdict(mode).items() if key != "samples"}
-            told["ttft_ms"] = {key: value for key, value in (told["ttft_ms"] or {}).items() if value is not None}
-            modes.append({key: _rounded(value) for key, value in told.items()})
+        """Return the report as `hotseat replay --json --no-turns` prints it."""
         return {
             "format": REPORT_FORMAT,
             "version": REPORT_VERSION,
             "recording": str(self.recording),
+            "recording_digest": self.recording_digest,
             "game": self.game,
             "recorded_mode": self.recorded_mode,
             "model": self.model,
             "block_tuned": self.block_tuned,
-            "modes": modes,
+            "modes": [_mode_json(mode) for mode in self.modes],
+            "constant_action": None if self.constant_action is None else _rounded(asdict(self.constant_action)),
             "refused": self.refused,
             "warnings": list(self.warnings),
+            "remarks": list(remarks(self)),
+            "digests": dict(self.digests),
+            "settings": dict(self.settings),
             "environment": dict(self.environment),
         }
+
+    def write_json(self, out: TextIO, *, turns: bool = True) -> None:
+        """Write the report as JSON, with every single turn as a line of its own unless `turns` is False."""
+        text = json.dumps(self.as_json(), indent=1)
+        if not turns:
+            out.write(f"{text}\n")
+            return
+        out.write(text.removesuffix("\n}") + ',\n "turns": [')
+        separator = "\n  "
+        for mode in self.modes:
+            for sample in mode.samples:
+                out.write(separator + json.dumps(turn_json(mode.label, sample)))
+                separator = ",\n  "
+        out.write("\n ]\n}\n")
 
 
 def report_mode(
@@ -157,14 +148,16 @@ def report_mode(
     background_rows: int,
     background_forwards: int,
 ) -> ModeReport:
-    """Sum up one lane's turns. `rivals` are the lanes to set its times against, by their label, turn for turn."""
+    """Sum up one lane's turns. `rivals` are the lanes to set its times against, by their label."""
     variations = _known(sample.total_variation for sample in samples)
+    masses = _known(sample.legal_mass for sample in samples)
+    met = _mean(sample.deadline_met for sample in samples)
     return ModeReport(
         label=label,
         mode=mode,
         turns=len(samples),
         outcomes=dict(Counter(str(sample.outcome) for sample in samples)),
-        ttft_ms=Times.of(_known(sample.ttft_ms for sample in samples)),
+        ttft_ms=_times(samples, "ttft_ms"),
         tokens_prompt=_mean(sample.tokens_prompt for sample in samples),
         tokens_computed=_mean(sample.tokens_computed for sample in samples),
         tokens_cached=_mean(sample.tokens_cached for sample in samples),
@@ -179,25 +172,120 @@ def report_mode(
         ratios={
             rival: ratio for rival, others in rivals.items() if (ratio := paired_ratio(samples, others)) is not None
         },
-        samples=tuple(samples),
+        engine_ms=_times(samples, "engine_ms"),
+        queue_ms=_times(samples, "queue_ms"),
+        late_ms=_times(samples, "late_ms"),
+        replayer_ms=_times(samples, "replayer_ms"),
+        cold=ColdTurns(
+            turns=sum(sample.cold for sample in samples),
+            ttft_ms=_times(samples, "ttft_ms", cold=True),
+            engine_ms=_times(samples, "engine_ms", cold=True),
+        ),
+        legal_mass_median=statistics.median(masses) if masses else None,
+        legal_mass_min=min(masses, default=None),
+        deadline_miss_rate=None if met is None else 1 - met,
+        samples=samples,
     )
 
 
-def paired_ratio(samples: Sequence[TurnSample], others: Sequence[TurnSample]) -> float | None:
-    """Return the ratio of the mean times, over the turns that have one in both."""
-    pairs = [
-        (mine.ttft_ms, other.ttft_ms)
-        for mine, other in zip(samples, others, strict=True)
-        if mine.ttft_ms is not None and other.ttft_ms is not None
-    ]
-    return sum(mine for mine, _ in pairs) / sum(other for _, other in pairs) if pairs else None
+def constant_action(recorded: Counter[str]) -> ConstantAction | None:
+    """Return the action that was recorded most often, of those counted by their `action_text`; None if there is none.
+
+    Of equally frequent ones the first counts.
+    """
+    if not recorded:
+        return None
+    action, times = recorded.most_common(1)[0]
+    return ConstantAction(action, times / recorded.total())
 
 
-def _known(values: Any) -> list[float]:
+def paired_ratio(samples: Iterable[TurnSample], others: Iterable[TurnSample]) -> Ratio | None:
+    """Return the ratio of the mean times, over the turns that have one in both and are cold in neither."""
+    above, below = [], []
+    for mine, other in paired(samples, others):
+        if mine.ttft_ms is not None and other.ttft_ms is not None and not mine.cold and not other.cold:
+            above.append(mine.ttft_ms)
+            below.append(other.ttft_ms)
+    return ratio_of_means([above], [below])
+
+
+def remarks(report: ReplayReport) -> Iterator[str]:
+    """Yield in sentences what the figures do and do not show."""
+    said: set[frozenset[str]] = set()
+    too_few = {ratio.turns for mode in report.modes for ratio in mode.ratios.values() if ratio.low is None}
+    if too_few:
+        yield (
+            f"Ratios over fewer than {LEAST_FOR_INTERVAL} turns have no interval: what they show may be noise. Record "
+            "a longer match."
+        )
+    for mode in report.modes:
+        for rival, ratio in mode.ratios.items():
+            pair = frozenset((mode.label, rival))
+            if pair not in said and (sentence := _on_ratio(mode, report.mode(rival), ratio)) is not None:
+                said.add(pair)
+                yield sentence
+    for mode in report.modes:
+        constant = report.constant_action
+        if constant is not None and mode.as_recorded is not None and mode.as_recorded <= constant.agreement:
+            yield (
+                f"{mode.label} chose the recorded action in {percent(mode.as_recorded)} of turns; always "
+                f"{constant.action!r} would have in {percent(constant.agreement)}."
+            )
+    if any(mode.cold.turns for mode in report.modes):
+        listed = ", ".join(f"{mode.label} {mode.cold.turns}" for mode in report.modes)
+        yield f"Cold starts are in no other time and in no ratio: {listed}."
+
+
+def _on_ratio(mode: ModeReport, rival: ModeReport | None, ratio: Ratio) -> str | None:
+    if rival is None or ratio.low is None or ratio.high is None:
+        return None
+    what = f"{mode.label} over {rival.label} is {ratio.value:.3g} ({ratio.low:.3g} to {ratio.high:.3g})"
+    if mode.mode is rival.mode:
+        if ratio.holds_one:
+            return f"{what}: the same mode twice. So much is the noise of this machine over these turns."
+        return f"{what}, and it is the same mode twice: this machine is too noisy to believe any difference like that."
+    if ratio.holds_one:
+        return f"{what}: the interval contains 1, so no difference was measured."
+    return None
+
+
+def percent(share: float) -> str:
+    """Return a share in words of a table."""
+    return f"{100 * share:.0f} %"
+
+
+def turn_json(label: str, sample: TurnSample) -> dict[str, Any]:
+    """Return a turn as the report's JSON has it: what is unknown is left out."""
+    told = {name: getattr(sample, name) for name in _TURN_FIELDS}
+    return {"mode": label, **{name: _rounded(value) for name, value in told.items() if value is not None}}
+
+
+def _mode_json(mode: ModeReport) -> dict[str, Any]:
+    told: dict[str, Any] = {each.name: getattr(mode, each.name) for each in fields(mode) if each.name != "samples"}
+    for name, value in told.items():
+        if name.endswith("_ms"):
+            told[name] = _times_json(value)
+    cold = {"turns": mode.cold.turns, "ttft_ms": _times_json(mode.cold.ttft_ms)}
+    told["cold"] = {**cold, "engine_ms": _times_json(mode.cold.engine_ms)}
+    told["ratios"] = {rival: ratio.value for rival, ratio in mode.ratios.items()}
+    told["ratio_intervals"] = {rival: asdict(ratio) for rival, ratio in mode.ratios.items()}
+    told["mode"] = str(mode.mode)
+    return {key: _rounded(value) for key, value in told.items()}
+
+
+def _times_json(times: Times | None) -> dict[str, float]:
+    return {key: value for key, value in asdict(times).items() if value is not None} if times else {}
+
+
+def _times(samples: Iterable[TurnSample], name: str, *, cold: bool = False) -> Times | None:
+    return Times.of(_known(getattr(sample, name) for sample in samples if sample.cold is cold))
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
 
 
-def _mean(values: Any) -> float | None:
+def _mean(values: Iterable[float | None]) -> float | None:
     known = _known(values)
     return statistics.fmean(known) if known else None
 

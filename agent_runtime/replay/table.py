@@ -1,6 +1,6 @@
-"""A replay's report as a table for people, within 100 columns."""
+"""A replay's report as tables for people, within 100 columns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from rich import box
@@ -8,83 +8,131 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agent_runtime.replay.report import RIVALS, ModeReport, ReplayReport
-from agent_runtime.turn import Mode
+from agent_runtime.replay.figures import Ratio, Times
+from agent_runtime.replay.report import ModeReport, ReplayReport, percent, remarks
 
 TABLE_WIDTH = 100
 
 LEGEND = (
-    "TTFT: from the turn's arrival to the decision. over: mean time over that of another mode on the same turns. "
-    "tokens: means a turn. like record: the recorded action was chosen. best as full: the likeliest action is full's. "
-    "logprob off by: the largest difference from full's (nats). total var.: mean total variation from full's shares."
+    "TTFT: from the turn's arrival to the decision. A percentile stands only where ten turns lie beyond it. over: mean "
+    "time over that of another mode on the same turns, and its 95 % interval. tokens: means a turn. like record: the "
+    "recorded action was chosen. best as full: the likeliest action is full's. logprob off by: the largest difference "
+    "from full's (nats). total var.: total variation from full's shares. legal mass: what the model gives to all legal "
+    "actions together (median)."
 )
 
-_WIDE_ONLY = ("\np50", "\ncached", "total\nvar.")
+_WIDE_ONLY = ("\np50", "engine ms\nmean", "\ncached", "total\nvar. max")
 
 _Cell = Callable[[ModeReport], str]
+_Columns = dict[str, _Cell]
 
 
 def report_table(report: ReplayReport, *, width: int = TABLE_WIDTH) -> RenderableType:
-    """Draw a report: one row a mode, and below it what to know about the figures.
+    """Draw a report: times, ratios, cold starts and answers, one row a mode, and below what to know about the figures.
 
     A terminal narrower than TABLE_WIDTH gets fewer columns.
     """
+    drawn: list[RenderableType] = [Text(_title(report), style="bold")]
+    sections = (_times(report), _ratios(report), _cold(report), _answers(report))
+    for columns in filter(None, sections):
+        if width < TABLE_WIDTH:
+            columns = {heading: cell for heading, cell in columns.items() if heading not in _WIDE_ONLY}
+        table = _table(report, columns)
+        if columns.keys() & {"like\nrecord"} and (constant := report.constant_action) is not None:
+            shown = {"like\nrecord": percent(constant.agreement)}
+            table.add_row(f"always {constant.action}"[:30], *(shown.get(heading, "") for heading in columns))
+        drawn += [Text(), table]
+    notes = [*report.warnings, *remarks(report), *_notes(report)]
+    return Group(*drawn, *([Text(), *(Text(note, style="dim") for note in notes)] if notes else []))
+
+
+def _table(report: ReplayReport, columns: Mapping[str, _Cell]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_edge=False, pad_edge=False)
     table.add_column("mode", no_wrap=True)
-    columns = _columns(report)
-    if width < TABLE_WIDTH:
-        columns = {heading: cell for heading, cell in columns.items() if heading not in _WIDE_ONLY}
     for heading in columns:
         table.add_column(heading, justify="right", no_wrap=True)
     for mode in report.modes:
         table.add_row(mode.label, *(cell(mode) for cell in columns.values()))
-    notes = [*report.warnings]
-    if any(mode.background_rows for mode in report.modes):
-        behind = ", ".join(f"{mode.label} {mode.background_rows:,}" for mode in report.modes)
-        notes.append(f"Tokens computed while no turn waited, not in the table: {behind}.")
-    failed = {mode.label: dict(mode.outcomes) for mode in report.modes if set(mode.outcomes) != {"ok"}}
-    notes += [f"Outcomes in {label}: {_listed(outcomes)}." for label, outcomes in failed.items()]
-    below = [Text(), *(Text(note, style="dim") for note in notes)] if notes else []
-    return Group(Text(_title(report), style="bold"), Text(), table, *below)
+    return table
 
 
 def _title(report: ReplayReport) -> str:
     turns = max(mode.turns for mode in report.modes)
-    sizes = sorted(sample.tokens_prompt for sample in report.modes[0].samples if sample.tokens_prompt is not None)
-    prompts = f", prompts of {sizes[0]:,} to {sizes[-1]:,} tokens" if sizes else ""
+    known = [sample.tokens_prompt for sample in report.modes[0].samples if sample.tokens_prompt is not None]
+    prompts = f", prompts of {min(known):,} to {max(known):,} tokens" if known else ""
     tuned = "" if report.block_tuned else ", not block-tuned"
     return f"{report.game}: {turns} turns{prompts}, {report.model}{tuned}"
 
 
-def _columns(report: ReplayReport) -> dict[str, _Cell]:
-    """The columns by their headings; those that no mode has a figure for are left out."""
-    labels = [mode.label for mode in report.modes]
-    times = [mode.ttft_ms for mode in report.modes if mode.ttft_ms is not None]
-    columns: dict[str, _Cell] = {"TTFT ms\nmean": lambda mode: _time(mode.ttft_ms.mean if mode.ttft_ms else None)}
-    if any(each.p50 is not None for each in times):
-        columns["\np50"] = lambda mode: _time(mode.ttft_ms.p50 if mode.ttft_ms else None)
-    if any(each.p95 is not None for each in times):
-        columns["\np95"] = lambda mode: _time(mode.ttft_ms.p95 if mode.ttft_ms else None)
-    else:
-        columns["\nmax"] = lambda mode: _time(mode.ttft_ms.max if mode.ttft_ms else None)
-    for rival in dict.fromkeys((*RIVALS, *(rival for mode in report.modes for rival in mode.ratios))):
-        if rival in labels:
-            columns[f"over\n{rival}"] = partial(_over, rival)
+def _times(report: ReplayReport) -> _Columns:
+    """The columns by their headings; percentiles that no mode has are left out."""
+    columns: _Columns = {"TTFT ms\nmean": lambda mode: _time(mode.ttft_ms, "mean")}
+    for name in ("p50", "p95", "p99"):
+        if any(mode.ttft_ms is not None and getattr(mode.ttft_ms, name) is not None for mode in report.modes):
+            columns[f"\n{name}"] = partial(_of_ttft, name)
+    columns["\nmax"] = partial(_of_ttft, "max")
+    columns["engine ms\nmean"] = lambda mode: _time(mode.engine_ms, "mean")
+    if any(mode.late_ms for mode in report.modes):
+        columns["late ms\nmax"] = lambda mode: _time(mode.late_ms, "max")
+    if any(mode.deadline_miss_rate is not None for mode in report.modes):
+        columns["deadline\nmissed"] = lambda mode: _share(mode.deadline_miss_rate)
     columns["tokens\ncomputed"] = lambda mode: _count(mode.tokens_computed)
     columns["\ncached"] = lambda mode: _count(mode.tokens_cached)
-    columns["like\nrecord"] = lambda mode: _percent(mode.as_recorded)
-    if Mode.FULL in labels:
-        columns["best as\nfull"] = lambda mode: _percent(mode.same_best)
-        columns["logprob\noff by"] = lambda mode: _ratio(mode.logprob_off_max)
-        columns["total\nvar."] = lambda mode: _ratio(mode.total_variation_mean)
     return columns
 
 
+def _of_ttft(name: str, mode: ModeReport) -> str:
+    return _time(mode.ttft_ms, name)
+
+
+def _ratios(report: ReplayReport) -> _Columns:
+    rivals = dict.fromkeys(rival for mode in report.modes for rival in mode.ratios)
+    return {f"TTFT over {rival}": partial(_over, rival) for rival in rivals}
+
+
+def _cold(report: ReplayReport) -> _Columns:
+    if not any(mode.cold.turns for mode in report.modes):
+        return {}
+    return {
+        "cold\nstarts": lambda mode: f"{mode.cold.turns:,}",
+        "TTFT ms\nmean": lambda mode: _time(mode.cold.ttft_ms, "mean"),
+        "\nmax": lambda mode: _time(mode.cold.ttft_ms, "max"),
+    }
+
+
+def _answers(report: ReplayReport) -> _Columns:
+    columns: _Columns = {"like\nrecord": lambda mode: _share(mode.as_recorded)}
+    if any(mode.same_best is not None for mode in report.modes):
+        columns["best as\nfull"] = lambda mode: _share(mode.same_best)
+        columns["logprob\noff by"] = lambda mode: _number(mode.logprob_off_max)
+        columns["total\nvar. mean"] = lambda mode: _number(mode.total_variation_mean)
+        columns["total\nvar. max"] = lambda mode: _number(mode.total_variation_max)
+    if any(mode.legal_mass_median is not None for mode in report.modes):
+        columns["legal\nmass"] = lambda mode: "-" if mode.legal_mass_median is None else f"{mode.legal_mass_median:.1e}"
+    return columns
+
+
+def _notes(report: ReplayReport) -> Iterator[str]:
+    if any(mode.background_rows for mode in report.modes):
+        behind = ", ".join(f"{mode.label} {mode.background_rows:,}" for mode in report.modes)
+        yield f"Tokens computed while no turn waited, not in the table: {behind}."
+    for mode in report.modes:
+        if set(mode.outcomes) != {"ok"}:
+            listed = ", ".join(f"{count} {outcome}" for outcome, count in mode.outcomes.items())
+            yield f"Outcomes in {mode.label}: {listed}."
+
+
 def _over(rival: str, mode: ModeReport) -> str:
-    return "1" if mode.label == rival else _ratio(mode.ratios.get(rival))
+    ratio = Ratio(1, None, None, 0) if mode.label == rival else mode.ratios.get(rival)
+    if ratio is None:
+        return "-"
+    if ratio.low is None or ratio.high is None:
+        return "1" if mode.label == rival else _number(ratio.value)
+    return f"{_number(ratio.value)} ({_number(ratio.low)} to {_number(ratio.high)})"
 
 
-def _time(value: float | None) -> str:
+def _time(times: Times | None, name: str) -> str:
+    value: float | None = getattr(times, name, None)
     return "-" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
@@ -92,13 +140,11 @@ def _count(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
 
 
-def _ratio(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}" if value < 100 else f"{value:,.0f}"
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}" if value >= 0.1 or value == 0 else f"{value:.2g}"
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.0f} %"
-
-
-def _listed(outcomes: dict[str, int]) -> str:
-    return ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+def _share(value: float | None) -> str:
+    return "-" if value is None else percent(value)

@@ -7,7 +7,7 @@ from prompts import find_games, load_game
 from prompts.block import Block, Lifetime, Role
 from prompts.errors import GameFolderError
 from prompts.game import persona_block
-from tests.prompts.worlds import UNITS, make_game, write_game
+from tests.prompts.worlds import UNITS, make_game, rule, write_game
 
 GOOD = """
 title = "Tiny"
@@ -146,6 +146,22 @@ def test_a_game_is_named_like_its_folder(tmp_path: Path) -> None:
 def test_a_rule_that_can_never_match_is_warned_of(tmp_path: Path) -> None:
     (warning,) = make_game(tmp_path, UNITS + UNITS).warnings
     assert "game.toml:9: an earlier rule takes '/units/*'" in warning
+
+
+def test_every_file_of_a_game_has_a_digest_of_its_text(tmp_path: Path) -> None:
+    toml = rule("/units/*", "unit/{key}", render="unit.md")
+    files = {"rules.md": "Play.\nWell.\n", "unit.md": "{{ value }}", "personas/fox.md": "Sly."}
+    folder = write_game(tmp_path / "one", toml, files)
+    game = load_game(folder)
+    digests = game.text_digests()
+    assert digests.keys() == {"game.toml", "rules.md", "unit.md", "personas/fox.md"}
+    again = write_game(tmp_path / "two", toml, {**files, "unit.md": "other"})
+    (again / "rules.md").write_bytes(b"Play.\r\nWell.\r\n")
+    others = load_game(again).text_digests()
+    assert {name for name in digests if digests[name] != others[name]} == {"unit.md"}
+    # What was edited since is not what the game says.
+    (folder / "rules.md").write_text("Play. Or do not.\n", encoding="utf-8")
+    assert game.text_digests() == {name: digest for name, digest in digests.items() if name != "rules.md"}
 
 
 def test_games_are_found_by_name_and_the_first_given_wins(tmp_path: Path) -> None:

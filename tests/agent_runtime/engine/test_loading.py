@@ -91,6 +91,14 @@ def test_everything_that_changes_keys_and_values_changes_the_digest(folder, tmp_
     assert len(set(digests)) == len(digests)
 
 
+def test_an_adapter_has_its_own_digest(folder, tmp_path, cache):
+    assert _load(folder, cache).adapter_digest is None
+    one, two = (
+        _load(folder, cache, adapter=_adapter(tmp_path / name, seed=seed)) for name, seed in (("a", 1), ("b", 2))
+    )
+    assert one.adapter_digest and two.adapter_digest and one.adapter_digest != two.adapter_digest
+
+
 def test_the_tokenizer_has_its_own_digest(folder, cache):
     loaded = _load(folder, cache)
     (folder / "chat_template.jinja").unlink()

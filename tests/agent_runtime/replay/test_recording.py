@@ -337,12 +337,12 @@ def test_a_match_opened_again_after_it_was_closed_begins_a_part(tmp_path: Path) 
 
 
 def test_digests_and_seed_stand_in_the_header(tmp_path: Path) -> None:
-    writer = recorder(tmp_path, digests=lambda model: {"model": f"digest of {model}"}, seed=5)
+    writer = recorder(tmp_path, digests=lambda model, game: {"model": f"digest of {model} and {game}"}, seed=5)
     open_match(writer)
     writer.close()
     (file,) = tmp_path.glob("match-*.jsonl")
     header = read_recording(file).parts[0].header
-    assert (header.digests, header.seed) == ({"model": "digest of tiny"}, 5)
+    assert (header.digests, header.seed) == ({"model": "digest of tiny and camp"}, 5)
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,6 +1,7 @@
 """A game that was played over a real socket, recorded, and played again in several modes."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -120,7 +121,44 @@ def test_times_are_set_against_full_and_prefix(report: ReplayReport) -> None:
     full, prefix, star, _ = report.modes
     assert full.ratios.keys() == {"prefix"} and prefix.ratios.keys() == {"full"}
     assert star.ratios.keys() == {"full", "prefix"}
-    assert full.ratios["prefix"] == pytest.approx(1 / prefix.ratios["full"])
+    assert full.ratios["prefix"].value == pytest.approx(1 / prefix.ratios["full"].value)
+    assert star.ratios["full"].turns == NUM_TURNS and star.ratios["full"].holds_one is not None
+
+
+def test_every_turn_says_what_the_engine_took_what_the_answers_weigh_and_what_the_replayer_added(
+    report: ReplayReport,
+) -> None:
+    for mode in report.modes:
+        for sample in mode.samples:
+            assert sample.ttft_ms and sample.engine_ms and sample.queue_ms is not None
+            assert sample.engine_ms + sample.queue_ms < sample.ttft_ms + sample.replayer_ms  # type: ignore[operator]
+            assert sample.replayer_ms is not None and sample.replayer_ms >= 0
+            assert sample.legal_mass is not None and 0 < sample.legal_mass < 1
+            assert sample.best in {option.id for option in ACTIONS}
+        assert mode.cold.turns == 0, "what a session sees is encoded before its first turn"
+        assert mode.deadline_miss_rate is None
+
+
+def test_agreement_stands_beside_that_of_the_best_constant_action(report: ReplayReport) -> None:
+    constant = report.constant_action
+    assert constant is not None and constant.action in {option.id for option in ACTIONS}
+    assert constant.agreement * NUM_TURNS == pytest.approx(round(constant.agreement * NUM_TURNS))
+    assert 1 / len(ACTIONS) <= constant.agreement <= 1
+
+
+def test_every_turn_has_its_strip_in_every_mode(report: ReplayReport) -> None:
+    assert report.strips is not None
+    strips = {(each.label, each.number): each.strip for each in report.strips}
+    assert len(strips) == len(ALL_MODES) * NUM_TURNS
+    for mode in report.modes:
+        for number, sample in enumerate(mode.samples):
+            tokens = Counter[str]()
+            for piece in strips[mode.label, number]:
+                tokens[piece.kind] += piece.tokens
+            assert tokens["hit"] + tokens["loaded"] == sample.tokens_cached
+            assert sum(tokens.values()) - tokens["answers"] == sample.tokens_prompt
+            assert sample.tokens_cached + tokens["encoded"] + tokens["observation"] == sample.tokens_prompt
+    assert [piece.name for piece in strips["star", 1] if piece.kind == "encoded"] == ["unit/u3"]
 
 
 def test_background_work_is_counted_apart(report: ReplayReport) -> None:
@@ -138,7 +176,7 @@ def test_two_replays_agree_in_all_counts_whatever_the_order(
     for label, other in (("star", "star"), ("star (2)", "star"), ("full", "full")):
         mine, theirs = again.mode(label), report.mode(other)
         assert mine is not None and theirs is not None
-        counts = ("tokens_prompt", "tokens_computed", "tokens_cached", "as_recorded", "same_best")
+        counts = ("tokens_prompt", "tokens_computed", "tokens_cached", "forwards", "as_recorded", "same_best", "best")
         assert [[getattr(s, c) for c in counts] for s in mine.samples] == [
             [getattr(s, c) for c in counts] for s in theirs.samples
         ]
@@ -162,13 +200,16 @@ def test_a_cut_last_line_is_tolerated(recording: Path, games: Path, loaded: Load
 
 def test_the_digests_and_lengths_of_another_model_are_told(recording: Path, games: Path, folder: Path) -> None:
     other = load_tiny(folder, seed=1)
-    assert "other weights" in " ".join(replay(recording, other, ReplayOptions((Mode.STAR,), (games,), 16)).warnings)
+    warnings = replay(recording, other, ReplayOptions((Mode.FULL,), (games,), 16)).warnings
+    assert "other weights" in " ".join(warnings)
+    assert "recorded in mode star, which is not among those replayed" in " ".join(warnings)
 
 
 def test_prompts_of_another_length_than_recorded_are_told(recording: Path, loaded: LoadedModel, tmp_path: Path) -> None:
     edited = write_game(tmp_path / "games")
     (edited / "duel" / "rules.md").write_text("Answer with one listed action and nothing else.\n", encoding="utf-8")
     warnings = replay(recording, loaded, ReplayOptions((Mode.STAR,), (edited,), 16)).warnings
+    assert "The game's texts have changed since it was recorded: rules.md." in warnings
     assert f"The prompts of {NUM_TURNS} turns had another length" in " ".join(warnings)
 
 

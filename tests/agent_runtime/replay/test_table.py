@@ -1,4 +1,4 @@
-"""The table of a replay fits a terminal, whatever the figures are."""
+"""The tables of a replay fit a terminal, whatever the figures are."""
 
 from dataclasses import replace
 from io import StringIO
@@ -6,32 +6,44 @@ from pathlib import Path
 
 from rich.console import Console
 
-from agent_runtime.replay.report import ModeReport, ReplayReport, TurnSample, report_mode
+from agent_runtime.replay.figures import Ratio
+from agent_runtime.replay.report import ConstantAction, ModeReport, ReplayReport, TurnSample, report_mode
 from agent_runtime.replay.table import TABLE_WIDTH, report_table
 from agent_runtime.turn import Mode, Outcome
 
+RATIO = Ratio(12.345, 10.111, 123.4, 20)
+SAMPLE = TurnSample(
+    *("s", 1, Outcome.OK, 98_765.4, 12_345, 12_345, 11_111, 1, True, False, 123.456, 0.987),
+    engine_ms=97_654.3,
+    late_ms=1234.5,
+    deadline_met=False,
+    legal_mass=1.23e-6,
+)
+
 
 def mode(label: str, ttft_ms: float, num_turns: int = 20) -> ModeReport:
-    one = TurnSample("s", 1, Outcome.OK, ttft_ms, 12_345, 12_345, 11_111, 1, True, False, 123.456, 0.987)
-    samples = [one] * num_turns
-    return replace(
-        report_mode(label, Mode.STAR, samples, {}, background_rows=123_456, background_forwards=1),
-        ratios={"full": 12.345, "prefix": 123.45},
-    )
+    samples = [replace(SAMPLE, ttft_ms=ttft_ms)] * num_turns + [replace(SAMPLE, ttft_ms=7 * ttft_ms, cold=True)]
+    made = report_mode(label, Mode.STAR, samples, {}, background_rows=123_456, background_forwards=1)
+    return replace(made, ratios={rival: RATIO for rival in ("full", "prefix", "star") if rival != label})
 
 
 def drawn(*modes: ModeReport, warnings: tuple[str, ...] = (), width: int = TABLE_WIDTH) -> str:
     out = StringIO()
-    report = ReplayReport(Path("m.jsonl"), "duel", "star", "tiny", False, modes, 0, warnings, {})
+    constant = ConstantAction("raise to everything there is on the table", 0.6)
+    report = ReplayReport(
+        Path("m.jsonl"), "duel", "star", "tiny", False, modes, 0, warnings, {}, constant_action=constant
+    )
     Console(file=out, width=width).print(report_table(report, width=width))
     return out.getvalue()
 
 
-def test_the_widest_table_has_every_heading_whole_and_fits() -> None:
-    text = drawn(mode("full", 98_765.4), mode("prefix", 0.04), mode("star", 99.94), mode("star (2)", 99.94))
+def test_the_widest_tables_have_every_heading_whole_and_fit() -> None:
+    text = drawn(mode("full", 98_765.4, 1000), mode("prefix", 0.04), mode("star", 99.94), mode("star (2)", 99.94))
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= TABLE_WIDTH
-    for word in ("p50", "max", "computed", "cached", "like", "best as", "logprob", "98,765", "123", "12.35", "100 %"):
+    for word in ("p50", "p95", "p99", "max", "engine", "computed", "cached", "like", "best as", "logprob", "legal"):
+        assert word in text
+    for word in ("98,765", "12.35 (10.11 to 123)", "100 %", "1.2e-06", "missed", "late", "starts", "691,358"):
         assert word in text
 
 
@@ -42,10 +54,29 @@ def test_a_terminal_of_80_columns_gets_fewer_figures_and_none_cut() -> None:
     assert "computed" in text and "cached" not in text
 
 
+def test_the_best_constant_action_stands_below_the_agreement() -> None:
+    lines = drawn(mode("star", 1.0)).splitlines()
+    (line,) = (line for line in lines if line.startswith("always raise to everything"))
+    assert line.rstrip().endswith("60 %")
+
+
 def test_columns_that_compare_with_full_need_full() -> None:
-    text = drawn(mode("star", 1.0))
+    alone = replace(mode("star", 1.0), same_best=None, ratios={})
+    text = drawn(alone)
     assert "best as" not in text
     assert "over" not in text
+
+
+def test_percentiles_that_nobody_has_and_cold_starts_that_nobody_had_take_no_room() -> None:
+    text = drawn(replace(mode("star", 1.0, 3), cold=report_mode_without_turns().cold))
+    assert "p50" not in text and "max" in text
+    assert "cold" not in text
+
+
+def report_mode_without_turns() -> ModeReport:
+    return report_mode(
+        "star", Mode.STAR, [TurnSample("s", 1, Outcome.ERROR)], {}, background_rows=0, background_forwards=0
+    )
 
 
 def test_what_went_wrong_stands_below() -> None:
@@ -56,7 +87,4 @@ def test_what_went_wrong_stands_below() -> None:
 
 
 def test_a_mode_without_any_figure_has_dashes() -> None:
-    empty = report_mode(
-        "star", Mode.STAR, [TurnSample("s", 1, Outcome.ERROR)], {}, background_rows=0, background_forwards=0
-    )
-    assert " - " in drawn(empty)
+    assert " - " in drawn(report_mode_without_turns())
