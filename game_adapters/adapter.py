@@ -1,28 +1,20 @@
-"""From a live PettingZoo AEC environment to a turn in words, and from the chosen words back to the action's number.
+"""From a live PettingZoo environment to a turn in words, and from the chosen words back to the action's number.
 
 A game fulfils `GameContract` (two methods); a class that also has the methods of `Narrator` puts more into the
-observation, and one with those of `SharedState` lets many agents share one state over the wire.
+observation, one with those of `SharedState` lets many agents share one state, and one with that of `Varying` can be
+checked for what it keeps hidden.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from gymnasium.spaces import Discrete
 
-from game_adapters.errors import (
-    BadActionMask,
-    BadActionNames,
-    NoLegalAction,
-    NotOnTurn,
-    UnknownAction,
-    UnsupportedActionSpace,
-)
-
-Json = Any
-# PettingZoo ships no types; what is used of an environment is what its AECEnv documents.
-Environment = Any
+from game_adapters.environments import Environment, code_of, look
+from game_adapters.errors import BadActionMask, BadActionNames, NoLegalAction, UnknownAction
+from game_adapters.game_state import Json, json_state
 
 
 class GameContract(Protocol):
@@ -66,6 +58,15 @@ class SharedState(Protocol):
         ...
 
 
+@runtime_checkable
+class Varying(Protocol):
+    """A game that can deal anew what an agent does not see: so `conformance` checks that it stays hidden."""
+
+    def vary_hidden(self, env: Environment, agent: str, random: Random) -> bool:
+        """Change, in place, what `agent` cannot know (others' cards, orders); False if there is nothing of the kind."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ActionOffer:
     """One legal action: `id` is what the model writes, `text` explains it, `number` is what the environment takes."""
@@ -77,13 +78,18 @@ class ActionOffer:
 
 @dataclass(frozen=True, slots=True)
 class TurnView:
-    """One agent's turn in words: what it sees, what it is told, and what it may answer."""
+    """One agent's turn in words: what it sees, what it is told, and what it may answer.
+
+    Of its `num_actions` actions, legal or not, the environment's numbers are `first_number` and on.
+    """
 
     game: str
     agent: str
     state: Json
     observation_text: str
     actions: tuple[ActionOffer, ...]
+    num_actions: int
+    first_number: int = 0
 
     def number(self, action_id: str) -> int:
         """The environment's number of an offered action; raises UnknownAction."""
@@ -94,47 +100,55 @@ class TurnView:
 
 
 class PettingZooAdapter:
-    """Turns of any AEC environment with Discrete actions. Holds no match: the environment is the only state."""
+    """Turns of any AEC or parallel environment with Discrete actions. Holds no match: the environment is the state."""
 
     def __init__(self, game: str, contract: GameContract) -> None:
         self.game = game
         self.contract = contract
         self._narrator = contract if isinstance(contract, Narrator) else None
 
-    def turn(self, env: Environment, agent: str | None = None) -> TurnView | None:
-        """The turn of `agent` (default: the one on turn). None if it is dead: step the environment with None then."""
-        if not env.agents:
+    def turn(
+        self,
+        env: Environment,
+        agent: str | None = None,
+        observation: object = None,
+        info: Mapping[str, Any] | None = None,
+    ) -> TurnView | None:
+        """The turn of `agent` (AEC default: the one on turn). None if it is dead: step the environment with None then.
+
+        `observation` and `info` are for parallel environments, which do not keep them: the agent's own, as `reset` or
+        `step` returned them; needed where the observation has an action_mask. Raises GameAdapterError.
+        """
+        shown = look(self.game, env, agent, observation, info)
+        if shown is None:
             return None
-        on_turn: str = env.agent_selection
-        if agent is None:
-            agent = on_turn
-        if agent not in env.agents or env.terminations[agent] or env.truncations[agent]:
-            return None
-        if agent != on_turn:
-            raise NotOnTurn(self.game, agent, on_turn)
-        space = env.action_space(agent)
-        if not isinstance(space, Discrete):
-            raise UnsupportedActionSpace(self.game, agent, str(space))
-        legal = legal_indices(self.game, agent, int(space.n), env.observe(agent), env.infos[agent])
-        names = self._checked_names(env, agent, int(space.n))
+        agent = shown.agent
+        legal = legal_indices(self.game, agent, shown.num_actions, shown.observation, shown.info)
+        names = self._checked_names(env, agent, shown.num_actions)
         texts = [""] * len(names)
         text = f"You are {agent}. It is your turn."
         if self._narrator is not None:
-            text = self._narrator.observation(env, agent)
-            texts = self._narrator.action_texts(env, agent)
+            with code_of(self.game, f"observation for {agent!r}"):
+                text = self._narrator.observation(env, agent)
+            with code_of(self.game, f"action_texts for {agent!r}"):
+                texts = self._narrator.action_texts(env, agent)
             if len(texts) != len(names):
                 raise BadActionNames(self.game, agent, f"{len(names)} names but {len(texts)} texts")
-        start = int(space.start)
+        with code_of(self.game, f"describe for {agent!r}"):
+            state = self.contract.describe(env, agent)
         return TurnView(
             game=self.game,
             agent=agent,
-            state=self.contract.describe(env, agent),
+            state=json_state(self.game, agent, state),
             observation_text=text,
-            actions=tuple(ActionOffer(names[index], texts[index], start + index) for index in legal),
+            actions=tuple(ActionOffer(names[index], texts[index], shown.first_number + index) for index in legal),
+            num_actions=shown.num_actions,
+            first_number=shown.first_number,
         )
 
     def _checked_names(self, env: Environment, agent: str, num_actions: int) -> list[str]:
-        names = self.contract.action_names(env, agent)
+        with code_of(self.game, f"action_names for {agent!r}"):
+            names = list(self.contract.action_names(env, agent))
         if len(names) != num_actions:
             raise BadActionNames(self.game, agent, f"{num_actions} actions but {len(names)} names")
         seen: dict[str, int] = {}

@@ -1,9 +1,11 @@
 """Connect four (PettingZoo's connect_four_v3) in words: the board by rows and by columns, both from the bottom up."""
 
+from random import Random
 from typing import Any
 
-from game_adapters.adapter import Environment, Json
+from game_adapters.environments import Environment
 from game_adapters.errors import WrongEnvironment
+from game_adapters.game_state import Json
 
 NUM_ROWS, NUM_COLUMNS = 6, 7
 EMPTY, FIRST, SECOND = ".", "X", "O"
@@ -67,6 +69,10 @@ class ConnectFour:
     def action_texts(self, env: Environment, agent: str) -> list[str]:
         """None: the names say it."""
         return [""] * NUM_COLUMNS
+
+    def vary_hidden(self, env: Environment, agent: str, random: Random) -> bool:
+        """Nothing is hidden."""
+        return False
 
 
 def _grid(env: Environment) -> list[list[str]]:

@@ -1,19 +1,29 @@
 """What a game, an environment or a caller can get wrong. Each sentence says what to do.
 
 GameAdapterError
-├── UnknownGame             a name that is neither registered nor of the form module:Class
+├── UnknownGame             a name that is neither registered, installed nor of the form module:Class
+├── NoGameFolder            a game's class that does not say where its game folder lies
 ├── GamesExtraMissing       the game's library is not installed
 ├── BadOption               an option that the game does not have, or a value it cannot use
+├── GameCodeFailed          code of a game or an environment that raised: what was asked of it, and file and line
 ├── WrongEnvironment        an environment that the game's class does not know how to read
+├── BrokenEnvironment       an environment that contradicts itself, was not reset, or says NaN
 ├── NotOnTurn               a turn asked for an agent that the environment does not wait for
+├── AgentNeeded             a turn of a parallel environment that names no agent
+├── ObservationNeeded       a turn of a parallel environment whose mask only the caller has
 ├── UnsupportedActionSpace  an action space that is not Discrete
 ├── BadActionMask           a mask of the wrong length, or with values other than 0 and 1
 ├── BadActionNames          names that are missing, empty, broken over lines or not unique
+├── BadGameState            a state that is no JSON object: the place, and what stands there
 ├── NoLegalAction           a live agent whose mask allows nothing
-└── UnknownAction           an answer that was not offered
+├── UnknownAction           an answer that was not offered
+└── GameNonconforming       a game that fails a check of `conformance`
 """
 
+import sysconfig
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class GameAdapterError(Exception):
@@ -22,7 +32,7 @@ class GameAdapterError(Exception):
 
 @dataclass
 class UnknownGame(GameAdapterError):
-    """A name that is neither registered nor of the form module:Class."""
+    """A name that is neither registered, installed nor of the form module:Class."""
 
     name: str
     known: tuple[str, ...]
@@ -31,6 +41,20 @@ class UnknownGame(GameAdapterError):
     def __str__(self) -> str:
         why = f" ({self.why})" if self.why else ""
         return f"There is no game {self.name!r}{why}. Known: {', '.join(self.known)}; or name your own as module:Class."
+
+
+@dataclass
+class NoGameFolder(GameAdapterError):
+    """A game's class that does not say where its game folder lies, or names one that is not there."""
+
+    game: str
+    why: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.game} has no game folder: {self.why}. Give its class the attribute `folder`, the path from its "
+            "module's file to the folder with game.toml and rules.md."
+        )
 
 
 @dataclass
@@ -57,6 +81,34 @@ class BadOption(GameAdapterError):
 
 
 @dataclass
+class GameCodeFailed(GameAdapterError):
+    """Code of a game or an environment that raised; the error itself is the cause (`__cause__`)."""
+
+    game: str
+    what: str
+    error: Exception
+
+    def __str__(self) -> str:
+        said = f": {self.error}" if str(self.error) else ""
+        return f"{self.what} of {self.game} raised {type(self.error).__name__}{said} ({self.place}). Mend it there."
+
+    @property
+    def place(self) -> str:
+        """File and line where it was raised, the innermost that is not a library's."""
+        if isinstance(self.error, SyntaxError) and self.error.filename:
+            return f"{self.error.filename}:{self.error.lineno}"
+        frames = traceback.extract_tb(self.error.__traceback__)
+        own = [frame for frame in frames if not _is_of_a_library(frame.filename)]
+        return "".join(f"{frame.filename}:{frame.lineno}" for frame in (own or frames)[-1:]) or "place unknown"
+
+
+def _is_of_a_library(file: str) -> bool:
+    """Whether a line is the adapter's, Python's, or a package's: not where a game's author would look first."""
+    standard = sysconfig.get_path("stdlib")
+    return Path(file).parent == Path(__file__).parent or file.startswith(("<frozen", standard)) or "-packages" in file
+
+
+@dataclass
 class WrongEnvironment(GameAdapterError):
     """An environment that the game's class does not know how to read."""
 
@@ -70,6 +122,17 @@ class WrongEnvironment(GameAdapterError):
 
 
 @dataclass
+class BrokenEnvironment(GameAdapterError):
+    """An environment that contradicts itself, was not reset, or says NaN."""
+
+    game: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"The environment of {self.game} cannot be played: {self.why}"
+
+
+@dataclass
 class NotOnTurn(GameAdapterError):
     """A turn asked for an agent that the environment does not wait for."""
 
@@ -80,6 +143,30 @@ class NotOnTurn(GameAdapterError):
     def __str__(self) -> str:
         return (
             f"{self.game} waits for {self.on_turn!r}, not for {self.agent!r}. Ask for the turn of env.agent_selection."
+        )
+
+
+@dataclass
+class AgentNeeded(GameAdapterError):
+    """A turn of a parallel environment that names no agent."""
+
+    game: str
+
+    def __str__(self) -> str:
+        return f"{self.game} is a parallel environment: all its agents act at once. Name the agent whose turn you want."
+
+
+@dataclass
+class ObservationNeeded(GameAdapterError):
+    """A turn of a parallel environment whose mask only the caller has."""
+
+    game: str
+    agent: str
+
+    def __str__(self) -> str:
+        return (
+            f"What is legal for {self.agent!r} in {self.game} stands in the action_mask of its observation, which a "
+            "parallel environment does not keep. Hand in the observations that reset or step returned."
         )
 
 
@@ -123,6 +210,25 @@ class BadActionNames(GameAdapterError):
 
 
 @dataclass
+class BadGameState(GameAdapterError):
+    """A state that is no JSON object: `where` is a JSON Pointer."""
+
+    game: str
+    agent: str
+    where: str
+    found: str
+
+    def __str__(self) -> str:
+        asked = f"describe of {self.game} for {self.agent!r}"
+        if not self.where:
+            return f"{asked} returned {self.found}. It must return a dict with strings as keys."
+        return (
+            f"{asked}: at {self.where} stands {self.found}, which is not JSON. "
+            "Give a dict with strings as keys, a list, a string, int(...), float(...), a bool or None."
+        )
+
+
+@dataclass
 class NoLegalAction(GameAdapterError):
     """A live agent whose mask allows nothing."""
 
@@ -147,3 +253,14 @@ class UnknownAction(GameAdapterError):
 
     def __str__(self) -> str:
         return f"{self.action!r} was not offered to {self.agent!r} in {self.game}; offered: {', '.join(self.offered)}"
+
+
+@dataclass
+class GameNonconforming(GameAdapterError):
+    """A game that fails a check of `conformance`; a sentence each."""
+
+    game: str
+    failures: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(self.failures)

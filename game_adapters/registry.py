@@ -1,20 +1,40 @@
-"""Which games there are: one line each. A game of one's own is named as module:Class and needs no line.
+"""Which games there are: ours, one line each; installed ones, by entry point; and any other as module:Class.
 
-A class that is played by name (`make_env`) has `make_env(seed, *, option=default, ...)`, which returns a live
-environment, already reset with that seed; the same seed and options give the same match.
+A game of one's own is a class (`adapter.GameContract`) and a game folder. The class says where the folder lies, by the
+attribute `folder`: a path from its module's file. A class that is played by name (`make_env`) has
+`make_env(seed, *, option=default, ...)`, which returns a live environment, already reset with that seed; the same seed
+and options give the same match. A package that is installed offers its games by the entry point group `hotseat.games`:
+
+    [project.entry-points."hotseat.games"]
+    kuhn = "kuhn_game:Kuhn"
 """
 
 import inspect
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from game_adapters.adapter import Environment, GameContract, PettingZooAdapter
-from game_adapters.errors import BadOption, GamesExtraMissing, UnknownGame
+from game_adapters.adapter import GameContract, PettingZooAdapter
+from game_adapters.environments import Environment, code_of
+from game_adapters.errors import (
+    BadOption,
+    GameAdapterError,
+    GameCodeFailed,
+    GamesExtraMissing,
+    NoGameFolder,
+    UnknownGame,
+)
+from prompts import PromptsError, find_games, load_game
 
 GAMES_EXTRA = ("rlcard", "pygame")
+ENTRY_POINTS = "hotseat.games"
+BUILT_IN = "built in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,48 +54,145 @@ GAMES: Mapping[str, GameLine] = MappingProxyType(
 )
 
 
-def load_contract(game: str) -> GameContract:
-    """The game's contract, by registered name or module:Class; raises UnknownGame."""
-    target = GAMES[game].contract if game in GAMES else game
-    module_name, separator, class_name = target.partition(":")
-    if not separator:
-        raise UnknownGame(game, tuple(GAMES))
+@dataclass(frozen=True, slots=True)
+class ListedGame:
+    """A game that has a name: who brought it (`built in`, or an installed package), its class, and its folder's title.
+
+    `error` says why it cannot be played; then `folder` and `title` may be None.
+    """
+
+    name: str
+    source: str
+    contract: str
+    folder: Path | None
+    title: str | None
+    error: str | None
+
+
+def list_games() -> list[ListedGame]:
+    """All games that have a name, ours first. A broken one is listed with its error, and keeps nobody else out."""
+    named = [(name, BUILT_IN, line.contract) for name, line in GAMES.items()]
+    named += [(point.name, _package(point), point.value) for point in _entry_points()]
+    return [_listed(number, named) for number in range(len(named))]
+
+
+def _listed(number: int, named: list[tuple[str, str, str]]) -> ListedGame:
+    name, source, contract = named[number]
+    folder = title = error = None
+    first = next(other for other in named if other[0] == name)
     try:
-        contract = getattr(import_module(module_name), class_name)()
-    except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
-            raise
-        raise UnknownGame(game, tuple(GAMES), f"there is no module {error.name!r}") from error
+        if first is not named[number]:
+            error = f"{first[1]} has a game of this name too, which is taken. Play this one as {contract}."
+        folder = game_folder(contract)
+        title = load_game(folder).title
+    except (GameAdapterError, PromptsError) as raised:
+        error = error or str(raised)
+    return ListedGame(name, source, contract, folder, title, error)
+
+
+def installed_folders() -> Iterator[tuple[str, Path | GameAdapterError]]:
+    """The game folders of installed packages by the names of the games, or why there is none."""
+    for point in _entry_points():
+        try:
+            yield point.name, game_folder(point.value)
+        except GameAdapterError as error:
+            yield point.name, error
+
+
+def load_contract(game: str) -> GameContract:
+    """The game's contract, by our name, an entry point's name, or module:Class. Raises UnknownGame, GameCodeFailed."""
+    module_name, separator, class_name = _target(game).partition(":")
+    if not separator:
+        raise UnknownGame(game, known_names())
+    module = _imported(game, module_name)
+    try:
+        made: Any = reduce(getattr, class_name.split("."), module)
     except AttributeError as error:
-        if class_name in vars(import_module(module_name)):
-            raise
-        raise UnknownGame(game, tuple(GAMES), f"{module_name} has no {class_name!r}") from error
+        raise UnknownGame(game, known_names(), f"{module_name} has no {class_name!r}") from error
+    with code_of(game, f"{class_name}()"):
+        contract = made() if isinstance(made, type) else made
     if not (hasattr(contract, "describe") and hasattr(contract, "action_names")):
-        raise UnknownGame(game, tuple(GAMES), f"{class_name} lacks describe or action_names")
+        raise UnknownGame(game, known_names(), f"{class_name} lacks describe or action_names")
     return contract  # type: ignore[no-any-return]  # checked above
 
 
 def load_adapter(game: str) -> PettingZooAdapter:
-    """The adapter of a game, by registered name or module:Class."""
+    """The adapter of a game, by our name, an entry point's name, or module:Class."""
     return PettingZooAdapter(game, load_contract(game))
 
 
+def game_folder(game: str | GameContract) -> Path:
+    """The folder with a game's prompts: what its class says, or ours. Raises NoGameFolder, and as load_contract."""
+    name = game if isinstance(game, str) else type(game).__qualname__
+    contract = load_contract(game) if isinstance(game, str) else game
+    for cls in type(contract).__mro__:
+        if (said := vars(cls).get("folder")) is not None:
+            file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+            folder: Path = (Path(file).resolve().parent if file else Path.cwd()) / said
+            if not (folder / "game.toml").is_file():
+                raise NoGameFolder(name, f"there is no {folder / 'game.toml'}")
+            return folder
+        for line in GAMES.values():
+            module, _, class_name = line.contract.partition(":")
+            if cls.__name__ == class_name and cls.__module__.startswith(module):
+                return find_games([])[line.folder]
+    raise NoGameFolder(name, "its class has no attribute `folder`")
+
+
 def make_env(game: str, seed: int, **options: Any) -> Environment:
-    """A live environment of the game, reset with the seed; raises BadOption, GamesExtraMissing, UnknownGame."""
+    """A live environment of the game, reset with the seed.
+
+    Raises BadOption, GamesExtraMissing, GameCodeFailed, UnknownGame.
+    """
     make = getattr(load_contract(game), "make_env", None)
     if make is None:
-        raise UnknownGame(game, tuple(GAMES), "its class has no make_env, so it cannot be started by name")
+        raise UnknownGame(game, known_names(), "its class has no make_env, so it cannot be started by name")
     known = tuple(name for name in inspect.signature(make).parameters if name != "seed")
     for option in options:
         if option not in known:
             raise BadOption(game, option, f"it knows {', '.join(known) or 'no options'}.")
     try:
         return make(seed, **options)
+    except GameAdapterError:
+        raise
     except Exception as error:
         package = _missing_package(error)
         if package is None:
-            raise
+            raise GameCodeFailed(game, "make_env", error) from error
         raise GamesExtraMissing(game, package) from error
+
+
+def known_names() -> tuple[str, ...]:
+    """The names of all games that have one."""
+    return tuple(dict.fromkeys((*GAMES, *(point.name for point in _entry_points()))))
+
+
+def _target(game: str) -> str:
+    if game in GAMES:
+        return GAMES[game].contract
+    if ":" in game:
+        return game
+    return next((point.value for point in _entry_points() if point.name == game), game)
+
+
+def _entry_points() -> tuple[EntryPoint, ...]:
+    return tuple(sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value)))
+
+
+def _package(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "an installed package"
+
+
+def _imported(game: str, module_name: str) -> Any:
+    try:
+        return import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
+            hint = "; leave out the .py" if module_name.endswith(".py") else ""
+            raise UnknownGame(game, known_names(), f"there is no module {error.name!r}{hint}") from error
+        raise GameCodeFailed(game, f"importing {module_name}", error) from error
+    except Exception as error:  # a module is a program, and raises what it likes
+        raise GameCodeFailed(game, f"importing {module_name}", error) from error
 
 
 def _missing_package(error: BaseException | None) -> str | None:

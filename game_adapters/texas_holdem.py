@@ -1,9 +1,11 @@
 """No-limit hold'em for two in words; the match itself is in `texas_holdem_match`."""
 
+from random import Random
 from typing import TYPE_CHECKING
 
-from game_adapters.adapter import Environment, Json
+from game_adapters.environments import Environment
 from game_adapters.errors import BadOption, WrongEnvironment
+from game_adapters.game_state import Json
 
 if TYPE_CHECKING:
     from game_adapters.texas_holdem_match import Bet, HandResult, TexasHoldemMatch
@@ -64,6 +66,11 @@ class TexasHoldem:
             f"add {_chips(added[3])}",
             f"add all {added[4]}",
         ]
+
+    def vary_hidden(self, env: Environment, agent: str, random: Random) -> bool:
+        """Deal the other player's cards, and the deck, anew."""
+        _match(env).deal_hidden_anew(agent, random)
+        return True
 
 
 def _match(env: Environment) -> "TexasHoldemMatch":

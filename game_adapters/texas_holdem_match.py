@@ -9,6 +9,7 @@ As in rlcard underneath, the player without the button posts the small blind and
 
 import warnings
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -193,6 +194,13 @@ class TexasHoldemMatch(AECEnv):  # type: ignore[misc]  # PettingZoo ships no typ
     def other(self, agent: str) -> str:
         """The player on the other side of the table."""
         return self.possible_agents[1 - self.possible_agents.index(agent)]
+
+    def deal_hidden_anew(self, agent: str, random: Random) -> None:
+        """Exchange what the player cannot know, the other player's cards and the deck, for another possible deal."""
+        other, deck = self._player(self.other(agent)), self._game.dealer.deck
+        cards = [*other.hand, *deck]
+        random.shuffle(cards)
+        other.hand[:], deck[:] = cards[: len(other.hand)], cards[len(other.hand) :]
 
     @property
     def _game(self) -> Any:

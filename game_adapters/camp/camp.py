@@ -1,8 +1,8 @@
 """The camp in words: what an NPC sees, what it is told, and what it can do."""
 
 from collections.abc import Iterable
+from random import Random
 
-from game_adapters.adapter import Environment, Json
 from game_adapters.camp import environment
 from game_adapters.camp.environment import CampEnv
 from game_adapters.camp.world import (
@@ -16,8 +16,11 @@ from game_adapters.camp.world import (
     Unit,
     World,
     WorldSize,
+    new_orders,
 )
+from game_adapters.environments import Environment
 from game_adapters.errors import BadOption, WrongEnvironment
+from game_adapters.game_state import Json
 
 DRIVEN_OFF = "driven off"
 
@@ -69,6 +72,15 @@ class Camp:
         """None: the names say it."""
         camp = _camp(env)
         return [""] * len(camp.deed_names)
+
+    def vary_hidden(self, env: Environment, agent: str, random: Random) -> bool:
+        """Give everybody else other orders, and the camp another future."""
+        world = _camp(env).world
+        world.random = random
+        others = [npc for npc_id, npc in world.npcs.items() if npc_id != agent]
+        for npc in others:
+            npc.orders = new_orders(world, npc.orders)
+        return bool(others)
 
 
 def _camp(env: Environment) -> CampEnv:

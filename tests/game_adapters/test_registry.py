@@ -1,12 +1,17 @@
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from game_adapters import GAMES, load_adapter, make_env
-from game_adapters.errors import BadOption, GamesExtraMissing, UnknownGame
-from game_adapters.registry import load_contract
+from game_adapters.errors import BadOption, GameCodeFailed, GamesExtraMissing, NoGameFolder, UnknownGame
+from game_adapters.registry import game_folder, installed_folders, known_names, list_games, load_contract
+from game_adapters.texas_holdem import TexasHoldem
+from tests.game_adapters import lamps_game
 from tests.game_adapters.fakes import FakeEnv, FakeGame
+from tests.game_adapters.lamps_game import Lamps
 
 
 @pytest.mark.parametrize("game", GAMES)
@@ -82,3 +87,111 @@ def test_importing_the_package_loads_no_game_library() -> None:
     script = "import sys, game_adapters; print(sorted({'rlcard', 'pygame', 'pettingzoo'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[]\n"
+
+
+def install(folder: Path, package: str, games: dict[str, str], **modules: str) -> None:
+    """What pip would leave behind in a folder on the path: modules, a distribution, and its entry points."""
+    for name, text in modules.items():
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    info = folder / f"{package}-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n", encoding="utf-8")
+    lines = [f"{name} = {value}" for name, value in games.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[hotseat.games]", *lines]), encoding="utf-8")
+
+
+def write_folder(folder: Path, title: str) -> None:
+    folder.mkdir()
+    (folder / "game.toml").write_text(f'name = "{folder.name}"\ntitle = "{title}"\n', encoding="utf-8")
+    (folder / "rules.md").write_text("Wait.\n", encoding="utf-8")
+
+
+WAITING = """
+class Waiting:
+    folder = "quiet"
+    def describe(self, env, agent): return {}
+    def action_names(self, env, agent): return ["wait"]
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    games = {
+        "quiet": "quiet_game:Waiting",
+        "torn": "torn_game:Torn",
+        "gone": "no_such_module_anywhere:Gone",
+        "homeless": "quiet_game:Homeless",
+        "camp": "quiet_game:Waiting",
+    }
+    homeless = WAITING + "class Homeless(Waiting):\n    folder = 'nowhere'\n"
+    install(
+        tmp_path, "quiet-games", games, quiet_game=homeless, torn_game="import quiet_game\nraise OSError('no map')\n"
+    )
+    write_folder(tmp_path / "quiet", "The quiet place")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for module in ("quiet_game", "torn_game"):
+        sys.modules.pop(module, None)
+
+
+def test_installed_games_are_found_by_their_names(installed: Path) -> None:
+    assert type(load_contract("quiet")).__name__ == "Waiting"
+    assert game_folder("quiet") == installed / "quiet"
+    assert set(known_names()) == {*GAMES, "quiet", "torn", "gone", "homeless"}
+    with pytest.raises(UnknownGame, match="Known: .*quiet"):
+        load_contract("quite")
+
+
+def test_a_broken_game_is_listed_with_its_error_and_keeps_nobody_out(installed: Path) -> None:
+    listed = list_games()
+    assert [game.name for game in listed[: len(GAMES)]] == list(GAMES)
+    assert all(game.source == "built in" and game.error is None and game.title for game in listed[: len(GAMES)])
+    rest = {game.name: game for game in listed[len(GAMES) :]}
+    assert {game.source for game in rest.values()} == {"quiet-games 1.2"}
+    quiet = rest.pop("quiet")
+    assert (quiet.title, quiet.folder, quiet.error) == ("The quiet place", installed / "quiet", None)
+    said = {name: game.error or "" for name, game in rest.items()}
+    assert "raised OSError: no map" in said["torn"] and "torn_game.py:2" in said["torn"]
+    assert "no module 'no_such_module_anywhere'" in said["gone"]
+    assert "has no game folder: there is no" in said["homeless"] and "attribute `folder`" in said["homeless"]
+    assert "built in has a game of this name too" in said["camp"] and "quiet_game:Waiting" in said["camp"]
+    folders = dict(installed_folders())
+    assert folders["quiet"] == installed / "quiet" and isinstance(folders["torn"], GameCodeFailed)
+
+
+def test_the_folders_of_our_games_are_found_also_for_a_class_that_changes_one() -> None:
+    class Other(TexasHoldem):
+        """Says things in other words."""
+
+    for game in GAMES:
+        assert game_folder(game).name == GAMES[game].folder
+    assert game_folder(Other()) == game_folder("texas_holdem")
+
+
+def test_a_class_names_its_folder_from_its_module_and_one_that_does_not_is_told_how() -> None:
+    assert game_folder(Lamps()) == Path(lamps_game.__file__).parent / "lamps"
+    assert game_folder("tests.game_adapters.lamps_game:Lamps") == game_folder(Lamps())
+    with pytest.raises(NoGameFolder, match="no attribute `folder`"):
+        game_folder(FakeGame())
+
+
+def test_what_a_games_own_code_raises_is_told_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bad_syntax.py").write_text("x = 1\ndef (:\n", encoding="utf-8")
+    (tmp_path / "bad_start.py").write_text(
+        WAITING + "class Late(Waiting):\n    def __init__(self): self.x = self.y\n"
+        "class Unmade(Waiting):\n    def make_env(self, seed): return {}['board']\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "bad_import.py").write_text("import a_library_that_is_not_there\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, said in {
+        "bad_syntax:Game": r"importing bad_syntax of .* raised SyntaxError: .*bad_syntax.py:2\)",
+        "bad_import:Game": r"raised ModuleNotFoundError: .*a_library_that_is_not_there.*bad_import.py:1\)",
+        "bad_start:Late": r"Late\(\) of .* raised AttributeError: .*bad_start.py:7\)",
+    }.items():
+        with pytest.raises(GameCodeFailed, match=said):
+            load_contract(name)
+    with pytest.raises(GameCodeFailed, match=r"make_env of .* raised KeyError: 'board' .*bad_start.py:9\)"):
+        make_env("bad_start:Unmade", 1)
+    with pytest.raises(UnknownGame, match="leave out the .py"):
+        load_contract("bad_start.py:Late")

@@ -62,6 +62,18 @@ def test_turns_share_a_forward_and_background_waits_for_all_of_them() -> None:
     held.engine.close()
 
 
+def test_what_is_queued_together_begins_together_whatever_the_engine_is_at() -> None:
+    held = Held()
+    held.go()
+    for _ in range(20):
+        works = held.engine.submit_together([one(token) for token in (3, 4, 5)])
+        assert [work.future.result(10) for work in works] == [3, 4, 5]
+    assert held.runner.forwards == [[3, 4, 5]] * 20
+    held.engine.close()
+    with pytest.raises(EngineClosed):
+        held.engine.submit_together([one(3)])
+
+
 def test_under_turns_without_a_pause_one_piece_of_overdue_background_work_joins_them() -> None:
     held = Held(background_patience_s=3600.0)
 

@@ -1,0 +1,417 @@
+"""The seat itself: what a loop asks, and how a turn goes from an environment to a number."""
+
+import itertools
+import json
+import threading
+import uuid
+import weakref
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from agent_runtime.agent import PendingTurn, run_together
+from agent_runtime.engine.decision import draw
+from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.runtime import AgentRuntime
+from agent_runtime.seat.errors import AskedTwice, NothingToNote, NotParallel, TurnEnded
+from agent_runtime.seat.opening import folder_of, own_runtime
+from agent_runtime.seat.tables import Float64s, Place, SeatTurn, Table
+from agent_runtime.turn import (
+    Account,
+    Action,
+    ActionOption,
+    Decide,
+    MatchSpec,
+    Mode,
+    Outcome,
+    SessionSpec,
+    TurnApplied,
+    TurnRequest,
+    TurnResult,
+)
+from game_adapters import GameContract, PettingZooAdapter, SharedState, TurnView
+from game_adapters.environments import Environment, is_parallel, live_agents, reward_since
+from game_adapters.game_state import Json, json_state
+from game_adapters.registry import load_contract
+
+# A seat's forward keeps nobody else waiting, so it may be large.
+MAX_ROWS = 4096
+
+Asked = (
+    tuple[Environment, str | None]
+    | tuple[Environment, str | None, object]
+    | tuple[Environment, str | None, object, Mapping[str, Any] | None]
+)
+"""An environment and an agent (None: the one on turn). For a parallel environment with an action mask, the agent's
+observation too, and its info, as `reset` or `step` returned them."""
+
+
+class Seat:
+    """Plays PettingZoo environments of one game, AEC or parallel. Its methods may be called from several threads.
+
+    Those that take an environment raise GameAdapterError for what is wrong with it or with the game's class, TurnEnded,
+    and whatever the runtime refuses. Agents that are dead get None.
+    """
+
+    def __init__(
+        self,
+        game: str | GameContract,
+        model: str | LoadedModel = "embedded",
+        seed: int = 0,
+        *,
+        mode: str = "auto",
+        how: Literal["sample", "best"] = "sample",
+        temperature: float = 1.0,
+        persona: str | Mapping[str, str] | None = None,
+        history_turns: int | None = None,
+        games: Sequence[Path] = (),
+        pool_mib: int = 1024,
+        max_rows: int = MAX_ROWS,
+        runtime: AgentRuntime | None = None,
+    ) -> None:
+        """Load the game and the model.
+
+        `game` is a name (ours, or an installed package's), `module:Class`, or an object with the methods of
+        `GameContract`. `model` is a source as everywhere (`embedded`, a folder, a GGUF file, a hub name), or a model
+        that is loaded already. `seed` draws the actions: equal seeds, and environments asked for in an equal order,
+        give equal actions. `how`: drawn by the shares at `temperature`, or the likeliest. `persona` is one of the
+        game's for all agents, or one by each agent's name. `history_turns` None is the game's own number. `games` are
+        folders of game folders: one that is named like the game's own is taken in its place. With `runtime`, its
+        models serve this seat too: then `model` is a name there (`embedded`: the default one), and `pool_mib` and
+        `max_rows` are the runtime's.
+
+        Raises UnknownGame, NoGameFolder, GameFolderError, and what loading a model raises.
+        """
+        contract = load_contract(game) if isinstance(game, str) else game
+        folder = folder_of(contract, games)
+        self.game = folder.resolve().name
+        self.seed = seed
+        self.how: Literal["sample", "best"] = how
+        self._decide = Decide(how="distribution", temperature=temperature)
+        self._adapter = PettingZooAdapter(game if isinstance(game, str) else self.game, contract)
+        self._shared = contract if isinstance(contract, SharedState) else None
+        self._persona = persona
+        self._history_turns = history_turns
+        self._mode: Mode | Literal["auto"] = "auto" if mode == "auto" else Mode(mode)
+        self._model = None
+        self._owns_runtime = runtime is None
+        if runtime is None:
+            runtime = own_runtime(model, folder, pool_mib, max_rows)
+        else:
+            runtime.add_game(folder)
+            self._model = None if model == "embedded" else str(model)
+        self.runtime = runtime
+        self._name = f"seat-{uuid.uuid4().hex[:8]}"
+        self._numbers = itertools.count()
+        self._tables: dict[int, Table] = {}
+        self._gone: deque[Table] = deque()
+        self._warnings: dict[str, None] = {}
+        self._lock = threading.RLock()
+        self._is_cold = True
+        self.last_results: tuple[TurnResult | None, ...] = ()
+        """What the last call was answered with, in its order; None for agents that are dead."""
+
+    # What a loop asks.
+
+    def act(
+        self,
+        env: Environment,
+        agent: str | None = None,
+        observation: object = None,
+        info: Mapping[str, Any] | None = None,
+    ) -> int | None:
+        """Return the number of the action that `agent` (AEC default: the one on turn) takes.
+
+        None if it is dead: then PettingZoo wants `env.step(None)`.
+        """
+        return self.act_many([(env, agent, observation, info)])[0]
+
+    def act_many(self, asked: Sequence[Asked]) -> list[int | None]:
+        """Return the actions of many agents; their turns share a forward."""
+        turns = self._ask(asked, acts=True)
+        with self._lock:
+            numbers = [None if turn is None else self._choose(turn) for turn in turns]
+            self.last_results = _results(turns)
+        return numbers
+
+    def act_all(
+        self,
+        env: Environment,
+        observations: Mapping[str, object] | None = None,
+        infos: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> dict[str, int]:
+        """Return the actions of all live agents of a parallel environment, as its `step` takes them.
+
+        `observations` and `infos` are what `reset` or `step` returned; needed where they hold an action_mask.
+        """
+        if not is_parallel(env):
+            raise NotParallel
+        seen, told = observations or {}, infos or {}
+        agents = live_agents(self._adapter.game, env)
+        numbers = self.act_many([(env, agent, seen.get(agent), told.get(agent)) for agent in agents])
+        return {agent: number for agent, number in zip(agents, numbers, strict=True) if number is not None}
+
+    def distribution(
+        self,
+        env: Environment,
+        agent: str | None = None,
+        observation: object = None,
+        info: Mapping[str, Any] | None = None,
+    ) -> Float64s | None:
+        """Return each action's probability at the seat's temperature, float64 [num_actions]: 0 where illegal, sum 1.
+
+        Nothing is done: `act` draws from just this, and then computes nothing again.
+        """
+        return self.distribution_many([(env, agent, observation, info)])[0]
+
+    def distribution_many(self, asked: Sequence[Asked]) -> list[Float64s | None]:
+        """Return the distributions of many agents; their turns share a forward."""
+        return [None if turn is None else turn.distribution for turn in self._peek(asked)]
+
+    def logprobs(
+        self,
+        env: Environment,
+        agent: str | None = None,
+        observation: object = None,
+        info: Mapping[str, Any] | None = None,
+    ) -> Float64s | None:
+        """Return the model's own log-probability of each action (nats, temperature 1), float64 [num_actions].
+
+        -inf where illegal. Their exponentials sum to less than 1: the model might have written anything.
+        """
+        return self.logprobs_many([(env, agent, observation, info)])[0]
+
+    def logprobs_many(self, asked: Sequence[Asked]) -> list[Float64s | None]:
+        """Return the log-probabilities of many agents; their turns share a forward."""
+        return [None if turn is None else turn.logprobs for turn in self._peek(asked)]
+
+    def note(self, env: Environment, agent: str, action: int) -> None:
+        """Say what an agent really does, if it is not what `act` answered: its history will hold that.
+
+        Raises NothingToNote if the agent was not asked since, or its last turn did not offer this action.
+        """
+        with self._lock:
+            place = self._table(env).places.get(agent)
+            if place is None or place.last is None:
+                raise NothingToNote(agent, "it was not asked yet. Call act or distribution first.")
+            offers = place.last.view.actions
+            offer = next((offer for offer in offers if offer.number == action), None)
+            if offer is None:
+                numbers = ", ".join(str(offer.number) for offer in offers)
+                raise NothingToNote(agent, f"its last turn did not offer {action}. It offered {numbers}.")
+            place.done = Action(offer.id)
+
+    def reset(self, env: Environment | None = None) -> None:
+        """Forget what the agents of an environment did; None: of all.
+
+        Call it with the environment's own reset in the middle of an episode, or if `act` does not see its dead agents:
+        otherwise they remember the episode before. (Without history, which is the default of most games, there is
+        nothing to forget.)
+        """
+        with self._lock:
+            for table in [self._table(env)] if env is not None else list(self._tables.values()):
+                self._begin_anew(table)
+
+    # What it was like.
+
+    @property
+    def last_result(self) -> TurnResult | None:
+        """What the last turn was answered with: scores, legal mass, account. None before the first."""
+        return next((result for result in reversed(self.last_results) if result is not None), None)
+
+    @property
+    def account(self) -> Account | None:
+        """What the last turn cost, None before the first."""
+        return None if self.last_result is None else self.last_result.account
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the game's author should know of the states so far: parts without a rule, names that are not unique."""
+        return tuple(self._warnings)
+
+    # How a turn goes.
+
+    def _peek(self, asked: Sequence[Asked]) -> list[SeatTurn | None]:
+        turns = self._ask(asked, acts=False)
+        self.last_results = _results(turns)
+        return turns
+
+    def _ask(self, asked: Sequence[Asked], *, acts: bool) -> list[SeatTurn | None]:
+        """Return the answered turn of each live agent. Nothing is begun unless all can be looked at."""
+        with self._lock:
+            self._close_gone()
+            looks = [self._look(*each) for each in asked]
+            named = [(look[0].number, look[1].agent) for look in looks if look is not None]
+            if len({*named}) < len(named):
+                raise AskedTwice(next(agent for number, agent in named if named.count((number, agent)) > 1))
+            turns = [look and self._begin(*look, acts=acts) for look in looks]
+        self._play([turn for turn in turns if turn is not None and turn.result is None])
+        return turns
+
+    def _look(
+        self,
+        env: Environment,
+        agent: str | None,
+        observation: object = None,
+        info: Mapping[str, Any] | None = None,
+    ) -> tuple[Table, TurnView, Json] | None:
+        """Return what an agent sees and the state of its match, None if it is dead."""
+        view = self._adapter.turn(env, agent, observation, info)
+        table = self._table(env)
+        if view is None:
+            if agent is None and not is_parallel(env) and env.agents:
+                agent = env.agent_selection
+            if agent is not None:
+                table.left.add(agent)
+            return None
+        if view.agent in table.left:
+            self._begin_anew(table)
+        if self._shared is None:
+            return table, view, view.state
+        return table, view, json_state(self._adapter.game, view.agent, self._shared.describe_match(env))
+
+    def _begin(self, table: Table, view: TurnView, state: Json, *, acts: bool) -> SeatTurn:
+        place = table.places.get(view.agent)
+        match = place.match if place else self._match_name(table, view.agent)
+        frame = self._put_state(table, match, state)
+        if place is None:
+            place = table.places[view.agent] = self._open_session(match, view.agent)
+        session = self.runtime.session(place.session)
+        is_same = place.last is not None and place.last.is_about(view, frame)
+        if place.done is not None and (acts or not is_same):
+            if session.history_turns:
+                reward = reward_since(self._adapter.game, table.env(), view.agent)
+                self.runtime.apply_turn(TurnApplied(place.session, place.turn_id, True, None, reward, place.done))
+                is_same = False
+            place.done = None
+        if is_same:
+            assert place.last is not None
+            return place.last
+        place.turn_id += 1
+        options = tuple(ActionOption(offer.id, offer.text) for offer in view.actions)
+        request = TurnRequest(place.session, place.turn_id, frame, view.observation_text, options, self._decide)
+        self._warnings.update(dict.fromkeys(session.match.seen_by(session.sight).warnings))
+        return SeatTurn(table, place, view, frame, self.runtime.begin_turn(request))
+
+    def _match_name(self, table: Table, agent: str) -> str:
+        """Return the match of an agent: one for the whole table if its agents can share a state, else one for each."""
+        table_name = f"{self._name}/{table.number}.{table.episode}"
+        return table_name if self._shared is not None else f"{table_name}/{agent}"
+
+    def _put_state(self, table: Table, match: str, state: Json) -> int:
+        """Bring a match to a state, opening it if need be; return its frame."""
+        text = json.dumps(state)
+        if match not in table.frames:
+            self.runtime.open_match(MatchSpec(match, self.game, self._model, self._mode))
+        frame, known = table.frames.get(match, (0, None))
+        if text != known:
+            frame += 1
+            self.runtime.put_state(match, frame, state=state)
+            table.frames[match] = (frame, text)
+        return frame
+
+    def _open_session(self, match: str, agent: str) -> Place:
+        persona = self._persona if isinstance(self._persona, str) else (self._persona or {}).get(agent)
+        sight = self._shared.sight(agent) if self._shared is not None else ()
+        session = f"{match}:{agent}"
+        self.runtime.open_session(
+            SessionSpec(session, match, sight=sight, persona=persona, history_turns=self._history_turns)
+        )
+        return Place(session, match)
+
+    def _play(self, turns: Sequence[SeatTurn]) -> None:
+        """Have turns answered, all in one forward if there is room; what finds none goes again behind the others."""
+        waiting = list(turns)
+        while waiting:
+            # In `prefix` a beginning is found once its forward is over: the very first turn computes it for all others.
+            goes_ahead = self._is_cold and _pending(waiting[0]).session.match.mode is Mode.PREFIX
+            batch = waiting[:1] if goes_ahead else waiting
+            results = run_together([_pending(turn) for turn in batch])
+            self._is_cold = False
+            overloaded = []
+            for turn, result in zip(batch, results, strict=True):
+                turn.result = result
+                if result.outcome is Outcome.OK:
+                    turn.place.last, turn.pending = turn, None
+                elif result.outcome is Outcome.OVERLOADED:
+                    overloaded.append(turn)
+            if len(overloaded) == len(batch):
+                break
+            for turn in overloaded:
+                turn.pending = self.runtime.begin_turn(_pending(turn).request)
+            waiting = overloaded + waiting[len(batch) :]
+        for turn in turns:
+            if turn.result is not None and turn.result.outcome is not Outcome.OK:
+                self.last_results = _results(turns)
+                raise TurnEnded(turn.view.agent, turn.result.outcome, turn.result.message)
+
+    def _choose(self, turn: SeatTurn) -> int:
+        assert turn.result is not None
+        shares = [score.p for score in turn.result.scores]
+        agent, table = turn.view.agent, turn.table
+        num_acts = table.num_acts.get(agent, 0)
+        table.num_acts[agent] = num_acts + 1
+        if self.how == "sample":
+            index = draw(shares, self.seed, table.number, agent, num_acts)
+        else:
+            index = max(range(len(shares)), key=shares.__getitem__)
+        turn.place.done = Action(turn.view.actions[index].id)
+        turn.result = replace(turn.result, action=turn.place.done)
+        return turn.view.actions[index].number
+
+    # Tables come and go.
+
+    def _table(self, env: Environment) -> Table:
+        table = self._tables.get(id(env))
+        if table is None or table.env() is not env:
+            gone = self._gone
+            made = table = Table(next(self._numbers), weakref.ref(env, lambda _: gone.append(made)))
+            self._tables[id(env)] = table
+        return table
+
+    def _begin_anew(self, table: Table) -> None:
+        for match in table.frames:
+            self.runtime.close_match(match)
+        table.episode += 1
+        table.places.clear()
+        table.frames.clear()
+        table.left.clear()
+
+    def _close_gone(self) -> None:
+        """Close the matches of environments that nobody holds any more."""
+        while self._gone:
+            table = self._gone.popleft()
+            self._begin_anew(table)
+            for key in [key for key, known in self._tables.items() if known is table]:
+                del self._tables[key]
+
+    def close(self) -> None:
+        """Close what was opened: the runtime, or in a shared one the seat's matches. Closing again does nothing."""
+        with self._lock:
+            if self._owns_runtime:
+                self.runtime.close()
+                return
+            self._close_gone()
+            for table in self._tables.values():
+                self._begin_anew(table)
+            self._tables.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _results(turns: Sequence[SeatTurn | None]) -> tuple[TurnResult | None, ...]:
+    return tuple(None if turn is None else turn.result for turn in turns)
+
+
+def _pending(turn: SeatTurn) -> PendingTurn:
+    assert turn.pending is not None
+    return turn.pending

@@ -1,0 +1,54 @@
+"""A state as JSON: a copy of its own that nothing changes later, or the place where it is no JSON."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from game_adapters.errors import BadGameState
+
+Json = Any
+
+
+def json_state(game: str, agent: str, state: object) -> Json:
+    """The state as it would come over the wire; tuples become arrays. Raises BadGameState with the place."""
+    if isinstance(state, dict):
+        try:
+            copy = json.loads(json.dumps(state, allow_nan=False))
+        except (TypeError, ValueError, RecursionError):
+            pass
+        else:
+            if copy == state or _wrong(state, "") is None:
+                return copy
+    where, found = _wrong(state, "") or ("", f"a {type(state).__name__}")
+    raise BadGameState(game, agent, where, found)
+
+
+def _wrong(value: object, where: str, depth: int = 0) -> tuple[str, str] | None:
+    """The first place below a value that is no JSON, and what stands there."""
+    match value:
+        case None | str() | bool() | int() if depth:
+            return None
+        case float() if depth and math.isfinite(value):
+            return None
+        case dict() if depth < 200:
+            for key, part in value.items():
+                if not isinstance(key, str):
+                    return where, f"a dict with the key {_named(key)}"
+                if found := _wrong(part, f"{where}/{key.replace('~', '~0').replace('/', '~1')}", depth + 1):
+                    return found
+            return None
+        case list() | tuple() if depth and depth < 200:
+            parts = enumerate(value)
+            return next((found for i, part in parts if (found := _wrong(part, f"{where}/{i}", depth + 1))), None)
+        case dict() | list() | tuple() if depth:
+            return where, "something nested too deep"
+    return where, _named(value)
+
+
+def _named(value: object) -> str:
+    if isinstance(value, Mapping):
+        return f"a {type(value).__name__}"
+    kind, said = type(value), repr(value)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return f"the {name} {said if len(said) <= 60 else said[:57] + '...'}"
