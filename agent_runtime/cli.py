@@ -6,6 +6,7 @@ import typer
 
 from agent_runtime.commands.bench import bench_app
 from agent_runtime.commands.demo import demo
+from agent_runtime.commands.prompts import prompts_app
 from agent_runtime.commands.replay import replay
 from agent_runtime.commands.serve import serve
 from agent_runtime.commands.store import store_app
@@ -17,6 +18,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(replay)
 app.command()(demo)
+app.add_typer(prompts_app, name="prompts")
 app.add_typer(store_app, name="store")
 app.add_typer(bench_app, name="bench")
 

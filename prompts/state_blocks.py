@@ -27,6 +27,19 @@ class BlockChange:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A part of a state that a rule took: `rule` is its index in `Game.cutting`, `labels` are the steps that lead there.
+
+    `text` is the canonical JSON of what is left of it after earlier rules; the blocks are none for a live rule.
+    """
+
+    rule: int
+    labels: tuple[str, ...]
+    text: str
+    blocks: tuple[Block, ...]
+
+
 class StateBlocks:
     """The blocks and the live part of one match's state under one sight. Not for several threads at once.
 
@@ -65,6 +78,13 @@ class StateBlocks:
         if self._live is None:
             self._live = _nested(self._root.all_live if self._root is not None else ())
         return self._live
+
+    @property
+    def cuts(self) -> Iterator[Cut]:
+        """Where the blocks and the live part come from. Two parts with one name are told apart in `blocks` alone."""
+        if self._root is not None:
+            for node in (*self._root.all_live, *self._root.all_cuts):
+                yield Cut(node.owner, node.labels, node.text or "", node.blocks or ())
 
     @property
     def warnings(self) -> tuple[str, ...]:
