@@ -35,7 +35,7 @@ from prompts.errors import GameFolderError
 _log = logging.getLogger(__name__)
 
 # Of the time to stop, this share of what is left is waited for blocks to be copied out, and then for the forward.
-_SHARE_FOR_COPIES = 0.5
+_SHARE_FOR_COPIES = 0.3
 
 Ready = Callable[[SessionReady], None]
 
@@ -423,7 +423,7 @@ class AgentRuntime:
     def close(self, drain_s: float = 5.0) -> None:
         """Finish writing within `drain_s`, and stop. Closing again does nothing.
 
-        A forward that takes longer is not waited for: its thread is left to end with the process.
+        A forward that takes longer is broken off at its next layer: what it computes is not kept.
         """
         with self._lock:
             if self._closed:
@@ -439,6 +439,6 @@ class AgentRuntime:
             with suppress(TimeoutError):
                 served.cache.written_behind(_SHARE_FOR_COPIES * left())
             if not served.close(_SHARE_FOR_COPIES * left()):
-                _log.warning("model %r is still in a forward; what it computes now is not kept", served.name)
+                _log.warning("model %r is still in a layer of its forward; the process waits for it", served.name)
         if self._store:
             self._store.close(left())

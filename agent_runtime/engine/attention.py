@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from transformers import AttentionInterface
 
-from agent_runtime.engine.errors import UnsupportedAttention
+from agent_runtime.engine.errors import EngineClosed, UnsupportedAttention
 from agent_runtime.engine.step import Bundle, Group, Step, visible
 
 MOVE_KEYS = "hotseat"
@@ -91,7 +91,9 @@ def _enter(
     steps: dict[torch.device, Step],
     options: dict[str, Any],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Step]:
-    """Refuse what we do not implement, rotate at local positions, and keep what is to be kept."""
+    """Stop if asked to, refuse what we do not implement, rotate at local positions, and keep what is to be kept."""
+    if options["is_stopped"]():
+        raise EngineClosed
     for name in _REFUSED:
         if options.get(name) is not None:
             raise UnsupportedAttention(layer=str(module.layer_idx), keyword=name)

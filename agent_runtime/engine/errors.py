@@ -10,7 +10,7 @@ EngineError (a HotseatError)
 ├── PoolFull               more tokens than the pool has free slots, after all that may go has gone
 ├── PoolBooksError         the pool's reference counts do not add up (a defect of ours, found by `check`)
 ├── AnswersCollide         two listed answers with the same tokens
-└── EngineClosed           work handed in after the engine was closed
+└── EngineClosed           work handed in after the engine was closed, or under way when it was
 """
 
 from dataclasses import dataclass

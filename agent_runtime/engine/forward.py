@@ -3,7 +3,7 @@
 Shapes: T rows of the forward, W rows whose logits are wanted, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy
@@ -52,8 +52,11 @@ class ForwardRunner:
         self.forwards += 1
 
     @torch.inference_mode()
-    def run(self, spans: Sequence[Span]) -> Logits:
-        """Compute `spans` in one forward. Returns float32 logits [1 or len(ids), V] of every span that wants some."""
+    def run(self, spans: Sequence[Span], is_stopped: Callable[[], bool] = lambda: False) -> Logits:
+        """Compute `spans` in one forward. Returns float32 logits [1 or len(ids), V] of every span that wants some.
+
+        Raises EngineClosed at the first layer that finds it stopped.
+        """
         layout = lay_out(spans)
         devices = dict.fromkeys(self.pool.geometry.devices)
         dtype = self.pool.geometry.dtype
@@ -70,6 +73,7 @@ class ForwardRunner:
             "position_ids": torch.zeros((1, layout.num_rows), dtype=torch.int64, device=self.input_device),
             "use_cache": False,
             "steps": steps,
+            "is_stopped": is_stopped,
         }
         self._running = True
         try:

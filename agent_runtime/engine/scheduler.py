@@ -10,6 +10,7 @@ returns its result. Scripts run on this thread only, between forwards, so pool a
   forward every `background_patience_s`: a session opened then gets ready late, but it does.
 """
 
+import atexit
 import itertools
 import logging
 import math
@@ -26,6 +27,9 @@ from agent_runtime.engine.forward import ForwardRunner, Logits
 from agent_runtime.engine.span import Span
 
 _log = logging.getLogger(__name__)
+
+# How long a process that ends waits for one layer.
+_LAST_LAYER_S = 5.0
 
 T = TypeVar("T")
 Script = Generator[Sequence[Span], Logits, T]
@@ -72,6 +76,8 @@ class Engine:
         self._calls: deque[Callable[[], None]] = deque()
         self._closing = self._ended = False
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
+        # Whoever ends without closing: a thread that comes out of torch when Python is gone aborts the process.
+        atexit.register(self.close, _LAST_LAYER_S)
         self._thread.start()
 
     def submit(self, script: Script[T], *, deadline: float = float("inf"), background: bool = False) -> Work[T]:
@@ -124,12 +130,18 @@ class Engine:
             return len(self._waiting)
 
     def close(self, timeout_s: float | None = None) -> bool:
-        """Fail what waits with EngineClosed and stop the thread; False when its forward takes longer than that."""
+        """Fail what is under way and what waits with EngineClosed, and stop the thread.
+
+        A forward ends at its next layer; False when that takes longer than `timeout_s`.
+        """
         with self._wakeup:
             self._closing = True
             self._wakeup.notify()
         self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        if self._thread.is_alive():
+            return False
+        atexit.unregister(self.close)
+        return True
 
     def _loop(self) -> None:
         going: list[tuple[Work[Any], Sequence[Span]]] = []
@@ -218,7 +230,7 @@ class Engine:
     def _forward(self, batch: list[tuple[Work[Any], Sequence[Span]]]) -> list[tuple[Work[Any], Sequence[Span]]]:
         begin = time.perf_counter()
         try:
-            logits = self.runner.run([span for _, spans in batch for span in spans])
+            logits = self.runner.run([span for _, spans in batch for span in spans], lambda: self._closing)
         except BaseException as error:
             for work, _ in batch:
                 self._throw(work, error)

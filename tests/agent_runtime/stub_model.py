@@ -24,7 +24,7 @@ class ReadingRunner:
         self._answer = answer
         self._token_at: dict[int, int] = {}
 
-    def run(self, spans: Sequence[Span]) -> Logits:
+    def run(self, spans: Sequence[Span], is_stopped: Callable[[], bool]) -> Logits:
         self.forwards += 1
         self.rows += sum(len(span.ids) for span in spans)
         for span in spans:

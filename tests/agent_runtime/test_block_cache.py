@@ -1,7 +1,7 @@
 """Blocks between pool and store: what was stored, loaded and moved equals what is encoded there."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -150,10 +150,10 @@ def test_a_match_that_closes_while_its_forward_runs_takes_no_block_that_another_
                 gate.wait(0.001)
         closing, run = threading.Thread(target=lambda: made.close_match("one")), served.engine.runner.run
 
-        def run_while_one_closes(spans: Sequence[Span]) -> Logits:
+        def run_while_one_closes(spans: Sequence[Span], is_stopped: Callable[[], bool]) -> Logits:
             closing.start()
             closing.join(0.2)
-            return run(spans)
+            return run(spans, is_stopped)
 
         with monkeypatch.context() as slow:
             slow.setattr(served.engine.runner, "run", run_while_one_closes)

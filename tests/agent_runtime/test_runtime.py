@@ -417,7 +417,7 @@ def test_a_turn_asked_again_gets_its_stored_result(made: AgentRuntime) -> None:
 def test_a_turn_that_a_fault_ends_is_answered_and_its_answer_stored(
     made: AgentRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(spans: object) -> None:
+    def fail(spans: object, is_stopped: object) -> None:
         raise RuntimeError("out of memory")
 
     open_duel(made)

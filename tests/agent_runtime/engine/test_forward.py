@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_runtime.engine.attention import MOVE_KEYS, MOVE_QUERIES
+from agent_runtime.engine.errors import EngineClosed
 from agent_runtime.engine.span import NOTHING, Placed, Span, View
 from agent_runtime.engine.step import lay_out, make_step
 from tests.agent_runtime.engine.reference import anchored_logits, causal_logits, star_logits
@@ -168,3 +169,14 @@ def test_the_hook_counts_what_the_model_was_given() -> None:
     w = world()
     w.runner.run([Span([5, 6, 7], 0, NOTHING), Span([8], 0, NOTHING, wanted="last")])
     assert (w.runner.rows, w.runner.forwards) == (4, 1)
+
+
+def test_a_forward_that_is_stopped_ends_at_its_next_layer() -> None:
+    w = world()
+    layers = w.runner.model.get_decoder().layers
+    reached: list[int] = []
+    for index, layer in enumerate(layers):
+        layer.self_attn.register_forward_hook(lambda *_, index=index: reached.append(index))
+    with pytest.raises(EngineClosed):
+        w.runner.run([Span([5, 6, 7], 0, NOTHING)], lambda: bool(reached))
+    assert reached == [0] and len(layers) > 1

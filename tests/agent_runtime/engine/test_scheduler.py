@@ -1,7 +1,10 @@
 """Who shares the next forward, in what order, and what happens when something fails."""
 
+import subprocess
+import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 
 import pytest
@@ -11,18 +14,23 @@ from agent_runtime.engine.errors import EngineClosed
 from agent_runtime.engine.forward import Logits
 from agent_runtime.engine.scheduler import Engine, Script, Work
 from agent_runtime.engine.span import NOTHING, Span
+from tests.readme import ROOT
 
 
 class FakeRunner:
-    """Notes what each forward was given; a token 13 makes it fail."""
+    """Notes what each forward was given; a token 13 makes it fail, and 14 makes it last until it is broken off."""
 
     def __init__(self) -> None:
         self.forwards: list[list[int]] = []
 
-    def run(self, spans: Sequence[Span]) -> Logits:
+    def run(self, spans: Sequence[Span], is_stopped: Callable[[], bool]) -> Logits:
         self.forwards.append([token for span in spans for token in span.ids])
         if 13 in self.forwards[-1]:
             raise RuntimeError("out of memory")
+        if 14 in self.forwards[-1]:
+            while not is_stopped():
+                time.sleep(0.001)
+            raise EngineClosed
         return {span: torch.zeros(1, 4) for span in spans}
 
 
@@ -101,6 +109,38 @@ def test_closing_waits_no_longer_than_it_was_told_to() -> None:
     assert not held.engine.close(0.01)
     held.go()
     assert held.engine.close(10)
+
+
+def test_closing_breaks_off_the_forward_under_way() -> None:
+    held = Held()
+    long = held.engine.submit(one(14))
+    held.go()
+    while not held.runner.forwards:
+        held.gate.wait(0.001)
+    assert held.engine.close(10)
+    with pytest.raises(EngineClosed):
+        long.future.result(0)
+
+
+def test_a_process_that_ends_while_a_forward_runs_ends_cleanly() -> None:
+    program = """
+import threading
+from agent_runtime.engine.scheduler import Engine
+from agent_runtime.engine.span import NOTHING, Span
+from tests.agent_runtime.engine.worlds import world
+
+def script():
+    while True:
+        yield [Span([5] * 200, 0, NOTHING)]
+        began.set()
+
+began, engine = threading.Event(), Engine(world().runner)
+engine.submit(script())
+began.wait()
+print("in a forward")
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", timeout=120, cwd=ROOT)
+    assert (ran.returncode, ran.stdout) == (0, "in a forward\n"), ran.stderr
 
 
 def test_the_earliest_deadline_goes_first_when_rows_are_short() -> None:
