@@ -7,7 +7,7 @@ import typer
 from agent_runtime.commands.bench import bench_app
 from agent_runtime.commands.demo import demo
 from agent_runtime.commands.prompts import prompts_app
-from agent_runtime.commands.replay import replay
+from agent_runtime.commands.replay import replay_app
 from agent_runtime.commands.serve import serve
 from agent_runtime.commands.store import store_app
 from agent_runtime.errors import HotseatError
@@ -16,9 +16,9 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="LLM agents for games."
 )
 app.command()(serve)
-app.command()(replay)
 app.command()(demo)
 app.add_typer(prompts_app, name="prompts")
+app.add_typer(replay_app, name="replay")
 app.add_typer(store_app, name="store")
 app.add_typer(bench_app, name="bench")
 

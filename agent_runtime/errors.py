@@ -5,6 +5,7 @@ HotseatError
 ├── NameTaken        a session's name that belongs to another match
 ├── PersonaInUse     an edited game lacks a persona that a session is
 ├── BadSettings      a settings file with an unknown key or a value of the wrong kind
+├── CannotWrite      a file that was asked for and cannot be written
 ├── StaleTurn        a turn_id that was used before with another body, or lies before the last one
 ├── StaleFrame       a frame that is older than the match's, or not yet known
 ├── BadActions       no actions, an empty one, two that read the same, one too long, or a schema that is refused
@@ -18,6 +19,7 @@ HotseatError
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, TypeVar
 
 V = TypeVar("V")
@@ -95,6 +97,18 @@ class BadSettings(HotseatError):
 
     def __str__(self) -> str:
         return f"{self.file}: {self.why}"
+
+
+@dataclass(eq=False)
+class CannotWrite(HotseatError):
+    """A file that was asked for and cannot be written."""
+
+    file: Path
+    why: str
+    code: ClassVar[str] = "cannot_write"
+
+    def __str__(self) -> str:
+        return f"{self.file} cannot be written ({self.why}). Name a file in a folder that is there and can be written."
 
 
 @dataclass(eq=False)

@@ -24,8 +24,11 @@ def command_of(words: list[str]) -> tuple[Any, list[str]]:
     """The command of `hotseat` that some words name, and the words behind it."""
     command: Any = typer.main.get_command(app)
     while words and hasattr(command, "commands"):
-        assert words[0] in command.commands, f"hotseat has no command {words[0]!r}"
-        command, words = command.commands[words[0]], words[1:]
+        if words[0] in command.commands:
+            command, words = command.commands[words[0]], words[1:]
+        else:  # as in `hotseat replay FILE`
+            assert hasattr(command, "default"), f"hotseat has no command {words[0]!r}"
+            command = command.commands[command.default]
     return command, words
 
 

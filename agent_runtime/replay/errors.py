@@ -1,4 +1,4 @@
-"""What can be wrong with a recording, and with replaying one.
+"""What can be wrong with a recording, with replaying one, and with what is asked of the report.
 
 HotseatError (agent_runtime.errors)
 └── RecordingError
@@ -8,7 +8,11 @@ HotseatError (agent_runtime.errors)
     ├── CannotRecord         the folder to record into cannot be made
     ├── OtherProtocol        frames of a protocol that the replayer does not speak
     ├── NothingToReplay      no turn was asked for
-    └── PromptsDiffer        the modes of a replay did not see the same tokens, so nothing can be compared
+    ├── PromptsDiffer        the modes of a replay did not see the same tokens, so nothing can be compared
+    ├── BadCondition         what --fail-if was given is no condition
+    ├── UnknownMetric        a condition about a figure that there is not
+    ├── NoValue              a condition about a figure that was not measured
+    └── NotAReport           a file that is no report of a replay, or one of another version
 """
 
 from dataclasses import dataclass
@@ -118,4 +122,64 @@ class PromptsDiffer(RecordingError):
         return (
             f"Turn {self.turn_id} of session {self.session!r} reads differently in {', '.join(self.modes)} than in the "
             "other modes, so their times cannot be compared. If no game folder was edited during the replay, report it."
+        )
+
+
+@dataclass(eq=False)
+class BadCondition(RecordingError):
+    """A condition that cannot be read."""
+
+    text: str
+    code: ClassVar[str] = "bad_condition"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.text!r} is no condition. Write a metric, one of > >= < <= == != and a number, in quotes: "
+            "--fail-if 'ttft_p50_ms>400'."
+        )
+
+
+@dataclass(eq=False)
+class UnknownMetric(RecordingError):
+    """A condition about a figure that this report does not have."""
+
+    name: str
+    nearest: str
+    known: tuple[str, ...]
+    lanes: tuple[str, ...]
+    code: ClassVar[str] = "unknown_metric"
+
+    def __str__(self) -> str:
+        of_one = ", ".join(f"{lane}.{self.known[0]}" for lane in self.lanes)
+        return (
+            f"There is no metric {self.name!r}; the nearest is {self.nearest!r}. There are: {', '.join(self.known)}. "
+            f"Those of a mode are asked of every mode, or of one by its name: {of_one}."
+        )
+
+
+@dataclass(eq=False)
+class NoValue(RecordingError):
+    """A condition about a figure that this replay did not measure."""
+
+    condition: str
+    name: str
+    why: str
+    code: ClassVar[str] = "no_value"
+
+    def __str__(self) -> str:
+        return f"{self.condition!r} cannot be checked: {self.name} has no value, for {self.why}."
+
+
+@dataclass(eq=False)
+class NotAReport(RecordingError):
+    """A file that `hotseat replay --json` has not written, or that was changed since."""
+
+    path: Path
+    why: str
+    code: ClassVar[str] = "not_a_report"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} is not a report that can be compared: {self.why}. Make one with `hotseat replay RECORDING "
+            f"--out {self.path.name}`."
         )

@@ -14,13 +14,16 @@ interval is too narrow. `--mode star,star` shows whether it is.
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 # A percentile that fewer turns lie beyond is mostly luck.
 _LEAST_BEYOND = 10
 # An interval from fewer would be wider than what it is about.
 LEAST_FOR_INTERVAL = 5
+
+PERCENTILES: Mapping[str, float] = MappingProxyType({"p50": 0.5, "p95": 0.95, "p99": 0.99})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +42,19 @@ class Times:
         if not times_ms:
             return None
         ordered = sorted(times_ms)
-        p50, p95, p99 = (percentile(ordered, share) for share in (0.5, 0.95, 0.99))
-        return cls(statistics.fmean(ordered), p50, p95, p99, ordered[-1])
+        shares = {name: percentile(ordered, share) for name, share in PERCENTILES.items()}
+        return cls(mean=statistics.fmean(ordered), max=ordered[-1], **shares)
 
 
 def percentile(ordered: Sequence[float], share: float) -> float | None:
     """Return the smallest value that `share` of all do not exceed, None if fewer than ten exceed it by rank."""
     rank = math.ceil(round(share * len(ordered), 9))
     return ordered[rank - 1] if rank and len(ordered) - rank >= _LEAST_BEYOND else None
+
+
+def turns_needed(name: str) -> int:
+    """Return how many turns there have to be for a percentile to have a value."""
+    return round(_LEAST_BEYOND / (1 - PERCENTILES[name]))
 
 
 @dataclass(frozen=True, slots=True)

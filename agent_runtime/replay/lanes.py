@@ -1,6 +1,5 @@
 """Lanes: one runtime per replayed mode, all over one loaded model, each with a pool of its own of equal size."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from agent_runtime.block_cache import MemoryStore
 from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.replay.report import lane_labels
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.served_model import ServedModel, serve_model
 from agent_runtime.turn import Mode
@@ -36,12 +36,9 @@ def open_lanes(
     loaded: LoadedModel, modes: Sequence[Mode], *, games: Sequence[Path] = (), pool_mib: int = 512
 ) -> Iterator[tuple[Lane, ...]]:
     """Lanes for `modes`; a mode that is named twice gets two, which shows the noise of the machine."""
-    seen: Counter[Mode] = Counter()
     with ExitStack() as stack:
         lanes = []
-        for index, mode in enumerate(modes):
-            seen[mode] += 1
-            label = str(mode) if seen[mode] == 1 else f"{mode} ({seen[mode]})"
+        for index, (label, mode) in enumerate(zip(lane_labels(modes), modes, strict=True)):
             # One probe is enough: the lanes share the model.
             served = serve_model("default", loaded, MemoryStore(), pool_mib=pool_mib, max_rows=512, probed=index == 0)
             runtime = AgentRuntime({"default": served}, games=games)

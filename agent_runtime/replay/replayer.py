@@ -24,7 +24,7 @@ from agent_runtime.replay.errors import NothingToReplay, PromptsDiffer
 from agent_runtime.replay.lanes import Lane, open_lanes
 from agent_runtime.replay.origin import differences
 from agent_runtime.replay.recording_format import Recording, read_recording
-from agent_runtime.replay.report import RIVALS, ReplayReport, constant_action, report_mode
+from agent_runtime.replay.report import ReplayReport, constant_action, report_mode, rival_labels
 from agent_runtime.replay.samples import Samples, TurnSample, accounted, action_text, compared, is_cold
 from agent_runtime.replay.steps import RecordedSteps, RecordedTurn, Step
 from agent_runtime.replay.strips import Strips, strip_of
@@ -211,8 +211,7 @@ def _report(
 ) -> ReplayReport:
     header = read.parts[0].header
     modes = [lane.mode for lane in lanes]
-    repeated = [mode for mode in dict.fromkeys(modes) if modes.count(mode) > 1 and mode not in RIVALS]
-    rivals = {str(mode): tally.samples[mode] for mode in (*RIVALS, *repeated) if mode in modes}
+    rivals = {label: tally.samples[label] for label in rival_labels(modes)}
     runtime = lanes[0].runtime
     digests = runtime.digests("default", header.game) if header.game else {}
     return ReplayReport(

@@ -139,6 +139,22 @@ class ReplayReport:
         out.write("\n ]\n}\n")
 
 
+def lane_labels(modes: Sequence[Mode]) -> tuple[str, ...]:
+    """Return what the lanes of these modes are called; a mode's second lane is `star (2)`."""
+    seen: Counter[Mode] = Counter()
+    labels = []
+    for mode in modes:
+        seen[mode] += 1
+        labels.append(str(mode) if seen[mode] == 1 else f"{mode} ({seen[mode]})")
+    return tuple(labels)
+
+
+def rival_labels(modes: Sequence[Mode]) -> tuple[str, ...]:
+    """Return the lanes that the times of all others are set against: `full`, `prefix`, and every mode named twice."""
+    repeated = [mode for mode in dict.fromkeys(modes) if modes.count(mode) > 1 and mode not in RIVALS]
+    return tuple(str(mode) for mode in (*RIVALS, *repeated) if mode in modes)
+
+
 def report_mode(
     label: str,
     mode: Mode,

@@ -1,6 +1,6 @@
 """A replay's report as tables for people, within 100 columns."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 from rich import box
@@ -47,12 +47,18 @@ def report_table(report: ReplayReport, *, width: int = TABLE_WIDTH) -> Renderabl
 
 
 def _table(report: ReplayReport, columns: Mapping[str, _Cell]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_edge=False, pad_edge=False)
-    table.add_column("mode", no_wrap=True)
-    for heading in columns:
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = new_table(columns)
     for mode in report.modes:
         table.add_row(mode.label, *(cell(mode) for cell in columns.values()))
+    return table
+
+
+def new_table(headings: Iterable[str]) -> Table:
+    """Return an empty table of modes with these columns."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_edge=False, pad_edge=False)
+    table.add_column("mode", no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 
@@ -75,9 +81,9 @@ def _times(report: ReplayReport) -> _Columns:
     if any(mode.late_ms for mode in report.modes):
         columns["late ms\nmax"] = lambda mode: _time(mode.late_ms, "max")
     if any(mode.deadline_miss_rate is not None for mode in report.modes):
-        columns["deadline\nmissed"] = lambda mode: _share(mode.deadline_miss_rate)
-    columns["tokens\ncomputed"] = lambda mode: _count(mode.tokens_computed)
-    columns["\ncached"] = lambda mode: _count(mode.tokens_cached)
+        columns["deadline\nmissed"] = lambda mode: share_cell(mode.deadline_miss_rate)
+    columns["tokens\ncomputed"] = lambda mode: count_cell(mode.tokens_computed)
+    columns["\ncached"] = lambda mode: count_cell(mode.tokens_cached)
     return columns
 
 
@@ -86,7 +92,8 @@ def _of_ttft(name: str, mode: ModeReport) -> str:
 
 
 def _ratios(report: ReplayReport) -> _Columns:
-    rivals = dict.fromkeys(rival for mode in report.modes for rival in mode.ratios)
+    measured = {rival for mode in report.modes for rival in mode.ratios}
+    rivals = [mode.label for mode in report.modes if mode.label in measured]
     return {f"TTFT over {rival}": partial(_over, rival) for rival in rivals}
 
 
@@ -101,12 +108,12 @@ def _cold(report: ReplayReport) -> _Columns:
 
 
 def _answers(report: ReplayReport) -> _Columns:
-    columns: _Columns = {"like\nrecord": lambda mode: _share(mode.as_recorded)}
+    columns: _Columns = {"like\nrecord": lambda mode: share_cell(mode.as_recorded)}
     if any(mode.same_best is not None for mode in report.modes):
-        columns["best as\nfull"] = lambda mode: _share(mode.same_best)
-        columns["logprob\noff by"] = lambda mode: _number(mode.logprob_off_max)
-        columns["total\nvar. mean"] = lambda mode: _number(mode.total_variation_mean)
-        columns["total\nvar. max"] = lambda mode: _number(mode.total_variation_max)
+        columns["best as\nfull"] = lambda mode: share_cell(mode.same_best)
+        columns["logprob\noff by"] = lambda mode: number_cell(mode.logprob_off_max)
+        columns["total\nvar. mean"] = lambda mode: number_cell(mode.total_variation_mean)
+        columns["total\nvar. max"] = lambda mode: number_cell(mode.total_variation_max)
     if any(mode.legal_mass_median is not None for mode in report.modes):
         columns["legal\nmass"] = lambda mode: "-" if mode.legal_mass_median is None else f"{mode.legal_mass_median:.1e}"
     return columns
@@ -123,28 +130,39 @@ def _notes(report: ReplayReport) -> Iterator[str]:
 
 
 def _over(rival: str, mode: ModeReport) -> str:
-    ratio = Ratio(1, None, None, 0) if mode.label == rival else mode.ratios.get(rival)
+    return "1" if mode.label == rival else ratio_cell(mode.ratios.get(rival))
+
+
+def ratio_cell(ratio: Ratio | None) -> str:
+    """Return a ratio with its interval, as a table shows it."""
     if ratio is None:
         return "-"
     if ratio.low is None or ratio.high is None:
-        return "1" if mode.label == rival else _number(ratio.value)
-    return f"{_number(ratio.value)} ({_number(ratio.low)} to {_number(ratio.high)})"
+        return number_cell(ratio.value)
+    return f"{number_cell(ratio.value)} ({number_cell(ratio.low)} to {number_cell(ratio.high)})"
 
 
 def _time(times: Times | None, name: str) -> str:
-    value: float | None = getattr(times, name, None)
-    return "-" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+    return time_cell(getattr(times, name, None))
 
 
-def _count(value: float | None) -> str:
+def time_cell(value_ms: float | None) -> str:
+    """Return milliseconds, as a table shows them."""
+    return "-" if value_ms is None else f"{value_ms:,.0f}" if value_ms >= 100 else f"{value_ms:.1f}"
+
+
+def count_cell(value: float | None) -> str:
+    """Return a mean number of tokens, as a table shows it."""
     return "-" if value is None else f"{value:,.0f}"
 
 
-def _number(value: float | None) -> str:
+def number_cell(value: float | None) -> str:
+    """Return a plain number, as a table shows it."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if value >= 100 else f"{value:.2f}" if value >= 0.1 or value == 0 else f"{value:.2g}"
 
 
-def _share(value: float | None) -> str:
+def share_cell(value: float | None) -> str:
+    """Return a share, as a table shows it."""
     return "-" if value is None else percent(value)

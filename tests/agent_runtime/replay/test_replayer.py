@@ -1,6 +1,5 @@
 """A game that was played over a real socket, recorded, and played again in several modes."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -8,26 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from agent_runtime.block_cache import MemoryStore
-from agent_runtime.cli import app
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.errors import UnknownName
 from agent_runtime.replay import replayer
 from agent_runtime.replay.errors import NothingToReplay, OtherProtocol, PromptsDiffer
 from agent_runtime.replay.lanes import Lane, open_lanes
-from agent_runtime.replay.recording import MatchRecorder
 from agent_runtime.replay.replayer import ReplayOptions, replay
 from agent_runtime.replay.report import ReplayReport
-from agent_runtime.runtime import AgentRuntime
-from agent_runtime.served_model import serve_model
-from agent_runtime.server import Client, ServerConfig, serve_in_background
-from agent_runtime.turn import Action, Decide, Mode
+from agent_runtime.turn import Mode
+from tests.agent_runtime.replay.duel import NUM_TURNS, record_duel
 from tests.agent_runtime.replay.test_steps import write
-from tests.agent_runtime.worlds import ACTIONS, load_tiny, state, write_game
+from tests.agent_runtime.worlds import ACTIONS, load_tiny, write_game
 
-NUM_TURNS = 6
 ALL_MODES = (Mode.FULL, Mode.PREFIX, Mode.STAR, Mode.ANCHORED)
 
 
@@ -48,33 +40,7 @@ def loaded(folder: Path) -> LoadedModel:
 
 @pytest.fixture(scope="module")
 def recording(folder: Path, games: Path, loaded: LoadedModel) -> Path:
-    """Six turns of two sessions: patches, a private block, sampled actions, one that failed, one that was overruled."""
-    served = serve_model("default", loaded, MemoryStore(), pool_mib=16, max_rows=512, probed=False)
-    made = AgentRuntime({"default": served}, games=[games])
-    recorder = MatchRecorder(folder / "recordings", digests=made.digests)
-    with serve_in_background(made, ServerConfig(port=0), recorder=recorder) as url, Client(url) as client:
-        _play(client)
-    (file,) = (folder / "recordings").glob("match-*.jsonl")
-    return file
-
-
-def _play(client: Client) -> None:
-    client.open_match("m", "duel", mode=Mode.STAR)
-    client.put_state("m", 1, state=state(num_units=30))
-    client.open_session("red", "m", sight=["!/secrets/blue"])
-    client.open_session("blue", "m", sight=["!/secrets/red"], history_turns=1)
-    for turn in range(1, NUM_TURNS + 1):
-        session = ("red", "blue")[turn % 2]
-        if turn > 1:
-            # Near the beginning: `prefix` loses what stands behind it.
-            client.put_state("m", turn, patch=[{"op": "replace", "path": "/units/3/hp", "value": turn}])
-        if turn == 3:
-            client.put_block("blue", "plan", "Feint to the north.").result(30)
-        decide = Decide(how="sample", temperature=2.0, seed=turn)
-        told = {"observation": "A noise.", "actions": ACTIONS, "decide": decide}
-        client.turn(session, turn, frame=turn, **told)  # type: ignore[arg-type]
-        done = Action("go south") if turn == 4 else None
-        client.apply_turn(session, turn, ok=turn != 5, message="Mud." if turn == 5 else None, action=done)
+    return record_duel(folder / "recordings", games, loaded)
 
 
 @pytest.fixture(scope="module")
@@ -260,28 +226,3 @@ def test_a_recording_without_turns_is_refused(loaded: LoadedModel, tmp_path: Pat
 def test_a_recording_of_another_protocol_is_refused(loaded: LoadedModel, tmp_path: Path) -> None:
     with pytest.raises(OtherProtocol):
         replay(write(tmp_path / "m.jsonl", [OPEN], protocol="other.v1"), loaded)
-
-
-def run(*arguments: object) -> Any:
-    return CliRunner().invoke(app, ["replay", *map(str, arguments)])
-
-
-def test_the_command_prints_json(recording: Path, games: Path, folder: Path) -> None:
-    modes = ["--mode", "star,full", "--mode", "star"]
-    ran = run(recording, "--model", folder / "llama-0", "--games", games, "--pool-mib", 16, *modes, "--json")
-    told = json.loads(ran.stdout)
-    assert [mode["label"] for mode in told["modes"]] == ["star", "full", "star (2)"]
-    assert told["modes"][0]["as_recorded"] == 1
-
-
-def test_the_command_prints_a_table(recording: Path, games: Path, folder: Path) -> None:
-    ran = run(recording, "--model", folder / "llama-0", "--games", games, "--pool-mib", 16)
-    assert f"duel: {NUM_TURNS} turns" in ran.stdout
-    assert "prefix" in ran.stdout
-    assert max(map(len, ran.stdout.splitlines())) <= 100
-
-
-def test_the_command_refuses_an_unknown_mode(recording: Path) -> None:
-    ran = run(recording, "--mode", "full,fast")
-    assert ran.exit_code == 2
-    assert "fast" in ran.output

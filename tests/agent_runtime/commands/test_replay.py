@@ -1,0 +1,162 @@
+"""`hotseat replay` and `hotseat replay diff`: what they print and write, and how they end."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from agent_runtime.cli import app
+from agent_runtime.commands import replay_output
+from agent_runtime.errors import CannotWrite
+from agent_runtime.replay.errors import BadCondition, EditedRecording, NotAReport, NoValue, UnknownMetric
+from tests.agent_runtime.replay.duel import NUM_TURNS, record_duel
+from tests.agent_runtime.worlds import load_tiny, write_game
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("replay")
+
+
+@pytest.fixture(scope="module")
+def recording(folder: Path) -> Path:
+    return record_duel(folder / "recordings", write_game(folder / "games"), load_tiny(folder))
+
+
+def run(*arguments: object) -> Any:
+    return CliRunner().invoke(app, ["replay", *map(str, arguments)])
+
+
+@pytest.fixture
+def replay(recording: Path, folder: Path) -> Any:
+    def replayed(*arguments: object) -> Any:
+        common = ("--model", folder / "llama-0", "--games", folder / "games", "--pool-mib", 16)
+        return run(recording, *common, *arguments)
+
+    return replayed
+
+
+def test_json_has_a_lane_for_each_mode_and_every_turn(replay: Any) -> None:
+    ran = replay("--mode", "star,full", "--mode", "star", "--json")
+    told = json.loads(ran.stdout)
+    assert [mode["label"] for mode in told["modes"]] == ["star", "full", "star (2)"]
+    assert told["modes"][0]["as_recorded"] == 1
+    assert len(told["turns"]) == 3 * NUM_TURNS
+    assert {"mode", "session", "turn_id", "ttft_ms", "engine_ms", "best"} <= told["turns"][0].keys()
+    assert "turns" not in json.loads(replay("--mode", "star", "--json", "--no-turns").stdout)
+
+
+def test_tables_are_printed_within_100_columns(replay: Any) -> None:
+    ran = replay()
+    assert f"duel: {NUM_TURNS} turns" in ran.stdout
+    assert "prefix" in ran.stdout
+    assert max(map(len, ran.stdout.splitlines())) <= 100
+
+
+def test_the_report_is_written_beside_what_is_printed(replay: Any, tmp_path: Path) -> None:
+    ran = replay("--mode", "star", "--out", tmp_path / "a.json", "--html", tmp_path / "a.html")
+    assert ran.exit_code == 0 and "duel" in ran.stdout
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["format"] == "hotseat.replay"
+    assert (tmp_path / "a.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_the_long_form_of_the_command_is_the_same(recording: Path, folder: Path) -> None:
+    common = ("--model", folder / "llama-0", "--games", folder / "games", "--pool-mib", 16, "--mode", "star", "--json")
+    assert json.loads(run("run", recording, *common).stdout)["modes"][0]["turns"] == NUM_TURNS
+
+
+def test_a_condition_that_holds_ends_with_one_and_a_sentence(replay: Any) -> None:
+    ran = replay("--mode", "star", "--fail-if", "ttft_mean_ms>0", "--fail-if", "agreement<1")
+    assert ran.exit_code == 1
+    assert "ttft_mean_ms>0 holds: star.ttft_mean_ms is" in ran.stderr
+    assert "agreement" not in ran.stderr
+    assert "duel" in ran.stdout, "the report is printed all the same"
+    assert replay("--mode", "star", "--fail-if", "star.agreement<1").exit_code == 0
+
+
+def test_a_condition_without_a_value_is_an_error_and_the_report_is_there(replay: Any) -> None:
+    ran = replay("--mode", "star", "--fail-if", "ttft_p95_ms>400")
+    assert isinstance(ran.exception, NoValue)
+    assert "duel" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("--fail-if", "ttft"), BadCondition),
+        (("--fail-if", "tft_mean_ms>4"), UnknownMetric),
+        (("--mode", "star", "--fail-if", "full.ttft_mean_ms>4"), UnknownMetric),
+        (("--mode", "star", "--fail-if", "ratio.star_over_full>4"), UnknownMetric),
+        (("--out", "nowhere/a.json"), CannotWrite),
+        (("--html", "nowhere/a.html"), CannotWrite),
+    ],
+)
+def test_what_cannot_be_is_said_before_the_model_is_loaded(
+    replay: Any, arguments: tuple[str, ...], error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_output, "load_model", None)
+    assert isinstance(replay(*arguments).exception, error)
+
+
+def test_an_edited_recording_is_refused_before_the_model_is_loaded(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_output, "load_model", None)
+    edited = tmp_path / "edited.jsonl"
+    edited.write_bytes(recording.read_bytes().replace(b"A noise.", b"A voice.", 1))
+    error = run(edited).exception
+    assert isinstance(error, EditedRecording) and error.line > 1
+
+
+def test_an_unknown_mode_is_refused(recording: Path) -> None:
+    ran = run(recording, "--mode", "full,fast")
+    assert ran.exit_code == 2
+    assert "fast" in ran.output
+
+
+def test_a_file_that_is_not_there_is_refused() -> None:
+    ran = run("nowhere.jsonl")
+    assert ran.exit_code == 2
+    assert "nowhere.jsonl" in ran.output
+
+
+# Diff.
+
+
+@pytest.fixture
+def reports(replay: Any, tmp_path: Path) -> tuple[Path, Path]:
+    files = tmp_path / "a.json", tmp_path / "b.json"
+    for seed, file in enumerate(files):
+        assert replay("--mode", "star,full", "--seed", seed, "--out", file).exit_code == 0
+    return files
+
+
+def test_two_replays_of_one_recording_agree_in_all_counts_and_best_actions(reports: tuple[Path, Path]) -> None:
+    ran = run("diff", *reports)
+    assert ran.exit_code == 0
+    assert f"star: every count is the same in all {NUM_TURNS} turns." in ran.stdout
+    assert f"full: every count is the same in all {NUM_TURNS} turns." in ran.stdout
+    assert "settings differ in seed: 0 in A, 1 in B." in ran.stdout
+    assert max(map(len, ran.stdout.splitlines())) <= 100
+    told = json.loads(run("diff", *reports, "--json").stdout)
+    assert told["counts_agree"] and told["must_agree"]
+
+
+def test_counts_that_differ_for_no_reason_end_with_one(reports: tuple[Path, Path]) -> None:
+    told = json.loads(reports[1].read_text(encoding="utf-8"))
+    told["turns"][2]["best"] = "dance"
+    reports[1].write_text(json.dumps(told), encoding="utf-8")
+    ran = run("diff", *reports)
+    assert ran.exit_code == 1 and "one of the two is wrong" in ran.stdout.replace("\n", " ")
+    told["digests"]["weights"] = "others"
+    reports[1].write_text(json.dumps(told), encoding="utf-8")
+    assert run("diff", *reports).exit_code == 0, "other weights may choose otherwise"
+    ran = run("diff", *reports, "--fail-if", "differing_counts>0")
+    assert ran.exit_code == 1 and "star.differing_counts is 1" in ran.stderr
+
+
+def test_what_is_no_report_or_no_metric_is_refused(reports: tuple[Path, Path], recording: Path) -> None:
+    assert isinstance(run("diff", reports[0], recording).exception, NotAReport)
+    assert isinstance(run("diff", *reports, "--fail-if", "star.ttft_mean_ms>3").exception, UnknownMetric)
