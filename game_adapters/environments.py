@@ -5,10 +5,10 @@ An AEC environment keeps observations and infos and is asked for them; a paralle
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Dict, Discrete
@@ -25,7 +25,6 @@ from game_adapters.errors import (
 
 # PettingZoo ships no types; what is used of an environment is what its AECEnv and ParallelEnv document.
 Environment = Any
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ def look(
         if on_turn is None:
             return None
         agent = on_turn if agent is None else agent
-        if agent not in env.agents or _is_over(game, env, agent):
+        if agent not in env.agents or is_over(game, env, agent):
             return None
         if agent != on_turn:
             raise NotOnTurn(game, agent, on_turn)
@@ -141,15 +140,8 @@ def checked_reward(game: str, agent: str, reward: object) -> float:
     return value
 
 
-def guarded_step(game: str, env: Environment, action: Any, what: Callable[[], str]) -> Any:
-    """Step the environment. Raises GameCodeFailed with `what` was done if it raises."""
-    try:
-        return env.step(action)
-    except Exception as error:
-        raise GameCodeFailed(game, f"step({what()})", error) from error
-
-
-def _is_over(game: str, env: Environment, agent: str) -> bool:
+def is_over(game: str, env: Environment, agent: str) -> bool:
+    """Whether an agent of an AEC environment is dead: terminated or truncated. Raises BrokenEnvironment."""
     for name in ("terminations", "truncations"):
         if agent not in getattr(env, name):
             raise BrokenEnvironment(game, f"{agent!r} is among its agents and not in its {name}.")

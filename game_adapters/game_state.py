@@ -24,6 +24,11 @@ def json_state(game: str, agent: str, state: object) -> Json:
     raise BadGameState(game, agent, where, found)
 
 
+def pointer_label(key: str) -> str:
+    """A member's name as it stands in a JSON Pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
 def _wrong(value: object, where: str, depth: int = 0) -> tuple[str, str] | None:
     """The first place below a value that is no JSON, and what stands there."""
     match value:
@@ -35,7 +40,7 @@ def _wrong(value: object, where: str, depth: int = 0) -> tuple[str, str] | None:
             for key, part in value.items():
                 if not isinstance(key, str):
                     return where, f"a dict with the key {_named(key)}"
-                if found := _wrong(part, f"{where}/{key.replace('~', '~0').replace('/', '~1')}", depth + 1):
+                if found := _wrong(part, f"{where}/{pointer_label(key)}", depth + 1):
                     return found
             return None
         case list() | tuple() if depth and depth < 200:

@@ -7,7 +7,7 @@ import pytest
 from gymnasium.spaces import Box
 
 from game_adapters.adapter import PettingZooAdapter
-from game_adapters.environments import checked_reward, guarded_step, is_parallel, live_agents, reward_since
+from game_adapters.environments import checked_reward, is_parallel, live_agents, reward_since
 from game_adapters.errors import (
     AgentNeeded,
     BrokenEnvironment,
@@ -146,15 +146,6 @@ def test_code_that_raises_is_told_with_its_place_and_its_cause() -> None:
 
     with pytest.raises(GameCodeFailed, match=r"describe for 'player_0' of lamps raised ValueError"):
         PettingZooAdapter("lamps", Lost()).turn(lamps())
-
-
-def test_a_step_that_raises_is_told_with_what_was_done() -> None:
-    class Slippery(LampsEnv):
-        def step(self, action: int | None) -> None:
-            raise IndexError
-
-    with pytest.raises(GameCodeFailed, match=r"step\(3, 'go on'\) of lamps raised IndexError \(.*test_environments.py"):
-        guarded_step("lamps", Slippery(), 3, lambda: "3, 'go on'")
 
 
 def test_in_a_parallel_environment_everybody_who_is_there_has_a_turn() -> None:
