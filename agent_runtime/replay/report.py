@@ -12,6 +12,7 @@ from agent_runtime.replay.figures import LEAST_FOR_INTERVAL, Ratio, Times, ratio
 from agent_runtime.replay.samples import TurnSample as TurnSample
 from agent_runtime.replay.samples import paired
 from agent_runtime.replay.strips import Strips
+from agent_runtime.replay.traffic import Traffic
 from agent_runtime.turn import Mode
 
 REPORT_FORMAT = "hotseat.replay"
@@ -34,7 +35,8 @@ class ColdTurns:
 
 @dataclass(frozen=True, slots=True)
 class ModeReport:
-    """All turns of one lane. Token counts and forwards are means a turn; the rows of background work are apart.
+    """All turns of one lane. Token counts and forwards are means a turn; the rows of background work are apart, and
+    None where they are not known: a server does not tell. `traffic` is there for a lane over the wire.
 
     All times are those of turns that were not cold. `ratios` holds this mode's mean time over that of other lanes, by
     their labels, on the turns that both finished and neither began cold.
@@ -49,8 +51,8 @@ class ModeReport:
     tokens_computed: float | None
     tokens_cached: float | None
     forwards: float | None
-    background_rows: int
-    background_forwards: int
+    background_rows: int | None
+    background_forwards: int | None
     as_recorded: float | None
     same_best: float | None
     logprob_off_max: float | None
@@ -66,6 +68,7 @@ class ModeReport:
     legal_mass_min: float | None
     deadline_miss_rate: float | None
     samples: Sequence[TurnSample]
+    traffic: Traffic | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,8 @@ class ReplayReport:
     """A recording, played again in several modes. `refused` counts the frames that the runtime did not take now.
 
     `recording_digest` names the recording by its contents, `digests` what the decisions of this replay depend on,
-    `settings` how it was played. Without `strips` there is nothing to draw of single prompts.
+    `settings` how it was played. Without `strips` there is nothing to draw of single prompts. `ended` says what ended
+    the replay before the recording did.
     """
 
     recording: Path
@@ -98,6 +102,7 @@ class ReplayReport:
     digests: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     strips: Strips | None = None
+    ended: str | None = None
 
     def mode(self, label: str) -> ModeReport | None:
         """Return the report of a lane, None if it was not replayed."""
@@ -116,6 +121,7 @@ class ReplayReport:
             "block_tuned": self.block_tuned,
             "modes": [_mode_json(mode) for mode in self.modes],
             "constant_action": None if self.constant_action is None else _rounded(asdict(self.constant_action)),
+            "ended": self.ended,
             "refused": self.refused,
             "warnings": list(self.warnings),
             "remarks": list(remarks(self)),
@@ -139,9 +145,9 @@ class ReplayReport:
         out.write("\n ]\n}\n")
 
 
-def lane_labels(modes: Sequence[Mode]) -> tuple[str, ...]:
+def lane_labels(modes: Sequence[str]) -> tuple[str, ...]:
     """Return what the lanes of these modes are called; a mode's second lane is `star (2)`."""
-    seen: Counter[Mode] = Counter()
+    seen: Counter[str] = Counter()
     labels = []
     for mode in modes:
         seen[mode] += 1
@@ -161,8 +167,9 @@ def report_mode(
     samples: Sequence[TurnSample],
     rivals: Mapping[str, Sequence[TurnSample]],
     *,
-    background_rows: int,
-    background_forwards: int,
+    background_rows: int | None,
+    background_forwards: int | None,
+    traffic: Traffic | None = None,
 ) -> ModeReport:
     """Sum up one lane's turns. `rivals` are the lanes to set its times against, by their label."""
     variations = _known(sample.total_variation for sample in samples)
@@ -201,18 +208,19 @@ def report_mode(
         legal_mass_min=min(masses, default=None),
         deadline_miss_rate=None if met is None else 1 - met,
         samples=samples,
+        traffic=traffic,
     )
 
 
-def constant_action(recorded: Counter[str]) -> ConstantAction | None:
+def constant_action(recorded: Mapping[str, int]) -> ConstantAction | None:
     """Return the action that was recorded most often, of those counted by their `action_text`; None if there is none.
 
     Of equally frequent ones the first counts.
     """
     if not recorded:
         return None
-    action, times = recorded.most_common(1)[0]
-    return ConstantAction(action, times / recorded.total())
+    action = max(recorded, key=recorded.__getitem__)
+    return ConstantAction(action, recorded[action] / sum(recorded.values()))
 
 
 def paired_ratio(samples: Iterable[TurnSample], others: Iterable[TurnSample]) -> Ratio | None:
@@ -227,6 +235,8 @@ def paired_ratio(samples: Iterable[TurnSample], others: Iterable[TurnSample]) ->
 
 def remarks(report: ReplayReport) -> Iterator[str]:
     """Yield in sentences what the figures do and do not show."""
+    if report.ended is not None:
+        yield f"The recording was not played to its end: {report.ended}"
     said: set[frozenset[str]] = set()
     too_few = {ratio.turns for mode in report.modes for ratio in mode.ratios.values() if ratio.low is None}
     if too_few:
@@ -286,6 +296,7 @@ def _mode_json(mode: ModeReport) -> dict[str, Any]:
     told["ratios"] = {rival: ratio.value for rival, ratio in mode.ratios.items()}
     told["ratio_intervals"] = {rival: asdict(ratio) for rival, ratio in mode.ratios.items()}
     told["mode"] = str(mode.mode)
+    told["traffic"] = asdict(mode.traffic) if mode.traffic else None
     return {key: _rounded(value) for key, value in told.items()}
 
 

@@ -23,6 +23,8 @@ LEGEND = (
 
 _WIDE_ONLY = ("\np50", "engine ms\nmean", "\ncached", "total\nvar. max")
 
+_PARTS = ("engine", "overhead", "wire")
+
 _Cell = Callable[[ModeReport], str]
 _Columns = dict[str, _Cell]
 
@@ -33,7 +35,7 @@ def report_table(report: ReplayReport, *, width: int = TABLE_WIDTH) -> Renderabl
     A terminal narrower than TABLE_WIDTH gets fewer columns.
     """
     drawn: list[RenderableType] = [Text(_title(report), style="bold")]
-    sections = (_times(report), _ratios(report), _cold(report), _answers(report))
+    sections = (_times(report), _ratios(report), _cold(report), _traffic(report), _answers(report))
     for columns in filter(None, sections):
         if width < TABLE_WIDTH:
             columns = {heading: cell for heading, cell in columns.items() if heading not in _WIDE_ONLY}
@@ -63,8 +65,9 @@ def new_table(headings: Iterable[str]) -> Table:
 
 
 def _title(report: ReplayReport) -> str:
-    turns = max(mode.turns for mode in report.modes)
-    known = [sample.tokens_prompt for sample in report.modes[0].samples if sample.tokens_prompt is not None]
+    turns = max((mode.turns for mode in report.modes), default=0)
+    samples = (sample for mode in report.modes[:1] for sample in mode.samples)
+    known = [sample.tokens_prompt for sample in samples if sample.tokens_prompt is not None]
     prompts = f", prompts of {min(known):,} to {max(known):,} tokens" if known else ""
     tuned = "" if report.block_tuned else ", not block-tuned"
     return f"{report.game}: {turns} turns{prompts}, {report.model}{tuned}"
@@ -107,6 +110,25 @@ def _cold(report: ReplayReport) -> _Columns:
     }
 
 
+def _traffic(report: ReplayReport) -> _Columns:
+    if not any(mode.traffic for mode in report.modes):
+        return {}
+    columns: _Columns = {
+        "turns\nasked": lambda mode: count_cell(mode.traffic.asked if mode.traffic else None),
+        "never\nanswered": lambda mode: count_cell(mode.traffic.unanswered if mode.traffic else None),
+        "most\nat once": lambda mode: count_cell(mode.traffic.under_way_max if mode.traffic else None),
+        "turns\na second": lambda mode: number_cell(mode.traffic.turns_per_s if mode.traffic else None),
+    }
+    for heading, name in (("of the time, ms\nqueue", "queue"), *((f"\n{part}", part) for part in _PARTS)):
+        columns[heading] = partial(_part_of_time, name)
+    return columns
+
+
+def _part_of_time(name: str, mode: ModeReport) -> str:
+    shares = mode.traffic.shares_ms if mode.traffic else None
+    return time_cell(getattr(shares, name, None))
+
+
 def _answers(report: ReplayReport) -> _Columns:
     columns: _Columns = {"like\nrecord": lambda mode: share_cell(mode.as_recorded)}
     if any(mode.same_best is not None for mode in report.modes):
@@ -124,7 +146,7 @@ def _notes(report: ReplayReport) -> Iterator[str]:
         behind = ", ".join(f"{mode.label} {mode.background_rows:,}" for mode in report.modes)
         yield f"Tokens computed while no turn waited, not in the table: {behind}."
     for mode in report.modes:
-        if set(mode.outcomes) != {"ok"}:
+        if set(mode.outcomes) - {"ok"}:
             listed = ", ".join(f"{count} {outcome}" for outcome, count in mode.outcomes.items())
             yield f"Outcomes in {mode.label}: {listed}."
 

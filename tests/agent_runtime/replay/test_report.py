@@ -167,6 +167,12 @@ def test_ratios_without_an_interval_are_said() -> None:
     assert "fewer than 5 turns have no interval" in said(full, lane("star", Mode.STAR, EQUAL[:4], {"full": ALIKE[:4]}))
 
 
+def test_what_ended_a_replay_early_comes_first() -> None:
+    early = replace(report(sample(cold=True)), ended="The server ended the connection.")
+    assert next(remarks(early)) == "The recording was not played to its end: The server ended the connection."
+    assert early.as_json()["ended"] == "The server ended the connection."
+
+
 def test_agreement_that_a_constant_would_reach_is_said() -> None:
     star = lane("star", Mode.STAR, EQUAL, {}, as_recorded=0.4)
     assert "recorded action in 40 % of turns; always 'fold' would have in 55 %" in said(

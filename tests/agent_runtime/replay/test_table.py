@@ -9,6 +9,7 @@ from rich.console import Console
 from agent_runtime.replay.figures import Ratio
 from agent_runtime.replay.report import ConstantAction, ModeReport, ReplayReport, TurnSample, report_mode
 from agent_runtime.replay.table import TABLE_WIDTH, report_table
+from agent_runtime.replay.traffic import ServerShares, Traffic
 from agent_runtime.turn import Mode, Outcome
 
 RATIO = Ratio(12.345, 10.111, 123.4, 20)
@@ -52,6 +53,15 @@ def test_a_terminal_of_80_columns_gets_fewer_figures_and_none_cut() -> None:
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80
     assert "computed" in text and "cached" not in text
+
+
+def test_traffic_has_a_table_of_its_own() -> None:
+    shares = ServerShares(20, 98_765.4, 97_654.3, 12_345.6, 9_876.5, 1_234.5, 1_111.1)
+    traffic = Traffic(300, 1, 123_456, 1_234, 5, 300, 1_234.5, 9_999.9, shares)
+    text = drawn(replace(mode("star (2)", 98_765.4), traffic=traffic), mode("star", 1.0))
+    assert "…" not in text and max(map(len, text.splitlines())) <= TABLE_WIDTH
+    for shown in ("123,456", "1,234", "300", "12,346", "9,876", "1,111"):
+        assert shown in text
 
 
 def test_the_best_constant_action_stands_below_the_agreement() -> None:
