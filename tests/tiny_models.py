@@ -62,7 +62,7 @@ _CORPUS = (
 
 
 def tiny_model(kind: str, seed: int = 0) -> PreTrainedModel:
-    """A random model of one of the kinds in `ACCEPTED` or `REFUSED`, float32, eval mode; equal for equal seeds."""
+    """A random model of one of the kinds in `_FACTORIES`, float32, eval mode; equal for equal seeds."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _FACTORIES[kind]().float().eval()
@@ -177,6 +177,7 @@ def _llama(**changes: Any) -> PreTrainedModel:
 
 _FACTORIES: Mapping[str, Callable[[], PreTrainedModel]] = {
     "llama": _llama,
+    "ungrouped": lambda: _llama(num_key_value_heads=_SIZES["num_attention_heads"]),
     # The short original length makes the scaling felt within the few dozen positions of a test.
     "llama3": lambda: _llama(
         rope_parameters=_rope(

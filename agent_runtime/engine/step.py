@@ -224,6 +224,8 @@ def _chain_calls(first: int, num_rows: int, num_view: int, device: torch.device,
         end = min(begin + longest, num_rows)
         seen = num_view + end
         piece_QK = mask_QK[longest - (end - begin) :, width - seen :]
+        if device.type != "cpu":  # whose kernels fault on a mask that begins at an odd place
+            piece_QK = piece_QK.contiguous()
         calls.append(Call(first + begin, first + end, seen, piece_QK))
     return calls
 

@@ -45,6 +45,18 @@ def test_blocks_and_observation_equal_the_reference(kind: str, anchored: bool) -
     torch.testing.assert_close(logits, reference, atol=5e-4, rtol=5e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["llama", "ungrouped"])
+def test_a_long_observation_behind_blocks_is_attended_in_pieces(kind: str, dtype: torch.dtype) -> None:
+    # 99 + 301 is a multiple of 8, as kernels want a mask's rows, and the first piece's mask begins 45 columns in.
+    w, ids = cuda_world(kind, dtype), random_ids(numpy.random.default_rng(6), 400)
+    runs, spans = encode(w, [ids[:99]])
+    asked = Span(ids[99:], 99, view_of(runs), wanted="last")
+    pieces = w.runner.run([*spans, asked])[asked]
+    whole = Span(ids, 0, NOTHING, wanted="last")
+    torch.testing.assert_close(pieces, w.runner.run([whole])[whole], atol=0.5 if dtype.itemsize == 2 else 5e-4, rtol=0)
+
+
 def test_scores_equal_teacher_forced_logprobs() -> None:
     w, prompt = cuda_world("llama"), random_ids(numpy.random.default_rng(2), 400)
     answers = [[7, 1], [7, 8, 1], [7, 8, 9, 1], [11, 1]]
