@@ -1,0 +1,66 @@
+"""How a recording is to be played against a server."""
+
+import math
+from dataclasses import dataclass
+
+from agent_runtime.replay.load.errors import BadPace
+from agent_runtime.turn import Mode
+
+# Longer than the longest answer that anybody would wait for: a first prompt on a slow machine takes minutes.
+ANSWER_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where the server listens, and what it wants to be shown."""
+
+    url: str
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How to play. Without `modes` it is the recorded one; `model` is one of the server's own names.
+
+    `pace` None is the closed loop: each message goes out when the one before is answered. A number is the open loop: a
+    message goes out when it is due, at so many times the recorded pace, whatever the answers do. `copies` of the match
+    are played at once, over `connections` (default: one each). `deadline_ms` stands in for the recorded deadlines.
+    `seed` draws the order of the modes at each turn; `answer_s` bounds the wait for any answer.
+    """
+
+    modes: tuple[Mode, ...] = ()
+    model: str | None = None
+    pace: float | None = None
+    copies: int = 1
+    connections: int | None = None
+    deadline_ms: float | None = None
+    seed: int = 0
+    answer_s: float = ANSWER_S
+
+    @property
+    def is_side_by_side(self) -> bool:
+        """True when the modes are played turn by turn, one waiting for the other; otherwise one after the other."""
+        return self.pace is None and self.copies == 1
+
+    @property
+    def num_connections(self) -> int:
+        """Return how many connections one mode uses."""
+        return min(self.connections or self.copies, self.copies)
+
+
+AS_RECORDED = LoadOptions()
+
+
+def read_pace(text: str) -> float | None:
+    """Return the pace that a word or number means, None for the closed loop. Raises BadPace."""
+    if text == "closed":
+        return None
+    if text == "recorded":
+        return 1.0
+    try:
+        pace = float(text.removesuffix("x"))
+    except ValueError:
+        raise BadPace(text) from None
+    if not (math.isfinite(pace) and pace > 0):
+        raise BadPace(text)
+    return pace
