@@ -6,10 +6,14 @@ import typer
 
 from agent_runtime.commands.bench import bench_app
 from agent_runtime.commands.demo import demo
+from agent_runtime.commands.doctor import doctor
+from agent_runtime.commands.log import log
 from agent_runtime.commands.prompts import prompts_app
+from agent_runtime.commands.protocol import protocol
 from agent_runtime.commands.replay import replay_app
 from agent_runtime.commands.serve import serve
 from agent_runtime.commands.store import store_app
+from agent_runtime.commands.turn import turn
 from agent_runtime.errors import HotseatError
 
 app = typer.Typer(
@@ -17,6 +21,10 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(demo)
+app.command()(turn)
+app.command()(log)
+app.command()(doctor)
+app.command()(protocol)
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(replay_app, name="replay")
 app.add_typer(store_app, name="store")

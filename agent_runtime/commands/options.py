@@ -1,23 +1,92 @@
 """Options that several commands share, and what they say while they load."""
 
+import json
+import os
+import re
 import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from agent_runtime.turn import Mode
 
+
+def import_from_here() -> None:
+    """Let `module:Class` name a module in the current folder, as `python -m` would."""
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
+
+
+def _games_folder(said: str) -> Path:
+    """Return what `--games` names: a folder, or that of a class (module:Class)."""
+    if Path(said).exists() or not re.fullmatch(r"[\w.]+:[\w.]+", said):
+        return Path(said)
+    import_from_here()
+    from game_adapters.registry import game_folder
+
+    return game_folder(said)
+
+
+def installed_games(tell: Callable[[str], None]) -> tuple[Path, ...]:
+    """Return the game folders of installed packages; `tell` hears of those that are broken."""
+    if not entry_points(group="hotseat.games"):
+        return ()
+    from game_adapters.registry import installed_folders
+
+    folders = []
+    for name, folder in installed_folders():
+        if isinstance(folder, Path):
+            folders.append(folder)
+        else:
+            tell(f"The installed game {name!r} is left out: {folder}")
+    return tuple(folders)
+
+
+def game_options(said: Sequence[str] | None) -> dict[str, Any]:
+    """Return the options of a game that `--option` gives: NAME=VALUE, a value that reads as JSON taken for that."""
+    options: dict[str, Any] = {}
+    for each in said or ():
+        name, separator, value = each.partition("=")
+        if not separator or not name:
+            raise typer.BadParameter(f"{each!r} is not of the form NAME=VALUE", param_hint="--option")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
+
+
+GamesOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        parser=_games_folder,
+        metavar="FOLDER|MODULE:CLASS",
+        help="A folder of game folders, or a game's class; may be given again.",
+    ),
+]
+GameArgument = Annotated[str, typer.Argument(help="A name that `hotseat games` lists, or module:Class.")]
+GameOptions = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="An option of the game, as its make_env takes it; may be given again."),
+]
 ModelOption = Annotated[str, typer.Option(help="embedded, a model folder, a GGUF file, or a hub name.")]
 AdapterOption = Annotated[Path | None, typer.Option(help="A LoRA folder, merged into the weights.")]
 PoolOption = Annotated[int, typer.Option(min=1, help="Memory for keys and values, in MiB.")]
-GamesOption = Annotated[list[Path] | None, typer.Option(help="A folder of game folders; may be given again.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
 def say(sentence: str) -> None:
     """Print a sentence for the person at the terminal, where it mixes with no result."""
     print(sentence, file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """Return a text as far as the terminal can show it."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)
 
 
 def say_that_it_loads() -> None:

@@ -1,8 +1,7 @@
 """What can be wrong with what a designer hands in.
 
 HotseatError (agent_runtime.errors)
-├── BadStates       a file of states that cannot be read: file, line, and what is wrong there
-└── CannotWrite     a file that was asked for and cannot be written
+└── BadStates       a file of states that cannot be read: file, line, and what is wrong there
 """
 
 from dataclasses import dataclass
@@ -23,15 +22,3 @@ class BadStates(HotseatError):
 
     def __str__(self) -> str:
         return f"{self.file}{'' if self.line is None else f':{self.line}'}: {self.why}"
-
-
-@dataclass(eq=False)
-class CannotWrite(HotseatError):
-    """A file that cannot be written."""
-
-    file: Path
-    why: str
-    code: ClassVar[str] = "cannot_write"
-
-    def __str__(self) -> str:
-        return f"{self.file} cannot be written ({self.why}). Name a file in a folder that is there and can be written."

@@ -12,7 +12,7 @@ from typing import Any
 
 from agent_runtime.designer.advice import Advice
 from agent_runtime.designer.course import BlockCourse
-from agent_runtime.designer.errors import CannotWrite
+from agent_runtime.errors import CannotWrite
 from agent_runtime.designer.report import PromptsReport, saving
 
 # A page that a browser opens at once: texts are cut to the first, and left out beyond the second.

@@ -141,22 +141,28 @@ def unpacked(gguf: Path, dtype: "torch.dtype", cache: Path) -> Path:
     return _made(gguf, cache / "models" / name, lambda folder: _unpack(gguf, dtype, folder))
 
 
-def tokenizer_folder(source: str, cache: Path) -> Path | str:
-    """Return where the tokenizer of `source` lies, its weights left alone; a hub's name as it is.
-
-    Of a GGUF file that was never unpacked the tokenizer alone is, once. Raises ModelNotFound or BrokenModel.
-    """
+def place_of(source: str) -> Path | str:
+    """Return where `source` lies: a folder, a GGUF file, or a hub's name. Raises ModelNotFound or BrokenModel."""
     path = embedded_gguf() if source == EMBEDDED else Path(source).expanduser()
     if path.is_dir():
-        ggufs = () if (path / "tokenizer.json").is_file() else sorted(path.glob("*.gguf"))
-        if len(ggufs) != 1:
-            return path
-        path = ggufs[0]
+        ggufs = () if (path / "tokenizer.json").is_file() else tuple(path.glob("*.gguf"))
+        return ggufs[0] if len(ggufs) == 1 else path
     if not path.is_file():
         _refuse_path(source)
         return source
     if path.suffix.lower() != ".gguf":
         raise BrokenModel(source, "it is a file that is not GGUF", "Name a folder or a .gguf file.")
+    return path
+
+
+def tokenizer_folder(source: str, cache: Path) -> Path | str:
+    """Return where the tokenizer of `source` lies, its weights left alone; a hub's name as it is.
+
+    Of a GGUF file that was never unpacked the tokenizer alone is, once. Raises ModelNotFound or BrokenModel.
+    """
+    path = place_of(source)
+    if isinstance(path, str) or path.is_dir():
+        return path
     begin, home = f"{path.stem}-{file_digest(path, cache)[:24]}", cache / "models"
     for whole in sorted(home.glob(f"{glob.escape(begin)}-*-{_UNPACKING}")):
         return whole

@@ -112,6 +112,40 @@ def protocol_schema() -> dict[str, Json]:
     }
 
 
+def message_schemas() -> dict[str, dict[str, Json]]:
+    """The JSON Schema of each message by its type, complete in itself; `x-sender` is `client` or `server`."""
+    definitions = protocol_schema()["$defs"]
+    schemas = {}
+    for sender, models in (("client", _client_types()), ("server", _server_types())):
+        for kind, model in models.items():
+            own = definitions[model.__name__]
+            schemas[kind] = {
+                "$schema": "https://json-schema.org/draft/2020-12/schema",
+                "$id": f"{PROTOCOL}/{kind}",
+                "x-sender": sender,
+                **own,
+                "$defs": {name: definitions[name] for name in sorted(_used(own, definitions))},
+            }
+    return schemas
+
+
+def _used(schema: Json, definitions: Mapping[str, Json]) -> set[str]:
+    """The names of all definitions that a schema refers to, directly or through others."""
+    used: set[str] = set()
+    waiting: list[Json] = [schema]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, list):
+            waiting += each
+        elif isinstance(each, dict):
+            waiting += each.values()
+            name = str(each.get("$ref", "")).removeprefix("#/$defs/")
+            if name in definitions and name not in used:
+                used.add(name)
+                waiting.append(definitions[name])
+    return used
+
+
 @cache
 def _client_types() -> dict[str, type[ClientMessage]]:
     return {model.model_fields["type"].default: model for model in CLIENT_MESSAGES}
