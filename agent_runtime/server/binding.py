@@ -77,9 +77,11 @@ def _bind(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.sock
         except OSError:
             if not _IS_REUSE_SAFE:
                 raise
-            # Only connections of a server that has ended may hold the port; one that listens still refuses.
+            # Only connections of a server that has ended may hold the port; one that listens still refuses, and so
+            # does one that is loading, as this one will.
             bound_to_be.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound_to_be.bind(address)
+            bound_to_be.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
     except BaseException:
         bound_to_be.close()
         raise

@@ -62,6 +62,21 @@ def test_a_port_whose_server_ended_with_clients_connected_is_free_at_once() -> N
         assert again == url
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there a port is free at once, and nothing to work around")
+def test_of_two_servers_that_load_on_the_port_of_one_that_has_ended_the_second_is_refused() -> None:
+    with bound(ServerConfig(port=0)) as (ended,):
+        binding.allow_restart((ended,))
+        ended.listen()
+        port = port_of(ended)
+        with socket.create_connection((LOOPBACK, port)):
+            ended.accept()[0].close()  # the side that closes first keeps the port for a minute
+    config = ServerConfig(port=port)
+    with bound(config) as sockets:
+        with pytest.raises(PortInUse), bound(config):
+            raise AssertionError("two servers that are still loading got the same port")
+        serve(FakeRuntime(), config, ready=lambda url: signal.raise_signal(signal.SIGTERM), sockets=sockets)
+
+
 def test_a_port_that_was_taken_in_between_is_the_same_error() -> None:
     config = ServerConfig(port=0)
     with bound(config) as (taken,), socket.socket() as other:
