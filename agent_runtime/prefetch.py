@@ -138,15 +138,18 @@ class _Run:
         try:
             work = self._engine.submit(script, background=True)
         except EngineClosed:
-            self._one_ended(0, 0)
+            with self._lock:
+                num_refused = 1 + len(self._waiting)
+                self._waiting.clear()
+            self._some_ended(num_refused, 0, 0)
         else:
-            work.future.add_done_callback(lambda _: self._one_ended(work.rows, work.forwards))
+            work.future.add_done_callback(lambda _: self._some_ended(1, work.rows, work.forwards))
 
-    def _one_ended(self, rows: int, forwards: int) -> None:
+    def _some_ended(self, count: int, rows: int, forwards: int) -> None:
         with self._lock:
             self.rows += rows
             self.forwards += forwards
-            self._num_left -= 1
+            self._num_left -= count
             is_last = self._num_left == 0
         if not is_last:
             self._submit_next()
