@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import ClassVar
 
 from agent_runtime.errors import HotseatError
@@ -50,14 +51,13 @@ class LlamaServer:
         return took_ms
 
     def _post(self, body: dict[str, object]) -> dict[str, object]:
-        request = urllib.request.Request(
-            f"{self._url}/completion", json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
+        content, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
         try:
+            request = urllib.request.Request(f"{self._url}/completion", content, headers)
             with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
                 answer = json.load(response)
-        except (OSError, ValueError) as error:
-            raise NoLlamaServer(self._url, str(error)) from error
+        except (OSError, ValueError, HTTPException) as error:
+            raise NoLlamaServer(self._url, str(error).strip()) from error
         if not isinstance(answer, dict):
             raise NoLlamaServer(self._url, "its answer is no JSON object")
         return answer

@@ -1,6 +1,7 @@
 """The benches with a tiny model: what they count. What they time is for people to look at."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,3 +88,24 @@ def test_what_is_no_llama_server_or_has_another_model_is_said(loaded: LoadedMode
             bench_turn(loaded, WORKLOAD, lambda text: None, LlamaServer(url))
     with pytest.raises(NoLlamaServer, match="llama-server"):
         LlamaServer(url).first_token_ms([1])
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "http://127.0.0.1:x", "http://[::1"])
+def test_what_is_no_address_is_said_in_a_sentence(url: str) -> None:
+    with pytest.raises(NoLlamaServer, match="give its address"):
+        LlamaServer(url).first_token_ms([1])
+
+
+def test_a_server_that_speaks_no_http_is_said_in_a_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            with listening.accept()[0] as client:
+                client.recv(1 << 16)
+                client.sendall(b"SSH-2.0-OpenSSH\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(NoLlamaServer, match="SSH-2.0"):
+            LlamaServer(f"http://127.0.0.1:{listening.getsockname()[1]}").first_token_ms([1])
+        thread.join()
