@@ -82,9 +82,7 @@ def test_a_macro_that_never_ends_is_an_error_with_its_line(tmp_path: Path) -> No
 
 
 def test_what_is_included_knows_the_names_of_its_includer_and_a_macro_only_what_it_is_handed(tmp_path: Path) -> None:
-    write(
-        tmp_path, inner="{{ x }}{{ y }}{{ i }}{{ hp(x) }}", macros="{% macro hp(n) %}<{{ n }}>{% endmacro %}"
-    )
+    write(tmp_path, inner="{{ x }}{{ y }}{{ i }}{{ hp(x) }}", macros="{% macro hp(n) %}<{{ n }}>{% endmacro %}")
     source = "{% from 'macros.md' import hp %}{% set y = 2 %}{% for i in [5] %}{% include 'inner.md' %}{% endfor %}"
     assert filled(tmp_path, source, x=1) == "125<1>"
     write(tmp_path, macros="{% macro hp(n) %}\n{{ x }}{% endmacro %}")
