@@ -215,7 +215,7 @@ class Player:
         self.tally.answer(question.answered_at)
         result = None if question.refusal is not None else s2c.TurnResult.model_validate(question.answer)
         first = question.piece_at or question.answered_at
-        zero = question.sent_at if due is None else due
+        zero = question.said_at if due is None else due
         at = Measured(
             first_ms=1e3 * (first - zero),
             answer_ms=1e3 * (question.answered_at - zero),
@@ -225,7 +225,7 @@ class Player:
         )
         sample = sample_turn(cue.session, turn, result, at, self._deadline_ms(turn), self.copy)
         if result is not None and result.account is not None:
-            self.tally.sums.add(1e3 * (first - question.sent_at), result.account)
+            self.tally.sums.add(1e3 * (first - question.said_at), result.account)
             self.tally.num_other_length += turn.num_tokens not in (None, result.account.tokens_prompt)
         answered = AnsweredTurn(sample, result)
         self.on_turn(answered)

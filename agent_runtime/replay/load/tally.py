@@ -33,7 +33,7 @@ class Sums:
     queue_ms_max: float = 0.0
 
     def add(self, client_ms: float, account: Account) -> None:
-        """Take up a turn that took `client_ms` from its frame's last byte to the answer."""
+        """Take up a turn that took `client_ms` from the sending of its frame to the answer."""
         self.turns += 1
         self.client_ms += client_ms
         self.ttft_ms += account.ttft_ms
@@ -96,7 +96,7 @@ class Tally:
 @dataclass(frozen=True, slots=True)
 class Measured:
     """When a turn's first piece and its answer came, counted from the time at which it was due, or in the closed loop
-    from the last byte of its frame. `due_ms` counts from the beginning of the run, `late_ms` is how much later the
+    from the sending of its frame. `due_ms` counts from the beginning of the run, `late_ms` is how much later the
     last byte was sent, and `replayer_ms` what sending and taking up the answer took.
     """
 

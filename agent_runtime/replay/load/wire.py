@@ -1,8 +1,13 @@
 """The sockets: questions out, answers in, and when each of both happened.
 
-Everything here runs on one event loop, made by `loop`: a thread a connection measured the same median, but its tail was
-the interpreter's lock. An answer's time is taken before anything is made of it. Only this module and `players` have
-`async def`; what they learn goes into `tally`.
+Everything runs on one event loop, made by `loop_for`: a thread a connection had the same median, but many at once waited
+for the interpreter's lock. An answer's time is taken before anything is made of it. `async def` is in this module, in
+`players` and in `play`; the rest of the room is plain.
+
+What it adds to a turn, against a server that answers at once and says how long it took, on two cores with real-time
+priority (1.2 KB out, 3 KB back; the whole way through both sockets and the other end's own work are in it): in the
+closed loop 0.10 ms (median) and 0.26 ms (99 of 100), behind answers that took 20 ms 0.55 and 0.86 ms. In the open loop
+at 170 turns a second messages are 0.21 ms late (median), 0.44 ms (99 of 100), which their latencies say.
 """
 
 import asyncio
@@ -36,8 +41,12 @@ _GOODBYE_S = 2.0
 
 @dataclass(slots=True, eq=False)
 class Question:
-    """A message that was sent. Times are of `time.perf_counter()`: when its sending began, its last byte, the first
-    piece of free text, and its `last` answer or an error, which is `answer` then."""
+    """A message that was sent. Times are of `time.perf_counter()`: right before its frame went to the operating system,
+    right behind it, at the first piece of free text, and at its `last` answer or an error, which is `answer` then.
+
+    A latency begins before the frame goes. Its last byte is on its way some hundredths of a millisecond later, but
+    whoever looks at the clock then may be kept waiting, and would leave out what the server did meanwhile.
+    """
 
     kind: str
     last: str
