@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from agent_runtime.commands.options import GamesOption, JsonOption
+from agent_runtime.commands.options import GamesOption, JsonOption, import_from_here
 
 prompts_app = typer.Typer(no_args_is_help=True, help="Look at a game's prompts before any model does.")
 
@@ -17,7 +17,7 @@ def _prompts() -> None:
 
 @prompts_app.command("check")
 def prompts_check(
-    game: Annotated[str, typer.Argument(help="A game's name, or its folder.")],
+    game: Annotated[str, typer.Argument(help="A game's name, its folder, or module:Class.")],
     states: Annotated[
         Path,
         typer.Argument(
@@ -37,4 +37,5 @@ def prompts_check(
     """Show how a game's rules cut its states into blocks, what changes with each frame, and what to write better."""
     from agent_runtime.commands.prompts_output import print_prompts
 
+    import_from_here()
     print_prompts(game, states, tuple(games or ()), tuple(sight or ()), model, html, as_json)

@@ -11,13 +11,14 @@ from agent_runtime.commands.options import (
     JsonOption,
     ModelOption,
     PoolOption,
+    import_from_here,
     mode_or_auto,
     say_that_it_loads,
 )
 
 
 def turn(
-    game: Annotated[str, typer.Argument(help="A game's name, or its folder.")],
+    game: Annotated[str, typer.Argument(help="A game's name, its folder, or module:Class.")],
     actions: Annotated[
         list[str], typer.Option(help="The legal actions, between commas; or a JSON array, as in a turn.")
     ],
@@ -38,6 +39,7 @@ def turn(
     from agent_runtime.first_look.question import read_question
     from prompts import load_game
 
+    import_from_here()
     question = read_question(
         load_game(game_folder(game, games or ())),
         state,

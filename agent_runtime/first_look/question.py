@@ -12,7 +12,7 @@ from agent_runtime.designer.frames import read_state
 from agent_runtime.errors import BadActions, named
 from agent_runtime.server.client_messages import ListedAction
 from agent_runtime.turn import ActionOption, Decide, Json, Mode
-from prompts import Game, StateBlocks
+from prompts import Game, ObservationInput, StateBlocks, assemble
 
 _LISTED = TypeAdapter(list[str | ListedAction])
 
@@ -43,13 +43,20 @@ def read_question(
 ) -> Question:
     """Return a question, all of it checked that can be checked without a model.
 
-    Raises BadStates, BadActions, UnknownName, and what cutting the state raises.
+    Raises BadStates, BadActions, UnknownName, and what cutting the state and writing the observation raise.
     """
     if persona is not None:
         named("persona", persona, game.personas)
     found: Json = {} if state is None else read_state(state)
-    StateBlocks(game, len, sight).replace(found)
-    return Question(game, found, read_actions(actions), observation, persona, tuple(sight), mode)
+    listed = read_actions(actions)
+    blocks = StateBlocks(game, len, sight)
+    blocks.replace(found)
+    # What its templates make of it is of no use here, but they may break on it.
+    told = ObservationInput(
+        observation, blocks.live, [(action.id, action.text) for action in listed], persona_name=persona
+    )
+    assemble(game, persona=None, state=blocks, private=(), history=(), observation=told)
+    return Question(game, found, listed, observation, persona, tuple(sight), mode)
 
 
 def read_actions(words: Sequence[str]) -> tuple[ActionOption, ...]:

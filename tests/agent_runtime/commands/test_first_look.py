@@ -70,6 +70,13 @@ def test_a_turn_as_json_is_nothing_but_json(folder: Path, tiny: LoadedModel) -> 
     assert [block["role"] for block in said["blocks"]] == ["anchor", *["state"] * 7, "observation"]
 
 
+def test_the_example_takes_a_turn_as_the_readme_says(folder: Path, tiny: LoadedModel) -> None:
+    state_file = ROOT / "examples" / "own_game" / "state.json"
+    words = ("--games", ROOT / "examples", "--state", state_file, "--actions", "light the lamp,wait")
+    said = printed("turn", "own_game", *words, "--model", folder / "llama-0", "--pool-mib", 16)
+    assert "ship/heron" in said and "light the lamp" in said and "of the observation, " in said
+
+
 @pytest.mark.parametrize(
     ("changed", "says"),
     [

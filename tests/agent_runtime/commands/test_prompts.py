@@ -92,6 +92,7 @@ def test_what_cannot_be_checked_is_one_sentence(
     assert said.startswith("hotseat: ") and says in said.replace("\\", "/")
 
 
-def test_the_game_of_the_readme_is_checked_as_it_says(tmp_path: Path) -> None:
-    states = write_states(tmp_path, [{"hour": hour, "ships": [], "coast": {}} for hour in range(5)])
-    assert "own_game: 5 frames" in printed("own_game", states, "--games", ROOT / "examples", "--model", "none")
+def test_the_example_is_checked_as_the_readme_says() -> None:
+    states = ROOT / "examples" / "own_game" / "states.jsonl"
+    said = printed("own_game", states, "--games", ROOT / "examples", "--model", "none")
+    assert "own_game: 8 frames of states.jsonl, 5 blocks" in said and "There is nothing to advise." in said

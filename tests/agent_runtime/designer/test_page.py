@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from agent_runtime.designer import page as page_module
-from agent_runtime.errors import CannotWrite
 from agent_runtime.designer.page import page, write_page
+from agent_runtime.errors import CannotWrite
 from tests.agent_runtime.designer.chromium import CHROMIUM, evaluated, opened
 from tests.agent_runtime.designer.worlds import course_of, report_on
 from tests.prompts.worlds import UNITS, rule

@@ -56,6 +56,12 @@ def test_a_state_is_cut_before_a_model_is_loaded(game: Game, tmp_path: Path) -> 
         read_question(game, file, ["go"])
 
 
+def test_an_observation_that_breaks_on_the_state_is_said_before_a_model_is_loaded(tmp_path: Path) -> None:
+    game = make_game(tmp_path, files={"observation.md": "{{ text }}\n{{ live.clock }}"})
+    with pytest.raises(PromptsError, match=r"observation\.md:2: UndefinedError"):
+        read_question(game, None, ["go"])
+
+
 def test_a_persona_has_to_be_one_of_the_games(game: Game) -> None:
     assert read_question(game, None, ["go"], persona="warden").persona == "warden"
     with pytest.raises(UnknownName, match="Did you mean 'warden'"):
