@@ -7,7 +7,8 @@ returns its result. Scripts run on this thread only, between forwards, so pool a
   seen by every other script of the same forward.
 - Turns go earliest deadline first, and join the next forward while it has fewer than `max_rows` rows.
 - Background work runs when no turn waits, and yields once. Under turns without a pause one piece of it joins their
-  forward every `background_patience_s`: a session opened then gets ready late, but it does.
+  forward every `background_patience_s`, or every forward as long as it finds nothing to compute: a session opened then
+  gets ready late, but it does.
 """
 
 import atexit
@@ -174,37 +175,38 @@ class Engine:
         batch = [(work, spans) for work, spans in going if not self._dropped(work)]
         rows = sum(_num_rows(spans) for _, spans in batch)
         turn_started = any(not work.background for work, _ in batch)
-        while rows < self.max_rows or self._is_background_due():
-            work = self._next(turn_started)
+        is_due = self._is_background_due()
+        while rows < self.max_rows or is_due:
+            work = self._next(turns=rows < self.max_rows, background=is_due or not turn_started)
             if work is None:
                 break
+            is_due = is_due and not work.background
             if self._dropped(work):
                 continue
             work.started_at = time.perf_counter()
-            if work.background:
-                self._background_ran_at = work.started_at
             spans = self._advance(work, None)
             if spans is not None:
+                if work.background:
+                    self._background_ran_at = work.started_at
                 batch.append((work, spans))
                 rows += _num_rows(spans)
                 turn_started = turn_started or not work.background
         return batch
 
     def _is_background_due(self) -> bool:
-        """Whether background work has waited for too long, and none of it has run in the meantime."""
+        """Whether background work has waited for too long, and none of it has taken rows in the meantime."""
         since = time.perf_counter() - self.background_patience_s
         if self._background_ran_at > since:
             return False
         with self._wakeup:
             return any(work.background and work.submitted_at <= since for work in self._waiting)
 
-    def _next(self, turn_started: bool) -> Work[Any] | None:
-        is_due = self._is_background_due()
+    def _next(self, *, turns: bool, background: bool) -> Work[Any] | None:
         with self._wakeup:
-            ready = [work for work in self._waiting if is_due or not (turn_started and work.background)]
+            ready = [work for work in self._waiting if (background if work.background else turns)]
             if not ready:
                 return None
-            work = min(ready, key=lambda work: (work.background is not is_due, work.deadline, work.number))
+            work = min(ready, key=lambda work: (work.background, work.deadline, work.number))
             self._waiting.remove(work)
             return work
 

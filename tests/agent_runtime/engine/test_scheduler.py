@@ -104,6 +104,40 @@ def test_under_turns_without_a_pause_one_piece_of_overdue_background_work_joins_
     held.engine.close()
 
 
+def test_an_overdue_piece_however_long_keeps_no_turn_from_the_forward_it_joins() -> None:
+    held = Held(max_rows=4, background_patience_s=3600.0)
+    long = held.engine.submit(one(7, rows=9), background=True)
+    long.submitted_at -= 7200
+    turns = [held.engine.submit(one(token, rows=2)) for token in (3, 4, 5)]
+    held.go()
+    for work in (long, *turns):
+        work.future.result(10)
+    assert held.runner.forwards == [[3, 3, 4, 4, *[7] * 9], [5, 5]]
+    held.engine.close()
+
+
+def test_overdue_background_work_that_finds_nothing_to_compute_takes_one_forward_a_piece() -> None:
+    held = Held(background_patience_s=3600.0)
+
+    def nothing() -> Script[int]:
+        yield from ()
+        return held.runner.forwards.count([3])
+
+    def turn() -> Script[None]:
+        background.extend(held.engine.submit(nothing(), background=True) for _ in range(3))
+        for work in background:
+            work.submitted_at -= 7200
+        for _ in range(5):
+            yield [Span([3], 0, NOTHING)]
+
+    background: list[Work[int]] = []
+    ended = held.engine.submit(turn())
+    held.go()
+    ended.future.result(10)
+    assert [work.future.result(10) for work in background] == [1, 2, 3]
+    held.engine.close()
+
+
 def test_closing_waits_no_longer_than_it_was_told_to() -> None:
     held = Held()
     assert not held.engine.close(0.01)
