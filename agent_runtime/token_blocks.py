@@ -72,11 +72,12 @@ class BlockTokenizer:
     """Turns prompts into token prompts; any thread. A block costs once, wherever it stands.
 
     Blocks that a caller hands in again (the same objects, as `StateBlocks` does) are found by identity, in a table for
-    each session; others by their text.
+    each session; others by their text, of which the `most_blocks` used last are remembered.
     """
 
-    def __init__(self, text: TextEncoder, keys: KeyMaker) -> None:
+    def __init__(self, text: TextEncoder, keys: KeyMaker, *, most_blocks: int = _MAX_REMEMBERED) -> None:
         self.text = text
+        self._most_blocks = most_blocks
         self.keys = keys
         self._by_text: OrderedDict[tuple[str, bool, str, str], TokenBlock] = OrderedDict()
         self._tables: OrderedDict[tuple[str, str, str], dict[int, tuple[Block, TokenBlock]]] = OrderedDict()
@@ -122,6 +123,6 @@ class BlockTokenizer:
         ids = tuple(self.text.anchor_ids(block.text) if is_anchor else self.text.block_ids(block.text))
         made = TokenBlock(block.name, ids, self.keys.key(namespace, [attends] if attends else [], ids))
         self._by_text[entry] = made
-        if len(self._by_text) > _MAX_REMEMBERED:
+        if len(self._by_text) > self._most_blocks:
             self._by_text.popitem(last=False)
         return made

@@ -55,7 +55,7 @@ class _Tally:
     """What a replay has seen so far. `num_other_length`: turns whose prompt was longer or shorter when recorded."""
 
     samples: dict[str, Samples]
-    strips: Strips = field(default_factory=Strips)
+    strips: Strips
     recorded: Counter[str] = field(default_factory=Counter)
     num_turns: int = 0
     num_refused: int = 0
@@ -87,7 +87,7 @@ def replay(
     progress(0, num_turns)
     order = random.Random(options.seed)
     with open_lanes(loaded, options.modes, games=options.games, pool_mib=options.pool_mib) as lanes:
-        tally = _Tally({lane.label: Samples() for lane in lanes})
+        tally = _Tally({lane.label: Samples() for lane in lanes}, Strips())
         done = 0
         for step in (each.step for each in steps):
             shuffled = order.sample(lanes, len(lanes))

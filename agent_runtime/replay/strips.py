@@ -17,6 +17,8 @@ PieceKind = Literal["hit", "loaded", "encoded", "observation", "answers"]
 KINDS: tuple[PieceKind, ...] = get_args(PieceKind)
 
 _MOST_PIECES = 200_000
+# A strip takes room beyond its pieces, as much as so many of them.
+_OVERHEAD = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ class Strips:
 
     def __init__(self, most_pieces: int = _MOST_PIECES) -> None:
         self._most_pieces = most_pieces
-        self._kept: dict[tuple[str, int], _Packed] = {}
+        # By label and number, two words a piece: its name and kind, and its tokens.
+        self._kept: dict[str, dict[int, array[int]]] = {}
         self._num_pieces = 0
         self._names: dict[str, int] = {}
         self.every = 1
@@ -90,38 +93,36 @@ class Strips:
         """Keep the strip of the turn with this number in the lane of this label, if it is one of those to be kept."""
         if number % self.every:
             return
-        self._kept[label, number] = _Packed(
-            array("I", [self._names.setdefault(piece.name, len(self._names)) for piece in strip]),
-            array("I", [piece.tokens for piece in strip]),
-            bytes(KINDS.index(piece.kind) for piece in strip),
-        )
-        self._num_pieces += len(strip)
-        while self._num_pieces > self._most_pieces and any(kept for _, kept in self._kept):
+        packed = array("I")
+        for piece in strip:
+            name = self._names.setdefault(piece.name, len(self._names))
+            packed.extend((name * len(KINDS) + KINDS.index(piece.kind), piece.tokens))
+        self._kept.setdefault(label, {})[number] = packed
+        self._num_pieces += _room(packed)
+        while self._num_pieces > self._most_pieces and any(any(lane) for lane in self._kept.values()):
             self._thin_out()
 
     def _thin_out(self) -> None:
+        left, self._kept, self._names = list(self), {}, {}
         self.every *= 2
-        self._kept = {place: packed for place, packed in self._kept.items() if place[1] % self.every == 0}
-        self._num_pieces = sum(len(packed.kinds) for packed in self._kept.values())
-        # The names of what went go too.
-        used = sorted({number for packed in self._kept.values() for number in packed.names})
-        names, renamed = list(self._names), {old: new for new, old in enumerate(used)}
-        self._names = {names[old]: new for old, new in renamed.items()}
-        for packed in self._kept.values():
-            packed.names = array("I", [renamed[number] for number in packed.names])
+        self._num_pieces = 0
+        for each in left:
+            self.keep(each.label, each.number, each.strip)
 
     def __iter__(self) -> Iterator[KeptStrip]:
+        """Yield every strip, lane by lane."""
         names = list(self._names)
-        for (label, number), packed in self._kept.items():
-            strip = tuple(
-                Piece(names[name], KINDS[kind], tokens)
-                for name, kind, tokens in zip(packed.names, packed.kinds, packed.tokens, strict=True)
-            )
-            yield KeptStrip(label, number, strip)
+        for label, lane in self._kept.items():
+            for number, packed in lane.items():
+                yield KeptStrip(label, number, tuple(_unpacked(packed, names)))
 
 
-@dataclass(slots=True)
-class _Packed:
-    names: "array[int]"
-    tokens: "array[int]"
-    kinds: bytes
+def _room(packed: "array[int]") -> int:
+    """What a strip takes, counted in pieces."""
+    return len(packed) // 2 + _OVERHEAD
+
+
+def _unpacked(packed: "array[int]", names: Sequence[str]) -> Iterator[Piece]:
+    for at in range(0, len(packed), 2):
+        name, kind = divmod(packed[at], len(KINDS))
+        yield Piece(names[name], KINDS[kind], packed[at + 1])

@@ -12,7 +12,7 @@ def test_lanes_share_the_model_and_settle_until_nothing_is_under_way(tmp_path: P
     modes = (Mode.STAR, Mode.FULL, Mode.STAR)
     with open_lanes(loaded, modes, games=[write_game(tmp_path / "games")], pool_mib=16) as lanes:
         assert [lane.label for lane in lanes] == ["star", "full", "star (2)"]
-        assert {lane.served.loaded for lane in lanes} == {loaded}
+        assert {lane.served.loaded.model for lane in lanes} == {loaded.model}
         assert len({lane.served.engine.runner.pool.num_slots for lane in lanes}) == 1
         for lane in lanes:
             open_duel(lane.runtime, lane.mode)

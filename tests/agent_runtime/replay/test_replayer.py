@@ -1,9 +1,13 @@
 """A game that was played over a real socket, recorded, and played again in several modes."""
 
+import json
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,11 +17,14 @@ from agent_runtime.errors import UnknownName
 from agent_runtime.replay import replayer
 from agent_runtime.replay.errors import NothingToReplay, OtherProtocol, PromptsDiffer
 from agent_runtime.replay.lanes import Lane, open_lanes
+from agent_runtime.replay.recording_format import FORMAT, VERSION, seal
 from agent_runtime.replay.replayer import ReplayOptions, replay
-from agent_runtime.replay.report import ReplayReport
-from agent_runtime.turn import Mode
+from agent_runtime.replay.report import ReplayReport, lane_labels
+from agent_runtime.replay.strips import Strips
+from agent_runtime.token_blocks import TokenBlock, TokenPrompt
+from agent_runtime.turn import Account, Action, Ledger, Mode, Outcome, Score, TurnRequest, TurnResult
 from tests.agent_runtime.replay.duel import NUM_TURNS, record_duel
-from tests.agent_runtime.replay.test_steps import write
+from tests.agent_runtime.replay.test_steps import fill_the_parsers_cache, write
 from tests.agent_runtime.worlds import ACTIONS, load_tiny, write_game
 
 ALL_MODES = (Mode.FULL, Mode.PREFIX, Mode.STAR, Mode.ANCHORED)
@@ -226,3 +233,70 @@ def test_a_recording_without_turns_is_refused(loaded: LoadedModel, tmp_path: Pat
 def test_a_recording_of_another_protocol_is_refused(loaded: LoadedModel, tmp_path: Path) -> None:
     with pytest.raises(OtherProtocol):
         replay(write(tmp_path / "m.jsonl", [OPEN], protocol="other.v1"), loaded)
+
+
+# However long.
+
+
+class StubTurn:
+    """A turn that is decided at once."""
+
+    def __init__(self, request: TurnRequest) -> None:
+        self.request = request
+        self.prompt = TokenPrompt((TokenBlock("rules", (1, 2, 3), "key"),), (4, 5), 3)
+
+    def run(self) -> TurnResult:
+        account = Account(Mode.STAR, "stub", False, tokens_prompt=5, tokens_cached=3, observation=2, ttft_ms=1.5)
+        scores = (Score("hold", -1.0, 0.75), Score("go", -2.0, 0.25))
+        session, turn_id = self.request.session, self.request.turn_id
+        return TurnResult(session, turn_id, Outcome.OK, Action("hold"), scores, 0.5, account=account)
+
+
+@contextmanager
+def stub_lanes(loaded: Any, modes: Sequence[Mode], **options: Any) -> Iterator[tuple[Any, ...]]:
+    def take(*anything: Any, **more: Any) -> None:
+        return None
+
+    runtime = SimpleNamespace(begin_turn=StubTurn, open_match=take, put_state=take, open_session=take, apply_turn=take)
+    runtime.digests = lambda model, game: {}
+    served = SimpleNamespace(prefetcher=SimpleNamespace(ledger=Ledger()))
+    yield tuple(
+        SimpleNamespace(label=label, mode=mode, runtime=runtime, served=served, settle=take)
+        for label, mode in zip(lane_labels(modes), modes, strict=True)
+    )
+
+
+def peak_of_replaying(num_turns: int, file: Path) -> int:
+    """The most bytes held at once while a recording of so many turns is replayed in two modes and reported."""
+    with file.open("wb") as out:
+        header = {"created": "", "protocol": "hotseat.v1", "server": "", "game": "duel", "mode": "star"}
+        out.write(seal({"format": FORMAT, "version": VERSION, **header}))
+        seq = 0
+        for number in range(num_turns):
+            pushed = {"type": "match.state", "match": "m", "frame": number, "state": {"map": "x" * 2000}}
+            asked = {**TURN, "turn_id": number, "frame": number, "actions": [{"id": "hold"}, {"id": "go"}]}
+            done = {"type": "turn.applied", "session": "s", "turn_id": number, "ok": True}
+            for message in (pushed, asked, done):
+                seq += 1
+                line = {"t_ns": seq, "seq": seq, "dir": "c2s", "conn": "c", "kind": message["type"]}
+                out.write(seal({**line, "payload": json.dumps(message)}))
+    loaded: Any = SimpleNamespace(name="stub", digest="", block_tuned=False)
+    tracemalloc.start()
+    try:
+        fill_the_parsers_cache()
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        report = replay(file, loaded, ReplayOptions((Mode.STAR, Mode.STAR)))
+        assert [mode.turns for mode in report.modes] == [num_turns] * 2
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_replay_keeps_next_to_nothing_of_a_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replayer, "open_lanes", stub_lanes)
+    monkeypatch.setattr(replayer, "Strips", partial(Strips, 2000))  # a fixed room, filled by the shorter one already
+    peak_of_replaying(10, tmp_path / "m.jsonl")  # what is made once
+    short, long = (peak_of_replaying(turns, tmp_path / "m.jsonl") for turns in (300, 1500))
+    # The file has seven thousand bytes a turn; a sample has 150 in each of two lanes, and its figures are sorted.
+    assert (long - short) / (1500 - 300) < 500

@@ -1,5 +1,7 @@
 """Block strips: what of a prompt was there, piece by piece, and as many of them as fit."""
 
+import tracemalloc
+
 import pytest
 
 from agent_runtime.replay.strips import Piece, Strip, Strips, strip_of, strip_of_account
@@ -72,15 +74,15 @@ def test_strips_come_back_as_they_were() -> None:
         kept.keep("star", number, strip(number))
         kept.keep("full", number, strip(number)[:1])
     assert kept.every == 1
-    assert [(each.label, each.number) for each in kept] == [(label, n) for n in range(3) for label in ("star", "full")]
+    assert [(each.label, each.number) for each in kept] == [(label, n) for label in ("star", "full") for n in range(3)]
     assert all(each.strip == strip(each.number)[: len(each.strip)] for each in kept)
 
 
 def test_a_full_room_lets_every_second_turn_go_and_stays_full_of_whole_turns() -> None:
-    kept = Strips(most_pieces=100)
+    kept = Strips(most_pieces=350)
     for number in range(200):
         kept.keep("star", number, strip(number))
-        assert sum(len(each.strip) for each in kept) <= 100
+        assert len(list(kept)) <= 10
     assert kept.every == 32
     assert [each.number for each in kept] == list(range(0, 200, 32))
     assert all(each.strip == strip(each.number) for each in kept)
@@ -93,3 +95,17 @@ def test_one_turn_that_fills_the_room_is_kept_all_the_same() -> None:
     kept.keep("full", 0, strip(0))
     kept.keep("star", 1, strip(1))
     assert [(each.label, each.number) for each in kept] == [("star", 0), ("full", 0)]
+
+
+def test_ten_times_the_turns_take_no_more_memory() -> None:
+    def peak(num_turns: int) -> int:
+        tracemalloc.start()
+        try:
+            kept = Strips(most_pieces=10_000)
+            for number in range(num_turns):
+                kept.keep("star", number, strip(number))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(4000) < 1.2 * peak(400)
