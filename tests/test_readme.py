@@ -54,8 +54,8 @@ def test_every_program_in_a_shell_block_is_one_that_these_tests_know() -> None:
 def test_every_hotseat_line_parses(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for word in words:
-        if word.endswith(".jsonl"):  # a recording has to exist
-            Path(word).parent.mkdir(exist_ok=True)
+        if word.endswith((".jsonl", ".json")):  # a recording or a report has to exist
+            Path(word).parent.mkdir(parents=True, exist_ok=True)
             Path(word).touch()
     command, rest = command_of(words[1:])
     asked = command.make_context("hotseat", list(rest)).params.get("mode") or []
