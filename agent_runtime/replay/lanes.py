@@ -1,11 +1,11 @@
 """Lanes: one runtime per replayed mode, all over one loaded model, each with a pool of its own of equal size."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent_runtime.block_cache import MemoryStore
+from agent_runtime.block_cache import BlockStore, MemoryStore
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.engine.text import TextEncoder
 from agent_runtime.replay.report import lane_labels
@@ -35,12 +35,24 @@ class Lane:
         self.served.prefetcher.finish(_SETTLE_S)
         self.served.cache.written_behind(_SETTLE_S)
 
+    def put_again(self) -> bool:
+        """Give the store once more what it had no room for; False when there is nothing of that kind."""
+        return self.served.cache.put_again(_SETTLE_S)
+
 
 @contextmanager
 def open_lanes(
-    loaded: LoadedModel, modes: Sequence[Mode], *, games: Sequence[Path] = (), pool_mib: int = 512
+    loaded: LoadedModel,
+    modes: Sequence[Mode],
+    *,
+    games: Sequence[Path] = (),
+    pool_mib: int = 512,
+    stores: Callable[[int], BlockStore] = lambda lane: MemoryStore(),
 ) -> Iterator[tuple[Lane, ...]]:
-    """Lanes for `modes`; a mode that is named twice gets two, which shows the noise of the machine."""
+    """Lanes for `modes`; a mode that is named twice gets two, which shows the noise of the machine.
+
+    `stores` gives each lane, by its number, what it keeps blocks in.
+    """
     # What a server remembers of texts is bounded too, but by what is much for a replay of many lanes.
     text = TextEncoder(loaded.text.tokenizer, loaded.text.stop_ids, cache_tokens=_REMEMBERED_TOKENS)
     loaded = replace(loaded, text=text)
@@ -48,7 +60,7 @@ def open_lanes(
         lanes = []
         for index, (label, mode) in enumerate(zip(lane_labels(modes), modes, strict=True)):
             # One probe is enough: the lanes share the model.
-            served = serve_model("default", loaded, MemoryStore(), pool_mib=pool_mib, max_rows=512, probed=index == 0)
+            served = serve_model("default", loaded, stores(index), pool_mib=pool_mib, max_rows=512, probed=index == 0)
             served = replace(
                 served, tokenizer=BlockTokenizer(text, KeyMaker(served.fingerprint), most_blocks=_REMEMBERED_BLOCKS)
             )

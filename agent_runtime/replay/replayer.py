@@ -13,7 +13,9 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from agent_runtime.agent import PendingTurn
@@ -21,12 +23,14 @@ from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.environment import environment
 from agent_runtime.errors import HotseatError
 from agent_runtime.replay.errors import NothingToReplay, PromptsDiffer
+from agent_runtime.replay.lane_stores import LaneStores, open_lane_stores
 from agent_runtime.replay.lanes import Lane, open_lanes
 from agent_runtime.replay.origin import differences
 from agent_runtime.replay.recording_format import Recording, read_recording
 from agent_runtime.replay.report import ReplayReport, constant_action, report_mode, rival_labels
 from agent_runtime.replay.samples import Samples, TurnSample, accounted, action_text, compared, is_cold
 from agent_runtime.replay.steps import RecordedSteps, RecordedTurn, Step
+from agent_runtime.replay.store_kind import StoreKind
 from agent_runtime.replay.strips import Strips, strip_of
 from agent_runtime.server.runtime import CloseMatch, CloseSession, PutBlock, PutState
 from agent_runtime.turn import MatchSpec, Mode, Score, SessionSpec, TurnApplied, TurnResult
@@ -40,7 +44,8 @@ Progress = Callable[[int, int], None]
 class ReplayOptions:
     """How to replay. A mode named twice shows the noise; `pool_mib` is each lane's; `seed` draws the lanes' order.
 
-    Without `verify` a recording is taken whose lines were changed on purpose.
+    Without `verify` a recording is taken whose lines were changed on purpose. `store` says what blocks are kept in
+    beside the pool; `deadline_ms` stands in for the recorded deadlines.
     """
 
     modes: tuple[Mode, ...] = DEFAULT_MODES
@@ -48,6 +53,8 @@ class ReplayOptions:
     pool_mib: int = 512
     seed: int = 0
     verify: bool = True
+    store: StoreKind = StoreKind.NONE
+    deadline_ms: float | None = None
 
 
 @dataclass(slots=True)
@@ -86,13 +93,25 @@ def replay(
         raise NothingToReplay(recording)
     progress(0, num_turns)
     order = random.Random(options.seed)
-    with open_lanes(loaded, options.modes, games=options.games, pool_mib=options.pool_mib) as lanes:
+    open_over = partial(open_lanes, loaded, options.modes, games=options.games, pool_mib=options.pool_mib)
+    with ExitStack() as stack:
+        stores = stack.enter_context(open_lane_stores(options.store, len(options.modes)))
+        if options.store is StoreKind.WARM:
+            with open_over(stores=stores.to_fill) as lanes:
+                _fill(lanes, steps, stores)
+        lanes = stack.enter_context(open_over(stores=stores.of))
         tally = _Tally({lane.label: Samples() for lane in lanes}, Strips())
         done = 0
         for step in (each.step for each in steps):
             shuffled = order.sample(lanes, len(lanes))
             if isinstance(step, RecordedTurn):
-                _play(lanes, shuffled, step, tally)
+                _play(
+                    lanes,
+                    shuffled,
+                    step,
+                    tally,
+                    step.deadline_ms if options.deadline_ms is None else options.deadline_ms,
+                )
                 done += 1
                 progress(done, num_turns)
             else:
@@ -100,6 +119,22 @@ def replay(
             for lane in lanes:
                 lane.settle()
         return _report(read, loaded, options, lanes, tally)
+
+
+def _fill(lanes: Sequence[Lane], steps: RecordedSteps, stores: LaneStores) -> None:
+    """Play a recording for what it leaves in the stores; only the lanes of block modes leave anything."""
+    keeping = [lane for lane in lanes if lane.mode in (Mode.STAR, Mode.ANCHORED)]
+    for step in (each.step for each in steps):
+        for lane in keeping:
+            with suppress(HotseatError):  # what is refused now is refused again, and told then
+                if isinstance(step, RecordedTurn):
+                    lane.runtime.begin_turn(step.request).run()
+                else:
+                    _put_into(lane, step)
+            lane.settle()
+    stores.flush()
+    while any([lane.put_again() for lane in keeping]):  # a store's queue was full; now it is empty
+        stores.flush()
 
 
 def _put(lanes: Sequence[Lane], step: Step, tally: _Tally) -> None:
@@ -136,7 +171,9 @@ def _put_into(lane: Lane, step: Step) -> None:
             runtime.close_match(step.match)
 
 
-def _play(lanes: Sequence[Lane], shuffled: Sequence[Lane], step: RecordedTurn, tally: _Tally) -> None:
+def _play(
+    lanes: Sequence[Lane], shuffled: Sequence[Lane], step: RecordedTurn, tally: _Tally, deadline_ms: float | None
+) -> None:
     """Play one turn in every lane, one after the other."""
     played: dict[str, _Played] = {}
     prompts: dict[str, tuple[int, ...]] = {}
@@ -164,7 +201,7 @@ def _play(lanes: Sequence[Lane], shuffled: Sequence[Lane], step: RecordedTurn, t
     full = next((played[lane.label].result.scores for lane in lanes if lane.mode is Mode.FULL), ())
     for lane in lanes:
         each = played[lane.label]
-        tally.samples[lane.label].append(_sample(each, step, full))
+        tally.samples[lane.label].append(_sample(each, step, full, deadline_ms))
         if each.result.account is not None:
             tally.strips.keep(lane.label, tally.num_turns, strip_of(each.turn.prompt, each.result.account))
     tally.num_turns += 1
@@ -185,7 +222,7 @@ def _odd_ones(lanes: Sequence[Lane], prompts: Mapping[str, tuple[int, ...]]) -> 
     return tuple(lane.label for lane in lanes if prompts.get(lane.label) != most)
 
 
-def _sample(played: _Played, step: RecordedTurn, full: Sequence[Score]) -> TurnSample:
+def _sample(played: _Played, step: RecordedTurn, full: Sequence[Score], deadline_ms: float | None) -> TurnSample:
     result = played.result
     sample = TurnSample(
         session=result.session,
@@ -198,10 +235,10 @@ def _sample(played: _Played, step: RecordedTurn, full: Sequence[Score]) -> TurnS
         sample = replace(
             accounted(sample, account),
             cold=is_cold(account, step.is_first),
-            deadline_met=None if step.deadline_ms is None else account.total_ms <= step.deadline_ms,
+            deadline_met=None if deadline_ms is None else account.total_ms <= deadline_ms,
             replayer_ms=played.took_ms - account.total_ms,
         )
-    elif step.deadline_ms is not None:
+    elif deadline_ms is not None:
         sample = replace(sample, deadline_met=False)
     return compared(sample, result.scores, full)
 
@@ -237,7 +274,12 @@ def _report(
         recording_digest=read.digest,
         constant_action=constant_action(tally.recorded),
         digests=digests,
-        settings={"pool_mib": options.pool_mib, "seed": options.seed},
+        settings={
+            "pool_mib": options.pool_mib,
+            "seed": options.seed,
+            "store": str(options.store),
+            "deadline_ms": options.deadline_ms,
+        },
         strips=tally.strips,
     )
 

@@ -16,6 +16,9 @@ from agent_runtime.replay.samples import Samples
 from agent_runtime.replay.traffic import ServerShares, Traffic
 from agent_runtime.turn import Mode
 
+# What a report's `ended` says after Ctrl-C.
+INTERRUPTED = "It was interrupted."
+
 
 def replay_against(
     recording: Path,
@@ -110,7 +113,7 @@ def _shares(mode: PlayedMode) -> ServerShares | None:
 
 def _ended(played: Played) -> str | None:
     if played.interrupted:
-        return "It was interrupted."
+        return INTERRUPTED
     return None if played.ended is None else str(played.ended)
 
 

@@ -1,7 +1,7 @@
 """The sockets: questions out, answers in, and when each of both happened.
 
-Everything runs on one event loop, made by `loop_for`: a thread a connection had the same median, but many at once waited
-for the interpreter's lock. An answer's time is taken before anything is made of it. `async def` is in this module, in
+Everything runs on one event loop, made by `loop_for`: a thread a connection had the same median, but many waited for
+the interpreter's lock. An answer's time is taken before anything is made of it. `async def` is in this module, in
 `players` and in `play`; the rest of the room is plain.
 
 What it adds to a turn, against a server that answers at once and says how long it took, on two cores with real-time
