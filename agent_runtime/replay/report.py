@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from agent_runtime.replay.figures import LEAST_FOR_INTERVAL, Ratio, Times, ratio_of_means
 from agent_runtime.replay.samples import TurnSample as TurnSample
-from agent_runtime.replay.samples import paired
+from agent_runtime.replay.samples import column, paired
 from agent_runtime.replay.strips import Strips
 from agent_runtime.replay.traffic import Traffic
 from agent_runtime.turn import Mode
@@ -172,24 +172,24 @@ def report_mode(
     traffic: Traffic | None = None,
 ) -> ModeReport:
     """Sum up one lane's turns. `rivals` are the lanes to set its times against, by their label."""
-    variations = _known(sample.total_variation for sample in samples)
-    masses = _known(sample.legal_mass for sample in samples)
-    met = _mean(sample.deadline_met for sample in samples)
+    variations = _known(column(samples, "total_variation"))
+    masses = _known(column(samples, "legal_mass"))
+    met = _mean(column(samples, "deadline_met"))
     return ModeReport(
         label=label,
         mode=mode,
         turns=len(samples),
-        outcomes=dict(Counter(str(sample.outcome) for sample in samples)),
+        outcomes=dict(Counter(map(str, column(samples, "outcome")))),
         ttft_ms=_times(samples, "ttft_ms"),
-        tokens_prompt=_mean(sample.tokens_prompt for sample in samples),
-        tokens_computed=_mean(sample.tokens_computed for sample in samples),
-        tokens_cached=_mean(sample.tokens_cached for sample in samples),
-        forwards=_mean(sample.forwards for sample in samples),
+        tokens_prompt=_mean(column(samples, "tokens_prompt")),
+        tokens_computed=_mean(column(samples, "tokens_computed")),
+        tokens_cached=_mean(column(samples, "tokens_cached")),
+        forwards=_mean(column(samples, "forwards")),
         background_rows=background_rows,
         background_forwards=background_forwards,
-        as_recorded=_mean(sample.as_recorded for sample in samples),
-        same_best=_mean(sample.same_best for sample in samples),
-        logprob_off_max=max(_known(sample.logprob_off for sample in samples), default=None),
+        as_recorded=_mean(column(samples, "as_recorded")),
+        same_best=_mean(column(samples, "same_best")),
+        logprob_off_max=max(_known(column(samples, "logprob_off")), default=None),
         total_variation_mean=_mean(variations),
         total_variation_max=max(variations, default=None),
         ratios={
@@ -200,7 +200,7 @@ def report_mode(
         late_ms=_times(samples, "late_ms"),
         replayer_ms=_times(samples, "replayer_ms"),
         cold=ColdTurns(
-            turns=sum(sample.cold for sample in samples),
+            turns=sum(column(samples, "cold")),
             ttft_ms=_times(samples, "ttft_ms", cold=True),
             engine_ms=_times(samples, "engine_ms", cold=True),
         ),
@@ -304,8 +304,9 @@ def _times_json(times: Times | None) -> dict[str, float]:
     return {key: value for key, value in asdict(times).items() if value is not None} if times else {}
 
 
-def _times(samples: Iterable[TurnSample], name: str, *, cold: bool = False) -> Times | None:
-    return Times.of(_known(getattr(sample, name) for sample in samples if sample.cold is cold))
+def _times(samples: Sequence[TurnSample], name: str, *, cold: bool = False) -> Times | None:
+    pairs = zip(column(samples, name), column(samples, "cold"), strict=True)
+    return Times.of(_known(value for value, was_cold in pairs if was_cold is cold))
 
 
 def _known(values: Iterable[float | None]) -> list[float]:

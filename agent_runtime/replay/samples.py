@@ -127,6 +127,11 @@ class Samples(Sequence[TurnSample]):
     def __len__(self) -> int:
         return len(self._columns["session"])
 
+    def column(self, name: str) -> Iterator[Any]:
+        """Yield one field of every turn, without making the turns."""
+        column = self._columns[name]
+        return (column[index] for index in range(len(column)))
+
     @overload
     def __getitem__(self, index: int) -> TurnSample: ...
     @overload
@@ -225,6 +230,11 @@ def _column(kind: Any) -> _Column:
     if kind in (bool, bool | None):
         return _Flags()
     return _Names()
+
+
+def column(samples: Sequence[TurnSample], name: str) -> Iterator[Any]:
+    """Yield one field of every turn."""
+    return samples.column(name) if isinstance(samples, Samples) else (getattr(sample, name) for sample in samples)
 
 
 def paired(samples: Iterable[TurnSample], others: Iterable[TurnSample]) -> Iterator[tuple[TurnSample, TurnSample]]:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from agent_runtime.replay.figures import Ratio, Times
 from agent_runtime.replay.report import ModeReport, ReplayReport, percent, remarks
+from agent_runtime.replay.samples import column
 
 TABLE_WIDTH = 100
 
@@ -66,8 +67,8 @@ def new_table(headings: Iterable[str]) -> Table:
 
 def _title(report: ReplayReport) -> str:
     turns = max((mode.turns for mode in report.modes), default=0)
-    samples = (sample for mode in report.modes[:1] for sample in mode.samples)
-    known = [sample.tokens_prompt for sample in samples if sample.tokens_prompt is not None]
+    sizes = column(report.modes[0].samples, "tokens_prompt") if report.modes else ()
+    known = [size for size in sizes if size is not None]
     prompts = f", prompts of {min(known):,} to {max(known):,} tokens" if known else ""
     tuned = "" if report.block_tuned else ", not block-tuned"
     return f"{report.game}: {turns} turns{prompts}, {report.model}{tuned}"
@@ -160,8 +161,12 @@ def ratio_cell(ratio: Ratio | None) -> str:
     if ratio is None:
         return "-"
     if ratio.low is None or ratio.high is None:
-        return number_cell(ratio.value)
-    return f"{number_cell(ratio.value)} ({number_cell(ratio.low)} to {number_cell(ratio.high)})"
+        return _three_digits(ratio.value)
+    return f"{_three_digits(ratio.value)} ({_three_digits(ratio.low)} to {_three_digits(ratio.high)})"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}"
 
 
 def _time(times: Times | None, name: str) -> str:

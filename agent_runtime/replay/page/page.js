@@ -203,7 +203,7 @@
     element("h3", place, lane.label);
     const canvas = element("canvas", place), told = element("div", place, "", "note");
     const turns = lane.columns.number.map((number, at) => ({ at, pieces: lane.strips.get(number) })).filter((turn) => turn.pieces);
-    const each = Math.max(1, Math.min(12, Math.floor(900 / turns.length)));
+    const each = Math.max(1, Math.min(8, Math.floor(480 / turns.length)));
     canvas.style.height = `${each * turns.length}px`;
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `Blocks of the prompts of ${turns.length} turns in ${lane.label}`);
