@@ -161,7 +161,7 @@ def shared(old: Json, new: Json) -> Json:
 
     What neighbours in an array have in common is found from both its ends, as something is seldom put in twice at once.
     """
-    if type(old) is not type(new):
+    if old is new or type(old) is not type(new):
         return new
     if isinstance(new, dict):
         merged = {key: shared(old[key], value) if key in old else value for key, value in new.items()}
