@@ -7,6 +7,8 @@ import typer
 from agent_runtime.commands.bench import bench_app
 from agent_runtime.commands.demo import demo
 from agent_runtime.commands.doctor import doctor
+from agent_runtime.commands.games import games_app
+from agent_runtime.commands.play import play
 from agent_runtime.commands.log import log
 from agent_runtime.commands.prompts import prompts_app
 from agent_runtime.commands.protocol import protocol
@@ -25,6 +27,8 @@ app.command()(turn)
 app.command()(log)
 app.command()(doctor)
 app.command()(protocol)
+app.command()(play)
+app.add_typer(games_app, name="games")
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(replay_app, name="replay")
 app.add_typer(store_app, name="store")

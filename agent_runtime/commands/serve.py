@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-from agent_runtime.commands.options import AdapterOption, GamesOption, mode_or_auto, say, say_that_it_loads
+from agent_runtime.commands.options import (
+    AdapterOption,
+    GamesOption,
+    installed_games,
+    mode_or_auto,
+    say,
+    say_that_it_loads,
+)
 
 
 def serve(
@@ -52,6 +59,7 @@ def serve(
         budget_mib=store_budget_mib,
         pool_mib=pool_mib,
     )
+    settings = settings.model_copy(update={"games": (*settings.games, *installed_games(say))})
     # Before anything is loaded: a refusal should not take half a minute.
     check_start(listening)
     with bound(listening) as sockets:

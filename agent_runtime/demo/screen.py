@@ -184,14 +184,14 @@ _STATE_LINES: Mapping[str, Callable[[TurnView], str]] = MappingProxyType(
 
 
 def _who(turn: PlayedTurn) -> str:
-    sheet = turn.view.state.get("npcs", {}).get(turn.agent, {}).get("sheet")
-    name = f"{sheet['name']}, " if sheet else ""
-    return f"{turn.agent} ({name}{turn.persona})"
+    names = [turn.view.state["npcs"][turn.agent]["sheet"]["name"]] if turn.view.game == "camp" else []
+    told = ", ".join([*names, *([turn.persona] if turn.persona else [])])
+    return f"{turn.agent} ({told})" if told else turn.agent
 
 
 def _events(turn: PlayedTurn) -> list[str]:
     """What the turn led to: a hand that ended, or a reward in a game without hands."""
-    past = turn.after.get("past", {})
+    past = turn.after.get("past", {}) if turn.view.game == "texas_holdem" else {}
     if past:
         before = turn.view.state.get("past", {})
         return [
@@ -199,7 +199,7 @@ def _events(turn: PlayedTurn) -> list[str]:
             for name, each in past.items()
             if name not in before
         ]
-    return [f"reward {turn.reward:+g}"] if turn.reward and "hand" not in turn.after else []
+    return [f"reward {turn.reward:+g}"] if turn.reward and turn.view.game != "texas_holdem" else []
 
 
 def _share(p: float) -> str:

@@ -223,6 +223,11 @@ class Seat:
         return next((result for result in reversed(self.last_results) if result is not None), None)
 
     @property
+    def mode(self) -> Mode:
+        """How the seat's prompts are attended, `auto` resolved."""
+        return self.runtime.served_model(self._model).resolve_mode(self._mode)
+
+    @property
     def account(self) -> Account | None:
         """What the last turn cost, None before the first."""
         return None if self.last_result is None else self.last_result.account

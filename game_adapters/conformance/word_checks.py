@@ -1,7 +1,7 @@
 """The checks of what a game folder makes of the states: blocks, their names, patches, tokens."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from statistics import median
 
@@ -67,7 +67,7 @@ def check_folder(material: Material) -> Check:
         except PromptsError as error:
             yield f"{error} (seed {played.seed}, step {number})"
             break
-    return f"{min(num_blocks, default=0)} to {max(num_blocks, default=0)} blocks in {game.folder}"
+    return f"{_span(num_blocks or {0})} block{'' if num_blocks == {1} else 's'} in {game.folder}"
 
 
 def check_text(material: Material) -> Check:
@@ -250,9 +250,14 @@ def check_tokens(material: Material) -> Check:
         return f"no blocks; a prompt of up to {about}{longest:,} tokens{limit}"
     largest_name = max(sizes, key=sizes.__getitem__)
     return (
-        f"blocks of {about}{min(sizes.values())} to {sizes[largest_name]} tokens (median {median(sizes.values()):g}, "
+        f"blocks of {about}{_span(set(sizes.values()))} tokens (median {median(sizes.values()):g}, "
         f"the largest {largest_name!r}); a prompt of up to {about}{longest:,} tokens{limit}"
     )
+
+
+def _span(numbers: Set[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _folder(material: Material) -> Game:
