@@ -1,10 +1,14 @@
-"""A duel that is played over a real socket and recorded."""
+"""A duel that is played over a real socket and recorded, and one that is only written down, of any length."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from agent_runtime.block_cache import MemoryStore
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.replay.recording import MatchRecorder
+from agent_runtime.replay.recording_format import FORMAT, VERSION, seal
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.served_model import serve_model
 from agent_runtime.server import Client, ServerConfig, serve_in_background
@@ -42,3 +46,30 @@ def _play(client: Client, num_turns: int) -> None:
         client.turn(session, turn, frame=turn, **told)  # type: ignore[arg-type]
         done = Action("go south") if turn == 4 else None
         client.apply_turn(session, turn, ok=turn != 5, message="Mud." if turn == 5 else None, action=done)
+
+
+def write_long_duel(file: Path, num_turns: int) -> Path:
+    """A recording of as many turns; a unit changes before each, and the game does what it was told."""
+    header = {"created": "", "protocol": "hotseat.v1", "server": "", "match": "m", "game": "duel", "mode": "star"}
+    with file.open("wb") as out:
+        out.write(seal({"format": FORMAT, "version": VERSION, **header}))
+        for seq, message in enumerate(_long_duel(num_turns), 1):
+            direction = "s2c" if message["type"] == "turn.result" else "c2s"
+            line = {"t_ns": seq, "seq": seq, "dir": direction, "conn": "c", "kind": message["type"]}
+            out.write(seal({**line, "payload": json.dumps(message)}))
+    return file
+
+
+def _long_duel(num_turns: int) -> Iterator[dict[str, Any]]:
+    hold, match, session = {"id": "hold"}, {"match": "m"}, {"session": "s"}
+    yield {"type": "match.open", **match, "game": "duel"}
+    yield {"type": "match.state", **match, "frame": 0, "state": state(8)}
+    yield {"type": "session.open", **session, **match}
+    for number in range(1, num_turns + 1):
+        patch = [{"op": "replace", "path": "/units/3/hp", "value": number % 50}]
+        yield {"type": "match.state", **match, "frame": number, "patch": patch}
+        turn = {**session, "turn_id": number}
+        asked = {"frame": number, "observation": "A noise.", "actions": [hold, {"id": "go north"}]}
+        yield {"type": "turn", **turn, **asked}
+        yield {"type": "turn.result", **turn, "outcome": "ok", "action": hold}
+        yield {"type": "turn.applied", **turn, "ok": True}

@@ -1,6 +1,5 @@
 """A game that was played over a real socket, recorded, and played again in several modes."""
 
-import json
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from agent_runtime.engine.loading import LoadedModel
@@ -17,13 +17,12 @@ from agent_runtime.errors import UnknownName
 from agent_runtime.replay import replayer
 from agent_runtime.replay.errors import NothingToReplay, OtherProtocol, PromptsDiffer
 from agent_runtime.replay.lanes import Lane, open_lanes
-from agent_runtime.replay.recording_format import FORMAT, VERSION, seal
 from agent_runtime.replay.replayer import ReplayOptions, replay
 from agent_runtime.replay.report import ReplayReport, lane_labels
 from agent_runtime.replay.strips import Strips
 from agent_runtime.token_blocks import TokenBlock, TokenPrompt
 from agent_runtime.turn import Account, Action, Ledger, Mode, Outcome, Score, TurnRequest, TurnResult
-from tests.agent_runtime.replay.duel import NUM_TURNS, record_duel
+from tests.agent_runtime.replay.duel import NUM_TURNS, record_duel, write_long_duel
 from tests.agent_runtime.replay.test_steps import fill_the_parsers_cache, write
 from tests.agent_runtime.worlds import ACTIONS, load_tiny, write_game
 
@@ -268,18 +267,7 @@ def stub_lanes(loaded: Any, modes: Sequence[Mode], **options: Any) -> Iterator[t
 
 def peak_of_replaying(num_turns: int, file: Path) -> int:
     """The most bytes held at once while a recording of so many turns is replayed in two modes and reported."""
-    with file.open("wb") as out:
-        header = {"created": "", "protocol": "hotseat.v1", "server": "", "game": "duel", "mode": "star"}
-        out.write(seal({"format": FORMAT, "version": VERSION, **header}))
-        seq = 0
-        for number in range(num_turns):
-            pushed = {"type": "match.state", "match": "m", "frame": number, "state": {"map": "x" * 2000}}
-            asked = {**TURN, "turn_id": number, "frame": number, "actions": [{"id": "hold"}, {"id": "go"}]}
-            done = {"type": "turn.applied", "session": "s", "turn_id": number, "ok": True}
-            for message in (pushed, asked, done):
-                seq += 1
-                line = {"t_ns": seq, "seq": seq, "dir": "c2s", "conn": "c", "kind": message["type"]}
-                out.write(seal({**line, "payload": json.dumps(message)}))
+    write_long_duel(file, num_turns)
     loaded: Any = SimpleNamespace(name="stub", digest="", block_tuned=False)
     tracemalloc.start()
     try:
@@ -298,5 +286,24 @@ def test_a_replay_keeps_next_to_nothing_of_a_turn(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(replayer, "Strips", partial(Strips, 2000))  # a fixed room, filled by the shorter one already
     peak_of_replaying(10, tmp_path / "m.jsonl")  # what is made once
     short, long = (peak_of_replaying(turns, tmp_path / "m.jsonl") for turns in (300, 1500))
-    # The file has seven thousand bytes a turn; a sample has 150 in each of two lanes, and its figures are sorted.
+    # A sample has 150 bytes in each of two lanes, and its figures are sorted.
     assert (long - short) / (1500 - 300) < 500
+
+
+@pytest.mark.soak
+def test_ten_thousand_turns_take_no_more_memory_than_two_thousand(
+    tmp_path: Path, games: Path, loaded: LoadedModel
+) -> None:
+    process = psutil.Process()
+    resident: dict[int, int] = {}
+
+    def watch(done: int, turns: int) -> None:
+        if done in (2000, 10_000):
+            resident[done] = process.memory_info().rss
+
+    long = write_long_duel(tmp_path / "long.jsonl", 10_000)
+    report = replay(long, loaded, ReplayOptions((Mode.STAR,), (games,), 16), watch)
+    # The runtime remembers texts and blocks up to a bound, which 2,000 turns do not fill.
+    assert resident[10_000] - resident[2000] < 40 << 20
+    (star,) = report.modes
+    assert star.replayer_ms is not None and star.replayer_ms.p99 is not None and star.replayer_ms.p99 < 1
