@@ -8,8 +8,8 @@ from agent_runtime.commands.bench import bench_app
 from agent_runtime.commands.demo import demo
 from agent_runtime.commands.doctor import doctor
 from agent_runtime.commands.games import games_app
-from agent_runtime.commands.play import play
 from agent_runtime.commands.log import log
+from agent_runtime.commands.play import play
 from agent_runtime.commands.prompts import prompts_app
 from agent_runtime.commands.protocol import protocol
 from agent_runtime.commands.replay import replay_app

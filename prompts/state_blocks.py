@@ -29,7 +29,7 @@ class BlockChange:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A part of a state that a rule took: `rule` is its index in `Game.cutting`, `labels` are the steps that lead there.
+    """A part of a state that a rule took: `rule` is its index in `Game.cutting`, `labels` are the steps to it.
 
     `text` is the canonical JSON of what is left of it after earlier rules; the blocks are none for a live rule.
     """

@@ -12,8 +12,8 @@ from typing import Any
 
 from agent_runtime.designer.advice import Advice
 from agent_runtime.designer.course import BlockCourse
-from agent_runtime.errors import CannotWrite
 from agent_runtime.designer.report import PromptsReport, saving
+from agent_runtime.errors import CannotWrite
 
 # A page that a browser opens at once: texts are cut to the first, and left out beyond the second.
 _MOST_CHARACTERS = 4000

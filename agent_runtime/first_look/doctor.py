@@ -70,9 +70,7 @@ def _measured(model: str, store: Path | None) -> Finding:
     if rates.loaded_tokens_s is None or rates.loaded_mib_s is None:
         said = f"The model {', '.join(told)}; blocks did not come back from {disk or 'the temporary folder'}."
         return Finding("rates", Verdict.WARN, said, asdict(rates))
-    told.append(
-        f"loads {rates.loaded_tokens_s:,.0f} tokens/s ({rates.loaded_mib_s:,.0f} MiB/s) from a disk that it has just been written to"
-    )
+    told.append(f"loads {rates.loaded_tokens_s:,.0f} tokens/s ({rates.loaded_mib_s:,.0f} MiB/s, just written)")
     times = rates.loaded_tokens_s / rates.encoded_tokens_s
     said = (
         f"The model {', '.join(told)}: a block that is loaded comes {times:.1f} times as fast as one that is encoded."
