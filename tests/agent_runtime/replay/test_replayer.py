@@ -303,7 +303,6 @@ def test_ten_thousand_turns_take_no_more_memory_than_two_thousand(
 
     long = write_long_duel(tmp_path / "long.jsonl", 10_000)
     report = replay(long, loaded, ReplayOptions((Mode.STAR,), (games,), 16), watch)
+    assert report.modes[0].turns == 10_000
     # The runtime remembers texts and blocks up to a bound, which 2,000 turns do not fill.
     assert resident[10_000] - resident[2000] < 40 << 20
-    (star,) = report.modes
-    assert star.replayer_ms is not None and star.replayer_ms.p99 is not None and star.replayer_ms.p99 < 1
