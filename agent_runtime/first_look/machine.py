@@ -47,7 +47,14 @@ def look_at_packages(distribution: str = "hotseat") -> Finding:
     """Python, and whether every package that Hotseat needs is there in a version that it takes."""
     versions = {"python": platform.python_version()}
     wrong = []
-    for text in importlib.metadata.requires(distribution) or ():
+    try:
+        needs = importlib.metadata.requires(distribution) or ()
+    except importlib.metadata.PackageNotFoundError:
+        said = (
+            f"{distribution} runs from its sources and is not installed: what it needs is not known. Run: pip install ."
+        )
+        return Finding("packages", Verdict.WARN, said, {"versions": versions})
+    for text in needs:
         needed = Requirement(text)
         if needed.marker is not None and not needed.marker.evaluate({"extra": ""}):
             continue
