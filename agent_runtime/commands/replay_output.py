@@ -4,21 +4,23 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
-from agent_runtime.engine.loading import ModelSpec, load_model
 from agent_runtime.errors import CannotWrite
 from agent_runtime.replay.conditions import Condition, Metrics, check_names, failures, parse_condition
 from agent_runtime.replay.metrics import metrics_of, metrics_to_come
 from agent_runtime.replay.page import write_page
 from agent_runtime.replay.recording_format import read_recording
-from agent_runtime.replay.replayer import ReplayOptions, replay
 from agent_runtime.replay.report import ReplayReport
-from agent_runtime.replay.table import TABLE_WIDTH, report_table
+from agent_runtime.replay.table import LEGEND, TABLE_WIDTH, report_table
 from agent_runtime.turn import Mode
+
+if TYPE_CHECKING:
+    from agent_runtime.replay.replayer import ReplayOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,11 @@ class Wanted:
         return cls(as_json, out, html, turns, conditions)
 
 
-def print_replay(recording: Path, model: str, adapter: Path | None, options: ReplayOptions, wanted: Wanted) -> bool:
+def print_replay(recording: Path, model: str, adapter: Path | None, options: "ReplayOptions", wanted: Wanted) -> bool:
     """Replay a recording and deliver its report. Raises what loading the model and replaying raise."""
+    from agent_runtime.engine.loading import ModelSpec, load_model
+    from agent_runtime.replay.replayer import replay
+
     # Before the model is loaded, as above.
     read_recording(recording, verify=options.verify)
     loaded = load_model(ModelSpec(source=model, adapter=adapter))
@@ -103,3 +108,4 @@ def print_tables(report: ReplayReport) -> None:
     if not console.is_terminal:
         console.width = TABLE_WIDTH
     console.print(report_table(report, width=console.width))
+    console.print(Text(f"\n{LEGEND}", style="dim"))

@@ -15,6 +15,7 @@ import asyncio
 import hashlib
 import json
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +23,7 @@ from typing import Literal
 
 from agent_runtime.replay.load.options import LoadOptions
 from agent_runtime.replay.load.script import AskedTurn, Cue, Script
-from agent_runtime.replay.load.tally import AnsweredTurn, Measured, Tally, sample_turn
+from agent_runtime.replay.load.tally import DECIDED, AnsweredTurn, Measured, Tally, sample_turn
 from agent_runtime.replay.load.wire import Question, Wire, sleep_until, wait_for
 from agent_runtime.server import server_messages as s2c
 from agent_runtime.turn import Mode
@@ -41,6 +42,8 @@ _LAST_ANSWERS = {
 _CLOSINGS = ("session.close", "match.close")
 _NO_BLOCK = b'{"type":"block.put","name":"nothing"}'
 _MOST_CHARS = 128
+# Of these a server that is overrun still hears what became of them, and refuses it.
+_MOST_UNDECIDED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class Player:
     _open_matches: dict[str, bytes] = field(default_factory=dict)
     _waiting: dict[Question, Cue] = field(default_factory=dict)
     _turns: dict[tuple[str, int], Question] = field(default_factory=dict)
+    # The last turns without a decision: nothing can be applied that was not chosen.
+    _undecided: deque[tuple[str, int]] = field(default_factory=lambda: deque(maxlen=_MOST_UNDECIDED))
     _held: "set[asyncio.Task[None]]" = field(default_factory=set)
 
     @property
@@ -98,6 +103,8 @@ class Player:
 
     async def take(self, cue: Cue) -> AnsweredTurn | None:
         """Send one message and wait until it has been answered to the end; return what came of a turn."""
+        if self._is_void(cue):
+            return None
         question = await self._say(cue)
         await wait_for(question, self.options.answer_s)
         return self._hear(cue, question, None)
@@ -124,6 +131,8 @@ class Player:
                 held = asyncio.create_task(self._say_behind(turn, cue))
                 self._held.add(held)
                 held.add_done_callback(self._held.discard)
+                continue
+            if self._is_void(cue):
                 continue
             if cue.kind in _CLOSINGS:
                 await self._end_of_turns(cue)
@@ -171,6 +180,15 @@ class Player:
             self._turns[cue.session, cue.turn.turn_id] = question
         return question
 
+    def _is_void(self, cue: Cue) -> bool:
+        """Return whether a message is about a turn that brought no decision, and count it."""
+        turn = cue.session or "", cue.turn_id or 0
+        if cue.kind != "turn.applied" or turn not in self._undecided:
+            return False
+        self._undecided.remove(turn)
+        self.tally.not_applied += 1
+        return True
+
     def _deadline_ms(self, turn: AskedTurn) -> float | None:
         return turn.deadline_ms if self.options.deadline_ms is None else self.options.deadline_ms
 
@@ -211,9 +229,12 @@ class Player:
 
     def _hear_turn(self, cue: Cue, turn: AskedTurn, question: Question, due: float | None) -> AnsweredTurn:
         assert cue.session is not None
-        self._turns.pop((cue.session, turn.turn_id), None)
+        name = cue.session, turn.turn_id
+        self._turns.pop(name, None)
         self.tally.answer(question.answered_at)
         result = None if question.refusal is not None else s2c.TurnResult.model_validate(question.answer)
+        if result is None or result.outcome not in DECIDED:
+            self._undecided.append(name)
         first = question.piece_at or question.answered_at
         zero = question.said_at if due is None else due
         at = Measured(

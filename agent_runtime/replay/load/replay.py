@@ -128,11 +128,13 @@ def _warnings(script: Script, options: LoadOptions, played: Played) -> Iterator[
         yield f"{sum(tally.refused for tally in tallies)} messages were refused; the first: {refusals[0]}"
     if unanswered := sum(tally.unanswered for tally in tallies):
         yield f"{unanswered} turns were asked and never answered; they are in no figure but that."
-    if other_length := sum(tally.num_other_length for tally in tallies):
+    if not_applied := sum(tally.not_applied for tally in tallies):
         yield (
-            f"The prompts of {other_length} turns had another length when they were recorded: the server has another "
-            "tokenizer, the game's templates have changed, or history was not there in time."
+            f"{not_applied} turns brought no decision now, so that nothing could be applied: they are missing in the "
+            "histories of those behind them."
         )
+    if other_length := sum(tally.num_other_length for tally in tallies):
+        yield (f"The prompts of {other_length} turns had another length when they were recorded: X")
     if script.named_personas:
         yield (
             f"{script.named_personas} sessions bring their persona as text. It begins with the session's name, which "

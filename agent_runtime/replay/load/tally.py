@@ -9,7 +9,7 @@ from agent_runtime.turn import Account, Outcome
 
 # How long a turn took says something only if somebody worked on it: a turn that was turned away was fast for nothing.
 _TIMED = (Outcome.OK, Outcome.TRUNCATED, Outcome.TIMEOUT)
-_DECIDED = (Outcome.OK, Outcome.TRUNCATED)
+DECIDED = (Outcome.OK, Outcome.TRUNCATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ class Sums:
 
 @dataclass(slots=True)
 class Tally:
-    """One mode's books. `refused` counts the messages that the server answered with an error.
+    """One mode's books. `refused` counts the messages that the server answered with an error, `not_applied` what was
+    recorded to have been done with turns that brought no decision now.
 
     `under_way` are turns that were asked and not answered yet; times are of `time.perf_counter()`.
     """
@@ -54,6 +55,7 @@ class Tally:
     sums: Sums = field(default_factory=Sums)
     refused: int = 0
     first_refusal: str | None = None
+    not_applied: int = 0
     asked: int = 0
     answered: int = 0
     under_way: int = 0
@@ -127,7 +129,7 @@ def sample_turn(
         ttft_ms=at.first_ms if outcome in _TIMED else None,
         due_ms=at.due_ms,
         late_ms=at.late_ms,
-        deadline_met=None if deadline_ms is None else outcome in _DECIDED and at.answer_ms <= deadline_ms,
+        deadline_met=None if deadline_ms is None else outcome in DECIDED and at.answer_ms <= deadline_ms,
         copy=copy,
         replayer_ms=at.replayer_ms,
     )

@@ -194,7 +194,11 @@ async def _connect(server: Server) -> ClientConnection:
         raise NoServer(server.url, "that is no address: it looks like ws://127.0.0.1:8765") from None
     except (InvalidHandshake, EOFError, WebSocketException) as error:
         raise NotHotseat(server.url, f"{str(error)[:200] or type(error).__name__}") from None
-    except OSError as error:  # TimeoutError is one
+    except ConnectionRefusedError:
+        raise NoServer(server.url, "the connection was refused") from None
+    except TimeoutError:
+        raise NoServer(server.url, "it does not answer in time") from None
+    except OSError as error:
         raise NoServer(server.url, error.strerror or str(error) or type(error).__name__) from None
 
 
