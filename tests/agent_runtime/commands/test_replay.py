@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agent_runtime.cli import app
-from agent_runtime.commands import replay_output
+from agent_runtime.engine import loading
 from agent_runtime.errors import CannotWrite
 from agent_runtime.replay.errors import BadCondition, EditedRecording, NotAReport, NoValue, UnknownMetric
 from tests.agent_runtime.replay.duel import NUM_TURNS, record_duel
@@ -96,14 +96,14 @@ def test_a_condition_without_a_value_is_an_error_and_the_report_is_there(replay:
 def test_what_cannot_be_is_said_before_the_model_is_loaded(
     replay: Any, arguments: tuple[str, ...], error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay_output, "load_model", None)
+    monkeypatch.setattr(loading, "locate", None)  # whoever loads a model looks for it first
     assert isinstance(replay(*arguments).exception, error)
 
 
 def test_an_edited_recording_is_refused_before_the_model_is_loaded(
     recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay_output, "load_model", None)
+    monkeypatch.setattr(loading, "locate", None)  # whoever loads a model looks for it first
     edited = tmp_path / "edited.jsonl"
     edited.write_bytes(recording.read_bytes().replace(b"A noise.", b"A voice.", 1))
     error = run(edited).exception
