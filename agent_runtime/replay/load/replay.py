@@ -122,27 +122,30 @@ def _warnings(script: Script, options: LoadOptions, played: Played) -> Iterator[
     tallies = [mode.tally for mode in played.modes]
     shut_out = [sentence for mode in played.modes for sentence in mode.shut_out]
     if shut_out:
-        yield f"{len(shut_out)} copies of the match were not opened; the first: {shut_out[0]}"
+        yield f"Copies of the match that the server did not open: {len(shut_out)}; the first: {shut_out[0]}"
     refusals = [tally.first_refusal for tally in tallies if tally.first_refusal is not None]
     if refusals:
-        yield f"{sum(tally.refused for tally in tallies)} messages were refused; the first: {refusals[0]}"
+        yield f"Messages that the server refused: {sum(tally.refused for tally in tallies)}; the first: {refusals[0]}"
     if unanswered := sum(tally.unanswered for tally in tallies):
-        yield f"{unanswered} turns were asked and never answered; they are in no figure but that."
+        yield f"Turns that were asked and never answered: {unanswered}. They are in no figure but that."
     if not_applied := sum(tally.not_applied for tally in tallies):
         yield (
-            f"{not_applied} turns brought no decision now, so that nothing could be applied: they are missing in the "
-            "histories of those behind them."
+            f"Turns without a decision, so that what was done then could not be applied now: {not_applied}. They are "
+            "missing in the histories of the turns behind them."
         )
     if other_length := sum(tally.num_other_length for tally in tallies):
-        yield (f"The prompts of {other_length} turns had another length when they were recorded: X")
+        yield (
+            f"Turns whose prompt had another length when it was recorded: {other_length}. The server has another "
+            "tokenizer, the game's templates have changed, or history was not there in time."
+        )
     if script.named_personas:
         yield (
-            f"{script.named_personas} sessions bring their persona as text. It begins with the session's name, which "
-            "is another one in every replay: so those prompts differ a little from the recorded ones."
+            f"Sessions that bring their persona as text: {script.named_personas}. It begins with the session's name, "
+            "which is another one in every replay: so those prompts differ a little from the recorded ones."
         )
     if played.num_differing:
         yield (
-            f"{played.num_differing} turns read differently in one mode than in another, so their times cannot be "
+            f"Turns that read differently in one mode than in another: {played.num_differing}. Their times cannot be "
             "compared. A game folder that the server reads again while a replay runs does that."
         )
     modes = [mode.opened.mode for mode in played.modes if mode.opened is not None]
@@ -158,7 +161,7 @@ def _warnings(script: Script, options: LoadOptions, played: Played) -> Iterator[
         )
     if played.left_open:
         yield (
-            f"{played.left_open} matches could not be closed. They are still open on the server; their names begin "
+            f"Matches that could not be closed: {played.left_open}. If the server still has them, their names begin "
             f"with {played.prefix}."
         )
 

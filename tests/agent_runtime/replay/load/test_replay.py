@@ -153,9 +153,8 @@ def test_copies_beyond_the_servers_limits_are_counted_with_its_sentence(
         report = replay_against(recording, Server(url), LoadOptions(copies=4, connections=1))
         assert report.modes[0].traffic is not None and report.modes[0].traffic.copies_refused == 2
         assert report.modes[0].turns == 2 * NUM_TURNS and report.refused == 0
-        assert "2 copies of the match were not opened; the first: A connection holds at most 2 matches" in " ".join(
-            report.warnings
-        )
+        told = " ".join(report.warnings)
+        assert "that the server did not open: 2; the first: A connection holds at most 2 matches" in told
         # Over a connection each there is room for all.
         assert replay_against(recording, Server(url), LoadOptions(copies=4)).modes[0].turns == 4 * NUM_TURNS
 
@@ -174,7 +173,7 @@ def test_prompts_that_became_others_are_told(recording: Path, loaded: LoadedMode
     (edited / "duel" / "rules.md").write_text("Answer with one listed action and nothing else.\n", encoding="utf-8")
     with serving(loaded, edited) as (url, _):
         report = replay_against(recording, Server(url))
-    assert f"The prompts of {NUM_TURNS} turns had another length" in " ".join(report.warnings)
+    assert f"another length when it was recorded: {NUM_TURNS}." in " ".join(report.warnings)
 
 
 def test_the_same_mode_twice_is_told_to_share_its_blocks(recording: Path, games: Path, loaded: LoadedModel) -> None:
