@@ -58,3 +58,29 @@ def bench_overhead(
     for case in report["cases"]:
         stages = ", ".join(f"{name} {ms:.2f}" for name, ms in case["stages_ms"].items())
         print(f"{case['case']:>6}  p50 {case['overhead_ms']['p50']:.2f} ms   of which {stages}")
+
+
+@bench_app.command("seats")
+def bench_seats(
+    model: ModelOption = "embedded",
+    envs: Annotated[int, typer.Option(min=1, help="Environments played side by side.")] = 16,
+    rounds: Annotated[int, typer.Option(min=1, help="Measured steps of all environments, in each way.")] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """Time act_many over many environments against as many calls of act, in turn."""
+    from agent_runtime.bench.seats import SeatsWorkload, bench_seats
+    from agent_runtime.engine.loading import ModelSpec, load_model
+
+    def tell(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    report = bench_seats(load_model(ModelSpec(source=model)), SeatsWorkload(num_envs=envs, rounds=rounds), tell)
+    if as_json:
+        print(json.dumps(report, indent=1))
+        return
+    for case in report["cases"]:
+        times = case["ms_a_turn"]
+        print(
+            f"{case['mode']:>8}, {case['observation_tokens']:>3} tokens ({case['tokens_computed']:g} computed)  "
+            f"apart {times['apart']:8.1f} ms   together {times['together']:8.1f} ms   ratio {case['ratio']:.2f}"
+        )

@@ -12,6 +12,7 @@ import pytest
 
 from agent_runtime.bench.llama_server import LlamaServer, NoLlamaServer
 from agent_runtime.bench.overhead import bench_overhead
+from agent_runtime.bench.seats import SeatsWorkload, bench_seats
 from agent_runtime.bench.turn import Workload, bench_turn
 from agent_runtime.engine.loading import LoadedModel
 from tests.agent_runtime.worlds import load_tiny
@@ -80,6 +81,19 @@ def test_the_overhead_is_told_by_stage(loaded: LoadedModel) -> None:
         stages = case["stages_ms"]
         assert all(ms > 0 for ms in stages.values())
         assert case["overhead_ms"]["p50"] <= case["overhead_ms"]["max"]
+
+
+def test_both_ways_of_many_seats_play_the_same_turns(loaded: LoadedModel) -> None:
+    workload = SeatsWorkload(num_envs=3, num_blocks=2, observations=(3, 12), rounds=2, pool_mib=16)
+    report = bench_seats(loaded, workload, lambda text: None)
+    assert [(case["mode"], case["observation_tokens"]) for case in report["cases"]] == [
+        (mode, tokens) for mode in ("star", "prefix") for tokens in (3, 12)
+    ]
+    for case in report["cases"]:
+        assert case["forwards"] == 1
+        assert case["ratio"] == pytest.approx(case["ms_a_turn"]["apart"] / case["ms_a_turn"]["together"], rel=0.05)
+    short, longer = (case["tokens_computed"] for case in report["cases"][:2])
+    assert longer - short == pytest.approx(9, abs=4), "blocks are there, only the observation is computed"
 
 
 def test_what_is_no_llama_server_or_has_another_model_is_said(loaded: LoadedModel) -> None:
