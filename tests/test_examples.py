@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,9 +30,27 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("examples")
 
 
+def save_model_for_long_prompts(folder: Path) -> Path:
+    """The tiny model, for the prompts of a whole camp; its rotations go on for ever."""
+    save_tiny_model(folder)
+    for name, key in (("config.json", "max_position_embeddings"), ("tokenizer_config.json", "model_max_length")):
+        told = json.loads((folder / name).read_text(encoding="utf-8"))
+        (folder / name).write_text(json.dumps({**told, key: 8192}), encoding="utf-8")
+    return folder
+
+
 @pytest.fixture(scope="module")
 def url(folder: Path) -> Iterator[str]:
-    arguments = ["--model", save_tiny_model(folder / "model"), "--mode", "star", "--games", EXAMPLES, "--port", 0]
+    arguments = [
+        "--model",
+        save_model_for_long_prompts(folder / "model"),
+        "--mode",
+        "star",
+        "--games",
+        EXAMPLES,
+        "--port",
+        0,
+    ]
     arguments += ["--store", folder / "store", "--record", folder / "recordings", "--pool-mib", 16]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
@@ -41,15 +60,20 @@ def url(folder: Path) -> Iterator[str]:
             yield server.start()
 
 
-def run(example: str, url: str) -> list[str]:
-    """The lines that an example prints."""
-    ran = subprocess.run(
-        [sys.executable, EXAMPLES / example, url],
+def run_to_its_end(*command: object) -> "subprocess.CompletedProcess[str]":
+    """An example as a process, whatever its exit code."""
+    return subprocess.run(
+        [str(each) for each in command],
         capture_output=True,
         encoding="utf-8",
-        timeout=30,
+        timeout=60,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"},
     )
+
+
+def run(example: str, url: str, *arguments: object) -> list[str]:
+    """The lines that an example prints."""
+    ran = run_to_its_end(sys.executable, EXAMPLES / example, url, *arguments)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout.splitlines()
 
@@ -112,6 +136,83 @@ def test_blocks_that_a_new_server_finds_in_the_store_are_not_called_encoded(tmp_
 
 def test_the_game_of_ones_own_gives_no_cause_for_warnings() -> None:
     assert load_game(EXAMPLES / "own_game").warnings == ()
+
+
+def test_all_npcs_of_a_tick_are_asked_at_once_and_told_what_became_of_it(url: str, folder: Path) -> None:
+    opened, *ticks = run("npc_camp.py", url, "--npcs", 4, "--ticks", 2, "--blocks", 22)
+    assert re.fullmatch(r"4 NPCs on one socket, mode star: [1-9]\d* tokens encoded, [1-9]\d* shared", opened)
+    for number, tick in enumerate(ticks, 1):
+        said = re.fullmatch(rf"tick {number}: 4 ok after \d+ ms, computed ([\d,]+) of ([\d,]+) tokens; .*", tick)
+        assert said, tick
+        # What the NPCs share is there for all: computed are the observations, the actions, and what has changed.
+        computed, total = (int(each.replace(",", "")) for each in said.groups())
+        assert 0 < computed < total / 3
+    (recording,) = (folder / "recordings").glob("match-npc-camp-*.jsonl")
+    lines = [json.loads(line) for line in recording.read_text(encoding="utf-8").splitlines()]
+    kinds = [line["kind"] for line in lines if line.get("dir") == "c2s" and line["kind"].startswith("turn")]
+    assert kinds == [*["turn"] * 4, *["turn.applied"] * 4] * 2
+    # And again: the match is there, and goes on.
+    assert len(run("npc_camp.py", url, "--npcs", 4, "--ticks", 1, "--blocks", 22)) == 2
+
+
+def test_a_camp_that_cannot_be_is_told_in_a_sentence(url: str) -> None:
+    ran = run_to_its_end(sys.executable, EXAMPLES / "npc_camp.py", url, "--npcs", 6, "--blocks", 2)
+    assert ran.returncode == 1 and "at least 25" in ran.stderr and ran.stderr.count("\n") == 1
+
+
+def test_a_latency_test_passes_under_its_limit_and_fails_over_it(url: str, folder: Path) -> None:
+    run("own_game/play.py", url)
+    (recording,) = (folder / "recordings").glob("match-lighthouse-*.jsonl")
+    command = (sys.executable, EXAMPLES / "replay_latency.py", recording, "--url", url, "--pace", 0.5)
+    fine = run_to_its_end(*command, "--copies", 4, "--limit-ms", 50_000)
+    assert fine.returncode == 0, fine.stdout + fine.stderr
+    assert re.search(r"^\d+ turns of 4 matches at once in mode star: {'ok': \d+}$", fine.stdout, re.MULTILINE)
+    slow = run_to_its_end(*command, "--limit-ms", 0.001)
+    assert slow.returncode == 1 and "FAILED: slowest is" in slow.stdout
+    absent = run_to_its_end(sys.executable, EXAMPLES / "replay_latency.py", recording, "--url", "ws://127.0.0.1:1")
+    assert absent.returncode == 1 and absent.stderr.startswith("No server answers at") and "Trace" not in absent.stderr
+
+
+@pytest.fixture(scope="module")
+def node() -> list[str]:
+    """Node with the browsers' WebSocket."""
+    found = shutil.which("node")
+    if found is None:
+        pytest.skip("there is no node on this machine")
+    major = int(run_to_its_end(found, "--version").stdout.lstrip("v").split(".")[0])
+    if major < 20:
+        pytest.skip(f"node {major} has no WebSocket")
+    return [found] if major >= 22 else [found, "--experimental-websocket"]
+
+
+def test_a_client_as_unity_has_it_goes_on_when_its_line_is_cut(url: str, node: list[str]) -> None:
+    first, second = (run_to_its_end(*node, EXAMPLES / "unity_like_client.js", url) for _ in range(2))
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    opened, *hours = first.stdout.splitlines()
+    assert re.fullmatch(r"hotseat .*: session new, frame 1", opened)
+    assert hours[2] == "hour 3: the line was cut; session resumed, said again"
+    played = [line for line in hours if "computed" in line]
+    assert [line.split(",")[0] for line in played] == [f"hour {hour}: ok" for hour in range(1, 5)]
+    assert re.fullmatch(r"hotseat .*: session resumed, frame 6", second.stdout.splitlines()[0])
+
+
+def test_a_turn_that_is_asked_again_behind_a_cut_line_is_decided_once(url: str, node: list[str], folder: Path) -> None:
+    run_to_its_end(*node, EXAMPLES / "unity_like_client.js", url)
+    (recording,) = (folder / "recordings").glob("match-unity-night-*.jsonl")
+    lines = [json.loads(line) for line in recording.read_text(encoding="utf-8").splitlines()]
+    asked = [json.loads(line["payload"])["turn_id"] for line in lines if line.get("kind") == "turn"]
+    decided = [json.loads(line["payload"])["turn_id"] for line in lines if line.get("kind") == "account"]
+    assert len(asked) > len(decided) == len(set(decided)) == len(set(asked))
+
+
+def test_the_client_as_unity_has_it_says_that_no_server_listens(node: list[str]) -> None:
+    ran = run_to_its_end(*node, EXAMPLES / "unity_like_client.js", "ws://127.0.0.1:1")
+    assert ran.returncode == 1 and ran.stderr.startswith("no server listens on ws://127.0.0.1:1")
+
+
+def test_the_client_as_unity_has_it_needs_no_package() -> None:
+    source = (EXAMPLES / "unity_like_client.js").read_text(encoding="utf-8")
+    assert not re.search(r"\brequire\(|\bimport\b", source)
 
 
 def test_the_exchange_in_the_readme_takes_place(url: str) -> None:
