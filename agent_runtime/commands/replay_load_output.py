@@ -31,7 +31,7 @@ def recorded_mode(recording: Path, verify: bool) -> tuple[Mode, ...]:
 def print_load(recording: Path, server: Server, options: LoadOptions, wanted: Wanted, verify: bool) -> int:
     """Play a recording against a server and deliver the report; returns the exit code."""
     report = replay_against(recording, server, options, _Teller().tell, verify=verify)
-    fine = deliver(report, wanted)
+    fine = deliver(report, wanted) if report.modes else False  # with nothing measured there is nothing to show
     if report.ended is None:
         return 0 if fine else 1
     print(f"hotseat: {report.ended}", file=sys.stderr)

@@ -169,7 +169,7 @@ class _Run:
                 turn = await player.take(cue)
                 if turn is not None:
                     turns[mode.label] = turn
-                self._take_up(mode, [player])
+                _learn(mode, [player])
                 await player.settle(cue)
             if cue.turn is not None:
                 self._compare(turns)
@@ -191,8 +191,10 @@ class _Run:
         for player in players:
             player.began = began
             player.on_turn = partial(self._take, mode)
-        ends = await asyncio.gather(*(self._play(player) for player in players), return_exceptions=True)
-        self._take_up(mode, players)
+        try:
+            ends = await asyncio.gather(*(self._play(player) for player in players), return_exceptions=True)
+        finally:
+            _learn(mode, players)
         for end in ends:
             if isinstance(end, BaseException):
                 raise end
@@ -204,13 +206,6 @@ class _Run:
         # Copies of one match that moved in step would all ask in the same moment, which no two games do.
         spread_s = self._script.mean_gap_ms / pace / 1e3
         await player.play_open(pace, spread_s * player.copy / self._options.copies)
-
-    def _take_up(self, mode: PlayedMode, players: Sequence[Player]) -> None:
-        """Take up what players learnt of their matches. Raises NobodyLetIn if the server opened none of them."""
-        mode.opened = mode.opened or next((player.opened for player in players if player.opened), None)
-        mode.shut_out = [player.shut_out for player in players if player.shut_out is not None]
-        if len(mode.shut_out) == len(players):
-            raise NobodyLetIn(len(players), mode.shut_out[0])
 
     def _take(self, mode: PlayedMode, turn: AnsweredTurn, full: AnsweredTurn | None = None) -> None:
         """Take up a turn, and how its answer compares with that of mode `full`."""
@@ -236,6 +231,14 @@ class _Run:
                     await player.close(player.wire if player.wire.lost is None or spare is None else spare, _CLOSING_S)
         self._players = [player for player in self._players if player.has_open_matches]
         self.played.left_open = len(self._players)
+
+
+def _learn(mode: PlayedMode, players: Sequence[Player]) -> None:
+    """Take up what players were told of their matches. Raises NobodyLetIn if the server opened none of them."""
+    mode.opened = mode.opened or next((player.opened for player in players if player.opened), None)
+    mode.shut_out = [player.shut_out for player in players if player.shut_out is not None]
+    if len(mode.shut_out) == len(players):
+        raise NobodyLetIn(len(players), mode.shut_out[0])
 
 
 def _recorded_mode(script: Script) -> Mode | Literal["auto"]:

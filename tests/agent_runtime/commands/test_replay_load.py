@@ -129,6 +129,12 @@ def test_a_server_that_dies_is_named_and_what_was_measured_is_printed(recording:
     assert re.search(r"^hotseat: The server at .* ended the connection with code 1011", ran.stderr, re.MULTILINE)
 
 
+def test_a_server_that_dies_at_once_leaves_nothing_to_print(recording: Path, stub: Stub) -> None:
+    stub.answers = lambda stub, message: None
+    ran = run(recording, "--url", stub.url, "--fail-if", "ttft_mean_ms>1")
+    assert (ran.exit_code, ran.stdout) == (2, "") and "ended the connection" in ran.stderr
+
+
 def test_ctrl_c_closes_the_matches_and_prints_what_there_is(recording: Path, stub: Stub) -> None:
     waits = threading.Event()
 

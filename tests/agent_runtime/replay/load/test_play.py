@@ -1,6 +1,7 @@
 """Whole runs against a server that is none, and that does what a test says."""
 
 import json
+import os
 import signal
 import socket
 import threading
@@ -352,7 +353,7 @@ def test_a_server_that_says_nothing_ends_the_run(file: Path) -> None:
 def test_an_interruption_closes_the_matches_and_keeps_what_was_measured(file: Path) -> None:
     def answers(stub: Stub, message: Message) -> list[Message]:
         if message.get("turn_id") == 2:
-            signal.raise_signal(signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
             return []
         return [stub.answer(message)]
 
@@ -360,6 +361,7 @@ def test_an_interruption_closes_the_matches_and_keeps_what_was_measured(file: Pa
         stub = Stub(answers=answers)
         played = run(file, stub, match_of(3), options)
         assert played.interrupted and played.ended is None and played.left_open == 0
+        assert played.modes[0].opened is not None
         assert {sample.turn_id for sample in played.modes[0].tally.samples} == {1}
         assert len(stub.of_type("match.close")) == len(stub.of_type("match.open"))
 
