@@ -17,7 +17,18 @@ from agent_runtime.turn import Account, MatchSpec, Mode, Outcome, SessionReady, 
 from kv_store import Store, list_store
 from kv_store.errors import StoreClosed
 from kv_store.limits import StoreLimits
-from tests.agent_runtime.worlds import GAME, ask, load_tiny, open_duel, play, runtime, state, write_game
+from tests.agent_runtime.worlds import (
+    GAME,
+    ask,
+    load_tiny,
+    open_duel,
+    play,
+    runtime,
+    standing_still,
+    state,
+    wait_until,
+    write_game,
+)
 
 
 @pytest.fixture(scope="module")
@@ -139,15 +150,10 @@ def test_a_match_that_closes_while_its_forward_runs_takes_no_block_that_another_
         for match in ("one", "two"):
             open_duel(made, match=match, sessions=(match,))
             made.put_state(match, 0, state=state())
-        served, gate = made.served_model(), threading.Event()
+        served = made.served_model()
         served.prefetcher.finish(30)
-        served.engine.soon(lambda: print(gate.wait(30)))
         turns = [made.begin_turn(ask(0, session=match)) for match in ("one", "two")]
         threads = [threading.Thread(target=turn.run) for turn in turns]
-        for number, thread in enumerate(threads):
-            thread.start()
-            while served.engine.num_waiting <= number:
-                gate.wait(0.001)
         closing, run = threading.Thread(target=lambda: made.close_match("one")), served.engine.runner.run
 
         def run_while_one_closes(spans: Sequence[Span], is_stopped: Callable[[], bool]) -> Logits:
@@ -156,8 +162,11 @@ def test_a_match_that_closes_while_its_forward_runs_takes_no_block_that_another_
             return run(spans, is_stopped)
 
         with monkeypatch.context() as slow:
-            slow.setattr(served.engine.runner, "run", run_while_one_closes)
-            gate.set()
+            with standing_still(served.engine):
+                slow.setattr(served.engine.runner, "run", run_while_one_closes)
+                for number, thread in enumerate(threads):
+                    thread.start()
+                    wait_until(lambda number=number: served.engine.num_waiting > number)  # type: ignore[misc]
             for thread in (*threads, closing):
                 thread.join()
         made.flush("two")
@@ -173,22 +182,14 @@ def test_a_block_that_leaves_the_pool_while_its_turn_waits_is_encoded_and_the_ac
         made.put_state("m", 0, state=state())
         first = play(made, 0)
         made.flush("m")
-        served, held, gate = made.served_model(), threading.Event(), threading.Event()
-
-        def stand_still() -> None:
-            held.set()
-            gate.wait(30)
-            served.cache.residents.make_room(served.cache.pool.num_slots)
-
-        served.engine.soon(stand_still)
-        assert held.wait(30)
+        served = made.served_model()
         turn = made.begin_turn(ask(1))
         results: Future[TurnResult] = Future()
         thread = threading.Thread(target=lambda: results.set_result(turn.run()))
-        thread.start()
-        while served.engine.num_waiting == 0:
-            held.wait(0.001)
-        gate.set()
+        with standing_still(served.engine):
+            thread.start()
+            wait_until(lambda: served.engine.num_waiting > 0)
+            served.cache.residents.make_room(served.cache.pool.num_slots)
         second = results.result(30)
         thread.join()
     assert {use.why for use in account(second).changed} == {"left the pool as its turn waited"}
@@ -303,9 +304,7 @@ def test_a_store_that_fails_costs_one_turn_at_most_and_no_slot(
 def test_a_flush_that_runs_out_of_time_says_so(loaded: LoadedModel, games: Path, tmp_path: Path) -> None:
     with runtime(loaded, games, store=tmp_path / "store") as made:
         open_duel(made)
-        gate = threading.Event()
-        made.served_model().engine.soon(lambda: print(gate.wait(30)))
-        with pytest.raises(NotDurable, match="0.2 s were too short"):
-            made.flush("m", 0.2)
-        gate.set()
+        with standing_still(made.served_model().engine):
+            with pytest.raises(NotDurable, match="0.2 s were too short"):
+                made.flush("m", 0.2)
         made.flush("m")

@@ -1,12 +1,15 @@
 """A whole runtime over a tiny random model, in process."""
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from agent_runtime.block_cache import MemoryStore
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
+from agent_runtime.engine.scheduler import Engine
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.served_model import serve_model
 from agent_runtime.token_blocks import KEY_FORMAT
@@ -89,3 +92,28 @@ def ask(turn_id: int, frame: int = 0, session: str = "s", **options: Any) -> Tur
 
 def play(made: AgentRuntime, turn_id: int, frame: int = 0, session: str = "s", **options: Any) -> TurnResult:
     return made.begin_turn(ask(turn_id, frame, session, **options)).run()
+
+
+@contextmanager
+def standing_still(engine: Engine) -> Iterator[threading.Event]:
+    """The engine's thread waits until the event is set, or the block is left: a queue can build up."""
+    held, gate = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        held.set()
+        gate.wait(60)
+
+    engine.soon(wait)
+    assert held.wait(60)
+    try:
+        yield gate
+    finally:
+        gate.set()
+
+
+def wait_until(is_so: Callable[[], bool], limit_s: float = 60.0) -> None:
+    """Return when something is so that no event tells of."""
+    end = time.monotonic() + limit_s
+    while not is_so():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.001)
