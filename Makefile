@@ -23,7 +23,7 @@ demo: setup
 	$(BIN)/hotseat demo
 
 test: setup
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --timeout 600
 
 check: setup
 	$(BIN)/ruff format --check .
