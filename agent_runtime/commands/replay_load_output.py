@@ -51,7 +51,7 @@ def own_server(model: str, adapter: Path | None, games: Sequence[Path], pool_mib
     say_that_it_loads()
     with tempfile.TemporaryDirectory(prefix="hotseat-replay-", ignore_cleanup_errors=True) as home:
         with ServerProcess([str(each) for each in arguments], Path(home) / "server.log", start_s=_START_S) as process:
-            yield Server(process.start())
+            yield Server(process.start(), is_own=True)
 
 
 class _Teller:

@@ -12,10 +12,11 @@ ANSWER_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where the server listens, and what it wants to be shown."""
+    """Where the server listens, and what it wants to be shown. `is_own`: it runs for this replay alone."""
 
     url: str
     token: str | None = None
+    is_own: bool = False
 
 
 @dataclass(frozen=True, slots=True)

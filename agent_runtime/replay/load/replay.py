@@ -54,7 +54,7 @@ def _report(read: Recording, script: Script, server: Server, options: LoadOption
         block_tuned=opened.block_tuned if opened else False,
         modes=tuple(_mode(mode, options, {label: samples[label] for label in rivals}) for mode in modes),
         refused=sum(mode.tally.refused for mode in modes),
-        warnings=(*differences(read, {}, resolved), *_warnings(script, options, played)),
+        warnings=(*differences(read, {}, resolved), *_warnings(script, server, options, played)),
         environment={**_machine(), "server": welcome.server if welcome else None},
         recording_digest=read.digest,
         constant_action=constant_action(script.actions),
@@ -117,7 +117,7 @@ def _ended(played: Played) -> str | None:
     return None if played.ended is None else str(played.ended)
 
 
-def _warnings(script: Script, options: LoadOptions, played: Played) -> Iterator[str]:
+def _warnings(script: Script, server: Server, options: LoadOptions, played: Played) -> Iterator[str]:
     """Yield what to know about the figures of a run."""
     tallies = [mode.tally for mode in played.modes]
     shut_out = [sentence for mode in played.modes for sentence in mode.shut_out]
@@ -159,7 +159,7 @@ def _warnings(script: Script, options: LoadOptions, played: Played) -> Iterator[
             "Copies of one match share its blocks: what one encodes the others find. As many different matches compute "
             "more than these did."
         )
-    if played.left_open:
+    if played.left_open and not server.is_own:
         yield (
             f"Matches that could not be closed: {played.left_open}. If the server still has them, their names begin "
             f"with {played.prefix}."

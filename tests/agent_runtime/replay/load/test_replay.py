@@ -22,6 +22,7 @@ from agent_runtime.served_model import serve_model
 from agent_runtime.server import Client, ServerConfig, serve_in_background
 from agent_runtime.server.config import Limits
 from agent_runtime.turn import Action, Mode
+from tests.agent_runtime.replay.load.stub import Message, Stub, match_of, record, running
 from tests.agent_runtime.worlds import ACTIONS, load_tiny, state, write_game
 
 NUM_TURNS = 6
@@ -181,6 +182,22 @@ def test_the_same_mode_twice_is_told_to_share_its_blocks(recording: Path, games:
         report = replay_against(recording, Server(url), LoadOptions(modes=(Mode.STAR, Mode.STAR)))
     assert [mode.label for mode in report.modes] == ["star", "star (2)"]
     assert "A mode that is named twice shares its blocks" in " ".join(report.warnings)
+
+
+def test_matches_that_stay_open_are_told_unless_the_server_goes_with_them(tmp_path: Path) -> None:
+    """Nobody closes a match that the server does not listen to any more."""
+
+    def answers(stub: Stub, message: Message) -> list[Message] | None:
+        if message["type"] in ("turn", "match.close") or len(stub.of_type("turn")) > 0:
+            return None
+        return [stub.answer(message)]
+
+    recording = record(tmp_path / "m.jsonl", match_of(1))
+    for is_own in (False, True):
+        with running(Stub(answers=answers)) as stub:
+            report = replay_against(recording, Server(stub.url, is_own=is_own))
+        assert report.ended is not None and "ended the connection" in report.ended
+        assert ("Matches that could not be closed: 1." in " ".join(report.warnings)) is not is_own
 
 
 def test_a_report_from_the_wire_is_json_like_any_other(report: ReplayReport) -> None:
