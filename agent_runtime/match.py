@@ -177,6 +177,7 @@ class Session:
     last_failure: str | None = None
     last_turn_id: int | None = None
     finished: dict[int, FinishedTurn] = field(default_factory=dict)
+    under_way: dict[int, TurnRequest] = field(default_factory=dict)
     told_untuned: bool = False
     _seen_before: list[int | None] = field(default_factory=list)
     _private_texts: dict[str, str] = field(default_factory=dict)
@@ -222,13 +223,17 @@ class Session:
         self.history = [entries[turn_id] for turn_id in kept]
         self._remembered = {turn_id: blocks[turn_id] for turn_id in kept}
 
-    def see(self, turn_id: int) -> None:
-        """Take a turn_id: no older one is answered any more."""
+    def see(self, request: TurnRequest) -> None:
+        """Take a turn: no older one is answered any more."""
         self._seen_before = [*self._seen_before[1 - _KEPT_TURNS :], self.last_turn_id]
-        self.last_turn_id = turn_id
+        self.last_turn_id = request.turn_id
+        self.under_way[request.turn_id] = request
+        while len(self.under_way) > _KEPT_TURNS:
+            del self.under_way[min(self.under_way)]
 
     def unsee(self, turn_id: int) -> bool:
         """Let a turn that found no room be asked again under its turn_id; False when a newer one has been seen."""
+        self.under_way.pop(turn_id, None)
         if self.last_turn_id != turn_id:
             return False
         self.last_turn_id = self._seen_before.pop()
@@ -236,14 +241,19 @@ class Session:
 
     def finish(self, request: TurnRequest, body_digest: str, result: TurnResult) -> None:
         """Keep a result, for a client that asks again and for the history once the game says what it did."""
+        self.under_way.pop(request.turn_id, None)
         self.finished[request.turn_id] = FinishedTurn(request, body_digest, result)
         while len(self.finished) > _KEPT_TURNS:
             del self.finished[min(self.finished)]
 
     def apply(self, turn_id: int, ok: bool, message: str | None, reward: float | None, action: Action | None) -> None:
-        """Remember what the game did with a turn: history holds what was applied, never what was only wished."""
-        turn = self.finished[turn_id]
-        done = action or turn.result.action
+        """Remember what the game did with a turn: history holds what was applied, never what was only wished.
+
+        The turn is finished; or it is under way, past its deadline, and the game did something of its own.
+        """
+        turn = self.finished.get(turn_id)
+        request = turn.request if turn else self.under_way[turn_id]
+        done = action or (turn.result.action if turn else None)
         if not ok or done is None:
             self.last_failure = message or "the action was not possible"
             return
@@ -251,8 +261,8 @@ class Session:
         self._remember(
             HistoryEntry(
                 turn_id=turn_id,
-                frame=turn.request.frame,
-                observation=turn.request.observation,
+                frame=request.frame,
+                observation=request.observation,
                 action_text=answer_text(done),
                 ok=ok,
                 message=message,

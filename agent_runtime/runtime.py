@@ -350,7 +350,7 @@ class AgentRuntime:
             if session.last_turn_id is not None and request.turn_id <= session.last_turn_id:
                 raise StaleTurn(request.session, request.turn_id, session.last_turn_id)
             turn = prepare_turn(session, request, arrived=arrived, deadline=deadline, body_digest=body_digest)
-            session.see(request.turn_id)
+            session.see(request)
             turn.on_end = self._keep
             return turn
 
@@ -358,7 +358,9 @@ class AgentRuntime:
         """Take up what the game did with a turn's action, and begin to encode it as history."""
         session = self.session(applied.session)
         with session.match.lock:
-            if applied.turn_id not in session.finished:
+            # A turn that timed out on the wire is under way here until its forward ends.
+            is_own = applied.turn_id in session.under_way and (applied.action is not None or not applied.ok)
+            if applied.turn_id not in session.finished and not is_own:
                 raise UnknownName("finished turn", f"{applied.turn_id} of session {applied.session}")
             session.apply(applied.turn_id, applied.ok, applied.message, applied.reward, applied.action)
             # Not with every frame: that costs as much as the state is long, and a frame should cost what it changes.

@@ -34,7 +34,18 @@ from agent_runtime.turn import (
     TurnResult,
 )
 from kv_store.errors import BadDocument
-from tests.agent_runtime.worlds import ACTIONS, GAME, ask, load_tiny, open_duel, play, runtime, state, write_game
+from tests.agent_runtime.worlds import (
+    ACTIONS,
+    GAME,
+    ask,
+    load_tiny,
+    open_duel,
+    play,
+    runtime,
+    standing_still,
+    state,
+    write_game,
+)
 from tests.tiny_models import CONTEXT
 
 MODES = tuple(Mode)
@@ -212,6 +223,25 @@ def test_sessions_that_come_at_once_share_forwards_and_encode_a_block_once(made:
     assert served.engine.runner.forwards == before + 1
     assert sorted(account(result).blocks_encoded for result in results.values())[:5] == [0] * 5
     assert len({tuple(round(x, 3) for x in logprobs(result)) for result in results.values()}) == 1
+
+
+def test_what_a_game_did_instead_is_taken_before_the_turn_that_was_too_late_has_ended(made: AgentRuntime) -> None:
+    open_duel(made)
+    made.put_state("m", 0, state=state())
+    play(made, 0)
+    served, session = made.served_model(), made.session("s")
+    served.prefetcher.finish(30)
+    with standing_still(served.engine):
+        late = made.begin_turn(ask(1))
+        thread = threading.Thread(target=late.run)
+        thread.start()
+        with pytest.raises(UnknownName, match="finished turn"):
+            made.apply_turn(TurnApplied("s", 1, True))  # what was it that was done?
+        made.apply_turn(TurnApplied("s", 1, True, action=Action("hold")))
+        assert [entry.action_text for entry in session.history] == ["hold"]
+    thread.join(30)
+    assert not session.under_way
+    assert account(play(made, 2)).forwards == 1
 
 
 def test_sampling_is_seeded_and_follows_the_shares(made: AgentRuntime) -> None:
