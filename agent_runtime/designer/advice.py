@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Literal
 
 from agent_runtime.designer.course import Costs, Course, Family, Pointer, costs_under, pointer_step
+from agent_runtime.designer.errors import BadStates
 from agent_runtime.designer.tokens import TokenCounter
 from agent_runtime.turn import Json
 from prompts import Game
 from prompts.game_toml import GameToml
 from prompts.pattern import Wild, parse_pattern
 from prompts.rules import CuttingRules, LiveRule, SegmentRule, name_parts
+
+# Of a change under which the game's own templates fail.
+_BEYOND_REASON = Costs(*[float("inf")] * 5)
 
 Kind = Literal[
     "live", "order", "split", "group", "key", "rest", "unused", "max_tokens", "context", "hidden_live", "warning", "few"
@@ -97,7 +101,8 @@ class _Adviser:
         pieces += [*self._rest(), *self._max_tokens(), *self._hidden_live(), *self._state_warnings()]
         after = None
         if len(self._changes) > 1:
-            after = self._costs(self._changes)
+            together = self._costs(self._changes)
+            after = None if together is _BEYOND_REASON else together
         return Advices(tuple(pieces), self._before, after)
 
     # Trying.
@@ -108,7 +113,11 @@ class _Adviser:
         for change in changes:
             live, segments = change(live, segments)
         under: Game = replace(game, live_rules=live, segment_rules=segments, cutting=CuttingRules(live, segments))
-        return costs_under(under, self._course.file, self._counter, self._course.sight)
+        try:
+            return costs_under(under, self._course.file, self._counter, self._course.sight)
+        except BadStates:
+            # The frames are sound, so it is the change: it takes away what a template shows.
+            return _BEYOND_REASON
 
     def _is_worse(self, after: Costs) -> bool:
         before = self._before

@@ -60,6 +60,14 @@ def test_a_member_of_every_part_is_named_by_the_rule(tmp_path: Path) -> None:
     assert only(advice_on(course_of(tmp_path, UNITS, states))["live"]).toml == '[[live]]\nmatch = "/units/*/seen"'
 
 
+def test_what_a_template_shows_is_not_to_be_live(tmp_path: Path) -> None:
+    states = [{"ovens": [{"id": "left", "minutes": n, "story": LONG}]} for n in range(FRAMES)]
+    toml = rule("/ovens/*", "oven/{key}", key="id", render="oven.md")
+    files = {"oven.md": "{{ value.story }} {{ value.minutes }} minutes in."}
+    for piece in all_advice(course_of(tmp_path, toml, states, files)).pieces:
+        assert "/minutes" not in (piece.toml or "")
+
+
 def test_what_is_large_stays_in_blocks_however_often_it_changes(tmp_path: Path) -> None:
     states = [{"units": [{**unit, "hp": n, "story": f"{n} {LONG}"} for unit in some_units(9)]} for n in range(9)]
     assert "live" not in advice_on(course_of(tmp_path, UNITS, states))
