@@ -146,7 +146,12 @@ def make_env(game: str, seed: int, **options: Any) -> Environment:
     """
     make = getattr(load_contract(game), "make_env", None)
     if make is None:
-        raise UnknownGame(game, known_names(), "its class has no make_env, so it cannot be started by name")
+        raise UnknownGame(
+            game,
+            known_names(),
+            "its class has no make_env, so it cannot be started by name: add make_env(self, seed), which returns "
+            "the environment, reset with the seed",
+        )
     known = tuple(name for name in inspect.signature(make).parameters if name != "seed")
     for option in options:
         if option not in known:
