@@ -1,5 +1,6 @@
 """`hotseat play`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,6 +34,7 @@ def play(
     history: Annotated[
         int | None, typer.Option(min=0, help="Turns each agent remembers (default: the game's).")
     ] = None,
+    record: Annotated[Path | None, typer.Option(help="Record the game into this folder, for hotseat replay.")] = None,
     games: GamesOption = None,
     pool_mib: PoolOption = 1024,
     as_json: JsonOption = False,
@@ -50,6 +52,7 @@ def play(
         history_turns=history,
         games=tuple(games or ()),
         pool_mib=pool_mib,
+        record=record,
     )
     import_from_here()
     # Before the model is loaded: a refusal should not take half a minute.

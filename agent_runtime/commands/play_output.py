@@ -9,7 +9,6 @@ from typing import Any, Literal
 from agent_runtime.commands.options import say
 from agent_runtime.demo.player import PlayedTurn
 from agent_runtime.demo.screen import Screen
-from agent_runtime.engine.loading import ModelSpec, load_model
 from agent_runtime.seat import Seat
 from agent_runtime.seat.playing import Played, play
 from agent_runtime.server.answers import result_message
@@ -30,6 +29,7 @@ class Sitting:
     history_turns: int | None
     games: tuple[Path, ...]
     pool_mib: int
+    record: Path | None
 
 
 def print_game(
@@ -38,7 +38,7 @@ def print_game(
     """Play a game and print every turn as it comes. Raises what loading the model and playing raise."""
     with Seat(
         adapter.contract,
-        load_model(ModelSpec(source=model)),
+        model,
         sitting.seed,
         mode=sitting.mode,
         how=sitting.how,
@@ -47,6 +47,7 @@ def print_game(
         history_turns=sitting.history_turns,
         games=sitting.games,
         pool_mib=sitting.pool_mib,
+        record=sitting.record,
     ) as seat:
         screen, gained, num_turns, ms = Screen(), dict[str, float](), 0, 0.0
         stepper = Stepper(adapter.game, env, sitting.seed)

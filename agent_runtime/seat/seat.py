@@ -1,7 +1,7 @@
 """The seat itself: what a loop asks, and how a turn goes from an environment to a number."""
 
+import hashlib
 import itertools
-import json
 import threading
 import uuid
 import weakref
@@ -17,19 +17,16 @@ from agent_runtime.engine.decision import draw
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.seat.errors import AskedTwice, NothingToNote, NotParallel, TurnEnded
+from agent_runtime.seat.matches import Matches
 from agent_runtime.seat.opening import folder_of, own_runtime
-from agent_runtime.seat.tables import Float64s, Place, SeatTurn, Table
+from agent_runtime.seat.tables import Float64s, SeatTurn, Table
+from agent_runtime.seat.tape import Tape
 from agent_runtime.turn import (
     Account,
     Action,
-    ActionOption,
     Decide,
-    MatchSpec,
     Mode,
     Outcome,
-    SessionSpec,
-    TurnApplied,
-    TurnRequest,
     TurnResult,
 )
 from game_adapters import GameContract, PettingZooAdapter, SharedState, TurnView
@@ -71,6 +68,7 @@ class Seat:
         pool_mib: int = 1024,
         max_rows: int = MAX_ROWS,
         runtime: AgentRuntime | None = None,
+        record: Path | None = None,
     ) -> None:
         """Load the game and the model.
 
@@ -81,16 +79,16 @@ class Seat:
         game's for all agents, or one by each agent's name. `history_turns` None is the game's own number. `games` are
         folders of game folders: one that is named like the game's own is taken in its place. With `runtime`, its
         models serve this seat too: then `model` is a name there (`embedded`: the default one), and `pool_mib` and
-        `max_rows` are the runtime's.
+        `max_rows` are the runtime's. `record` is a folder for recordings that `hotseat replay` reads.
 
-        Raises UnknownGame, NoGameFolder, GameFolderError, and what loading a model raises.
+        Raises UnknownGame, NoGameFolder, GameFolderError, CannotRecord, and what loading a model raises.
         """
         contract = load_contract(game) if isinstance(game, str) else game
         folder = folder_of(contract, games)
         self.game = folder.resolve().name
         self.seed = seed
         self.how: Literal["sample", "best"] = how
-        self._decide = Decide(how="distribution", temperature=temperature)
+        self.temperature = temperature
         self._adapter = PettingZooAdapter(game if isinstance(game, str) else self.game, contract)
         self._shared = contract if isinstance(contract, SharedState) else None
         self._persona = persona
@@ -98,13 +96,22 @@ class Seat:
         self._mode: Mode | Literal["auto"] = "auto" if mode == "auto" else Mode(mode)
         self._model = None
         self._owns_runtime = runtime is None
-        if runtime is None:
-            runtime = own_runtime(model, folder, pool_mib, max_rows)
-        else:
-            runtime.add_game(folder)
-            self._model = None if model == "embedded" else str(model)
-        self.runtime = runtime
-        self._name = f"seat-{uuid.uuid4().hex[:8]}"
+        # Before a model is loaded: a refusal should not take half a minute.
+        tape = None if record is None else Tape(record, lambda model, game: self.runtime.digests(model, game), seed)
+        try:
+            self.runtime = own_runtime(model, folder, pool_mib, max_rows) if runtime is None else runtime
+            if runtime is not None:
+                runtime.add_game(folder)
+                self._model = None if model == "embedded" else str(model)
+        except BaseException:
+            if tape is not None:
+                tape.close()
+            raise
+        # In a shared runtime others have matches, too.
+        name = f"{self.game}-{seed}" if runtime is None else f"seat-{uuid.uuid4().hex[:8]}"
+        self._matches = Matches(
+            self.runtime, self.game, model=self._model, mode=self._mode, shared=self._shared, name=name, tape=tape
+        )
         self._numbers = itertools.count()
         self._tables: dict[int, Table] = {}
         self._gone: deque[Table] = deque()
@@ -271,6 +278,8 @@ class Seat:
                 agent = env.agent_selection
             if agent is not None:
                 table.left.add(agent)
+                if (place := table.places.get(agent)) is not None and place.done is not None:
+                    self._take_up(table, agent)
             return None
         if view.agent in table.left:
             self._begin_anew(table)
@@ -280,52 +289,37 @@ class Seat:
 
     def _begin(self, table: Table, view: TurnView, state: Json, *, acts: bool) -> SeatTurn:
         place = table.places.get(view.agent)
-        match = place.match if place else self._match_name(table, view.agent)
-        frame = self._put_state(table, match, state)
+        match = place.match if place else self._matches.match_of(table, view.agent)
+        frame = self._matches.put_state(table, match, state)
         if place is None:
-            place = table.places[view.agent] = self._open_session(match, view.agent)
-        session = self.runtime.session(place.session)
-        is_same = place.last is not None and place.last.is_about(view, frame)
-        if place.done is not None and (acts or not is_same):
-            if session.history_turns:
-                reward = reward_since(self._adapter.game, table.env(), view.agent)
-                self.runtime.apply_turn(TurnApplied(place.session, place.turn_id, True, None, reward, place.done))
-                is_same = False
-            place.done = None
-        if is_same:
-            assert place.last is not None
-            return place.last
+            persona = self._persona if isinstance(self._persona, str) else (self._persona or {}).get(view.agent)
+            place = self._matches.open_session(match, view.agent, persona, self._history_turns)
+            table.places[view.agent] = place
+        last = place.last if place.last is not None and place.last.is_about(view, frame) else None
+        if place.done is not None and (acts or last is None):
+            last = None if self._take_up(table, view.agent) else last
+        if last is not None:
+            return last
         place.turn_id += 1
-        options = tuple(ActionOption(offer.id, offer.text) for offer in view.actions)
-        request = TurnRequest(place.session, place.turn_id, frame, view.observation_text, options, self._decide)
-        self._warnings.update(dict.fromkeys(session.match.seen_by(session.sight).warnings))
-        return SeatTurn(table, place, view, frame, self.runtime.begin_turn(request))
+        self._warnings.update(dict.fromkeys(self._matches.warnings(place)))
+        pending = self._matches.ask(place, view, frame, self._decide(table, view.agent))
+        return SeatTurn(table, place, view, frame, pending)
 
-    def _match_name(self, table: Table, agent: str) -> str:
-        """Return the match of an agent: one for the whole table if its agents can share a state, else one for each."""
-        table_name = f"{self._name}/{table.number}.{table.episode}"
-        return table_name if self._shared is not None else f"{table_name}/{agent}"
+    def _take_up(self, table: Table, agent: str) -> bool:
+        """Take what an agent did for done; return whether it remembers it."""
+        place = table.places[agent]
+        remembers = self._matches.remembers(place)
+        if remembers:
+            self._matches.take_up(place, reward_since(self._adapter.game, table.env(), agent))
+        place.done = None
+        return remembers
 
-    def _put_state(self, table: Table, match: str, state: Json) -> int:
-        """Bring a match to a state, opening it if need be; return its frame."""
-        text = json.dumps(state)
-        if match not in table.frames:
-            self.runtime.open_match(MatchSpec(match, self.game, self._model, self._mode))
-        frame, known = table.frames.get(match, (0, None))
-        if text != known:
-            frame += 1
-            self.runtime.put_state(match, frame, state=state)
-            table.frames[match] = (frame, text)
-        return frame
-
-    def _open_session(self, match: str, agent: str) -> Place:
-        persona = self._persona if isinstance(self._persona, str) else (self._persona or {}).get(agent)
-        sight = self._shared.sight(agent) if self._shared is not None else ()
-        session = f"{match}:{agent}"
-        self.runtime.open_session(
-            SessionSpec(session, match, sight=sight, persona=persona, history_turns=self._history_turns)
-        )
-        return Place(session, match)
+    def _decide(self, table: Table, agent: str) -> Decide:
+        """How the next action is chosen. The seed of the draw is this seat's, this table's, this agent's and the
+        action's own: so no two draws depend on each other, nor on what else is in the batch."""
+        names = (self.seed, table.number, str(agent), table.num_acts.get(agent, 0))
+        seed = int.from_bytes(hashlib.blake2b(repr(names).encode(), digest_size=8).digest()) >> 1
+        return Decide(how=self.how, temperature=self.temperature, seed=seed)
 
     def _play(self, turns: Sequence[SeatTurn]) -> None:
         """Have turns answered, all in one forward if there is room; what finds none goes again behind the others."""
@@ -349,6 +343,8 @@ class Seat:
                 turn.pending = self.runtime.begin_turn(_pending(turn).request)
             waiting = overloaded + waiting[len(batch) :]
         for turn in turns:
+            self._matches.note_result(turn)
+        for turn in turns:
             if turn.result is not None and turn.result.outcome is not Outcome.OK:
                 self.last_results = _results(turns)
                 raise TurnEnded(turn.view.agent, turn.result.outcome, turn.result.message)
@@ -356,13 +352,15 @@ class Seat:
     def _choose(self, turn: SeatTurn) -> int:
         assert turn.result is not None
         shares = [score.p for score in turn.result.scores]
-        agent, table = turn.view.agent, turn.table
-        num_acts = table.num_acts.get(agent, 0)
-        table.num_acts[agent] = num_acts + 1
-        if self.how == "sample":
-            index = draw(shares, self.seed, table.number, agent, num_acts)
+        decide = self._decide(turn.table, turn.view.agent)
+        if decide.how == "sample":
+            assert decide.seed is not None
+            # As the engine itself draws, under the names of a recording, unless others have matches in its runtime.
+            session = turn.place.session if self._owns_runtime else str(turn.view.agent)
+            index = draw(shares, decide.seed, session, turn.place.turn_id)
         else:
             index = max(range(len(shares)), key=shares.__getitem__)
+        turn.table.num_acts[turn.view.agent] = turn.table.num_acts.get(turn.view.agent, 0) + 1
         turn.place.done = Action(turn.view.actions[index].id)
         turn.result = replace(turn.result, action=turn.place.done)
         return turn.view.actions[index].number
@@ -378,8 +376,7 @@ class Seat:
         return table
 
     def _begin_anew(self, table: Table) -> None:
-        for match in table.frames:
-            self.runtime.close_match(match)
+        self._matches.close(table)
         table.episode += 1
         table.places.clear()
         table.frames.clear()
@@ -398,11 +395,12 @@ class Seat:
         with self._lock:
             if self._owns_runtime:
                 self.runtime.close()
-                return
-            self._close_gone()
-            for table in self._tables.values():
-                self._begin_anew(table)
-            self._tables.clear()
+            else:
+                self._close_gone()
+                for table in self._tables.values():
+                    self._begin_anew(table)
+                self._tables.clear()
+            self._matches.end()
 
     def __enter__(self) -> Self:
         return self

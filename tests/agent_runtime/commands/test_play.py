@@ -132,3 +132,15 @@ class Slippery(AtOnce):
         env = Raising()
         env.reset(seed=seed)
         return env
+
+
+def test_a_recorded_game_can_be_replayed(model: Path, tmp_path: Path) -> None:
+    played = run(model, LAMPS, "--record", tmp_path / "recordings", "--seed", 2, "--mode", "star")
+    assert played.exit_code == 0, played.output
+    (file,) = (tmp_path / "recordings").glob("match-*.jsonl")
+    replayed = CliRunner().invoke(
+        app,
+        ["replay", str(file), "--games", LAMPS, "--mode", "star", "--model", str(model), "--pool-mib", "32", "--json"],
+    )
+    assert replayed.exit_code == 0, replayed.output
+    assert json.loads(replayed.stdout)["modes"][0]["as_recorded"] == 1
