@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 from agent_runtime.cli import app
 from game_adapters import GAMES
 from game_adapters.conformance import CHECKS
-from tests.game_adapters.test_registry import install
+from tests.game_adapters.installed import install
 
 LAMPS = "tests.game_adapters.lamps_game:Lamps"
 

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from agent_runtime.commands.options import game_options, import_from_here, installed_games
-from tests.game_adapters.test_registry import WAITING, install, write_folder
+from tests.game_adapters.installed import WAITING, install, write_folder
 
 
 def test_a_games_options_are_read_as_json_where_they_read_like_it() -> None:

@@ -3,6 +3,7 @@
 import gc
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from agent_runtime.seat import Seat
 from agent_runtime.seat.errors import AskedTwice, NothingToNote, NotParallel, TurnEnded
 from agent_runtime.turn import Outcome
 from game_adapters import make_env
-from game_adapters.errors import NotOnTurn, ObservationNeeded
+from game_adapters.errors import BrokenEnvironment, NotOnTurn, ObservationNeeded
 from tests.agent_runtime.worlds import load_tiny
 from tests.game_adapters.lamps_game import ACTIONS, Lamps, LampsEnv, ParallelLamps, PlainLamps
 
@@ -384,3 +385,29 @@ def test_two_seats_share_a_runtime_and_closing_one_leaves_the_other(loaded: Load
         with pytest.raises(UnknownName, match="'big'"):
             Seat(Lamps(), "big", runtime=host.runtime).act(env)
     host.close()
+
+
+def test_threads_may_play_environments_of_their_own(seat: Seat) -> None:
+    def run(number: int) -> list[tuple[str, int | None]]:
+        return play(seat, lamps(number))
+
+    with ThreadPoolExecutor(6) as threads:
+        games = list(threads.map(run, range(6)))
+    assert all(len(game) == 10 and game[-1][1] is None for game in games)
+
+
+def test_an_environment_that_ends_in_the_middle_of_a_turn_has_none_any_more(seat: Seat) -> None:
+    env = lamps()
+    assert seat.distribution(env) is not None
+    env.truncations = dict.fromkeys(env.agents, True)
+    assert seat.act(env) is None and seat.distribution(env) is None and seat.logprobs(env) is None
+    env.agents.clear()
+    assert seat.act(env) is None and seat.act_many([(env, "player_1")]) == [None]
+
+
+def test_a_reward_that_is_nan_is_told_when_it_would_become_history(seat: Seat) -> None:
+    env = lamps(players=1)
+    env.step(seat.act(env))
+    env._cumulative_rewards["player_0"] = float("nan")
+    with pytest.raises(BrokenEnvironment, match="the reward of 'player_0' is nan"):
+        seat.act(env)
