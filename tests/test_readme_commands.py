@@ -21,6 +21,8 @@ from tests import readme
 from tests.readme import ROOT
 from tests.tiny_models import save_tiny_gguf
 
+# Commands with memory of their own for keys and values: a tiny model needs little of the gigabytes they would take.
+HAVE_POOLS = ("hotseat serve", "hotseat bench turn", "hotseat play", "hotseat turn", "hotseat replay recordings/")
 SETS_UP = {"make", "pip", "python3", "."}
 # The prompts of the benches and of camp with 300 blocks have to fit, in a tokenizer of 512 words.
 CONTEXT = 65_536
@@ -35,6 +37,8 @@ class Reader:
     server: ServerProcess | None = None
 
     def run(self, words: list[str]) -> None:
+        if " ".join(words).startswith(HAVE_POOLS):
+            words = [*words, "--pool-mib", "32"]
         if words[:2] == ["hotseat", "serve"]:
             self.stop()
             # Any free port, so that two runs of these tests do not meet; the clients are told.
