@@ -72,7 +72,7 @@ class ListedGame:
 def list_games() -> list[ListedGame]:
     """All games that have a name, ours first. A broken one is listed with its error, and keeps nobody else out."""
     named = [(name, BUILT_IN, line.contract) for name, line in GAMES.items()]
-    named += [(point.name, _package(point), point.value) for point in _entry_points()]
+    named += [(point.name, _package(point), _class_of(point)) for point in _entry_points()]
     return [_listed(number, named) for number in range(len(named))]
 
 
@@ -94,7 +94,7 @@ def installed_folders() -> Iterator[tuple[str, Path | GameAdapterError]]:
     """The game folders of installed packages by the names of the games, or why there is none."""
     for point in _entry_points():
         try:
-            yield point.name, game_folder(point.value)
+            yield point.name, game_folder(_class_of(point))
         except GameAdapterError as error:
             yield point.name, error
 
@@ -177,11 +177,16 @@ def _target(game: str) -> str:
         return GAMES[game].contract
     if ":" in game:
         return game
-    return next((point.value for point in _entry_points() if point.name == game), game)
+    return next((_class_of(point) for point in _entry_points() if point.name == game), game)
 
 
 def _entry_points() -> tuple[EntryPoint, ...]:
     return tuple(sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value)))
+
+
+def _class_of(point: EntryPoint) -> str:
+    """Its module:Class, without the extras that the format allows behind it."""
+    return point.value.partition("[")[0].strip()
 
 
 def _package(point: EntryPoint) -> str:

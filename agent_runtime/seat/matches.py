@@ -1,12 +1,12 @@
 """A seat's matches and sessions in its runtime; all that is asked there is noted, if somebody wants a recording."""
 
 import hashlib
-import json
 import re
 from typing import Literal
 
 from agent_runtime.agent import PendingTurn
 from agent_runtime.runtime import AgentRuntime
+from agent_runtime.seat.differences import patch_between
 from agent_runtime.seat.tables import Place, SeatTurn, Table
 from agent_runtime.seat.tape import Tape
 from agent_runtime.server.runtime import Answer, Ask, CloseMatch, PutState
@@ -50,19 +50,19 @@ class Matches:
 
     def put_state(self, table: Table, match: str, state: Json) -> int:
         """Bring a match to a state, opening it if need be; return its frame."""
-        text = json.dumps(state)
         if match not in table.frames:
             if self._tape is not None:
                 self._tape.check_new(match)
             spec = MatchSpec(match, self._game, self._model, self._mode)
-            opened = self._runtime.open_match(spec)
-            self._note(match, spec, opened)
+            self._note(match, spec, self._runtime.open_match(spec))
         frame, known = table.frames.get(match, (0, None))
-        if text != known:
+        patch = None if known is None else patch_between(known, state)
+        if patch != []:
             frame += 1
-            change = self._runtime.put_state(match, frame, state=state)
-            self._note(match, PutState(match, frame, state), change)
-            table.frames[match] = (frame, text)
+            asked = PutState(match, frame, state if patch is None else None, patch)
+            change = self._runtime.put_state(match, frame, state=asked.state, patch=patch)
+            self._note(match, asked, change)
+            table.frames[match] = (frame, state)
         return frame
 
     def match_of(self, table: Table, agent: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_runtime.agent import PendingTurn
-from agent_runtime.turn import Action, TurnResult
+from agent_runtime.turn import Action, Json, TurnResult
 from game_adapters import TurnView
 from game_adapters.environments import Environment
 
@@ -36,8 +36,8 @@ class Table:
     env: "weakref.ref[Environment]"
     episode: int = 0
     places: dict[str, Place] = field(default_factory=dict)
-    frames: dict[str, tuple[int, str]] = field(default_factory=dict)
-    """By match: its frame, and the text of that frame's state."""
+    frames: dict[str, tuple[int, Json]] = field(default_factory=dict)
+    """By match: its frame, and that frame's state."""
     num_acts: dict[str, int] = field(default_factory=dict)
     """By agent, over all episodes: no two draws are the same."""
     left: set[str] = field(default_factory=set)

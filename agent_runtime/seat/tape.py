@@ -74,7 +74,7 @@ def _message(ask: Ask, number: int) -> c2s.ClientMessage:
             mode: Any = str(ask.mode)
             return c2s.MatchOpen(id=number, match=ask.match, game=ask.game, model=ask.model, mode=mode)
         case PutState():
-            return c2s.MatchState(id=number, match=ask.match, frame=ask.frame, state=ask.state)
+            return c2s.MatchState(id=number, match=ask.match, frame=ask.frame, state=ask.state, patch=ask.patch)
         case SessionSpec():
             return c2s.SessionOpen(
                 id=number,

@@ -93,7 +93,7 @@ def test_importing_the_package_loads_no_game_library() -> None:
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     games = {
-        "quiet": "quiet_game:Waiting",
+        "quiet": "quiet_game:Waiting [chess]",
         "torn": "torn_game:Torn",
         "gone": "no_such_module_anywhere:Gone",
         "homeless": "quiet_game:Homeless",
