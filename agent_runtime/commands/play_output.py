@@ -49,11 +49,13 @@ def print_game(
         pool_mib=sitting.pool_mib,
         record=sitting.record,
     ) as seat:
-        screen, gained, num_turns, ms = Screen(), dict[str, float](), 0, 0.0
+        screen, gained, num_steps, num_turns, ms = Screen(), dict[str, float](), 0, 0, 0.0
         stepper = Stepper(adapter.game, env, sitting.seed)
         for turn in play(seat, adapter, stepper, max_steps):
             num_turns += 1
-            gained[turn.agent] = gained.get(turn.agent, 0.0) + turn.reward
+            if turn.step > num_steps:
+                num_steps = turn.step
+                gained.update({agent: gained.get(agent, 0.0) + reward for agent, reward in turn.rewards.items()})
             ms += turn.result.account.total_ms if turn.result.account else 0.0
             if as_json:
                 print(json.dumps(_line(turn)), flush=True)

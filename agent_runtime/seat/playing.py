@@ -1,6 +1,6 @@
 """One game played by a seat from where it stands: turn by turn, with what came of each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from agent_runtime.seat.seat import Seat
@@ -11,16 +11,21 @@ from game_adapters.stepping import Stepper
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """One turn as it went: what the agent saw and might do, what it did, what it gained by the step, and the whole
-    state behind it (an empty one for a game whose agents share none)."""
+    """One turn as it went: what the agent saw and might do, what it did, what everybody gained by the step (the same
+    for all turns of a step), and the whole state behind it (an empty one for a game whose agents share none)."""
 
     step: int
     agent: str
     view: TurnView
     result: TurnResult
     number: int
-    reward: float
+    rewards: Mapping[str, float]
     after: Json
+
+    @property
+    def reward(self) -> float:
+        """What the agent itself gained."""
+        return self.rewards.get(self.agent, 0.0)
 
 
 def play(seat: Seat, adapter: PettingZooAdapter, stepper: Stepper, max_steps: int | None = None) -> Iterator[Played]:
@@ -44,4 +49,4 @@ def play(seat: Seat, adapter: PettingZooAdapter, stepper: Stepper, max_steps: in
         )
         after = shared.describe_match(stepper.env) if shared is not None and stepper.env.agents else {}
         for view, number, result in turns:
-            yield Played(stepper.num_steps, view.agent, view, result, number, rewards.get(view.agent, 0.0), after)
+            yield Played(stepper.num_steps, view.agent, view, result, number, rewards, after)

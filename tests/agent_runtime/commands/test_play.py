@@ -63,6 +63,11 @@ def test_as_json_a_line_a_turn_and_one_at_the_end(model: Path) -> None:
     assert sum(end["rewards"].values()) == sum(turn["reward"] for turn in turns)
 
 
+def test_what_others_gain_by_a_turn_is_counted(model: Path) -> None:
+    end = lines(run(model, "examples.own_env:Nim", "--json"))[-1]
+    assert sorted(end["rewards"].values()) == [-1, 1]
+
+
 def test_equal_seeds_play_equal_games_and_best_needs_none(model: Path) -> None:
     def actions(*arguments: object) -> list[str]:
         return [turn["action"] for turn in lines(run(model, LAMPS, "--json", *arguments))[:-1]]
