@@ -15,7 +15,7 @@ from typing import Any
 
 from gymnasium.spaces import Discrete
 
-from agent_runtime.bench.prompts import Sentences, write_game
+from agent_runtime.bench.prompts import GAME, Sentences, write_game
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.environment import environment
 from agent_runtime.seat import Seat
@@ -28,7 +28,7 @@ _ACTIONS = ("A", "B")
 class SeatsWorkload:
     """How many environments, what each prompt is made of, and how often both ways play a step of all of them.
 
-    `observations` are lengths in tokens, of the words that change; a turn computes about nine more (chat markers, and
+    `observations` are lengths in tokens, of the words that change; a turn computes about eight more (chat markers, and
     the answers).
     """
 
@@ -89,7 +89,8 @@ class _Game:
 def bench_seats(loaded: LoadedModel, workload: SeatsWorkload, tell: Callable[[str], None]) -> dict[str, Any]:
     """Measure both ways for every length and mode; return times a turn in milliseconds, and their ratios."""
     with tempfile.TemporaryDirectory() as folder:
-        game = _Game(write_game(Path(folder)) / "bench")
+        game = _Game(write_game(Path(folder)) / GAME)
+        (game.folder / "observation.md").write_text("{{ text }}\n", encoding="utf-8")
         cases = []
         for mode in workload.modes:
             for tokens in workload.observations:
