@@ -436,11 +436,13 @@ class AgentRuntime:
         def left() -> float:
             return max(0.0, end - time.perf_counter())
 
-        self._write_all(list(self._matches.values()))
-        for served in self._served.values():
-            with suppress(TimeoutError):
-                served.cache.written_behind(_SHARE_FOR_COPIES * left())
-            if not served.close(_SHARE_FOR_COPIES * left()):
-                _log.warning("model %r is still in a layer of its forward; the process waits for it", served.name)
-        if self._store:
-            self._store.close(left())
+        try:
+            self._write_all(list(self._matches.values()))
+        finally:
+            for served in self._served.values():
+                with suppress(TimeoutError):
+                    served.cache.written_behind(_SHARE_FOR_COPIES * left())
+                if not served.close(_SHARE_FOR_COPIES * left()):
+                    _log.warning("model %r is still in a layer of its forward; the process waits for it", served.name)
+            if self._store:
+                self._store.close(left())

@@ -3,19 +3,20 @@
 import difflib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from agent_runtime.designer.course import Costs, Course, Family, Pointer, costs_under, pointer_step
 from agent_runtime.designer.errors import BadStates
+from agent_runtime.designer.rule_changes import Change, added, changed, grouped, made_live, rule_keys, segment_toml
 from agent_runtime.designer.tokens import TokenCounter
 from agent_runtime.turn import Json
 from prompts import Game
 from prompts.game_toml import GameToml
 from prompts.pattern import Wild, parse_pattern
-from prompts.rules import CuttingRules, LiveRule, SegmentRule, name_parts
+from prompts.rules import CuttingRules, LiveRule, SegmentRule
 
 # Of a change under which the game's own templates fail.
 _BEYOND_REASON = Costs(*[float("inf")] * 5)
@@ -36,10 +37,6 @@ _WORTH_SHARE, _WORTH_TOKENS = 0.05, 8.0
 _SMALL_PART, _MANY_PARTS, _GROUP_TOKENS, _GROUP_COST = 16.0, 8, 160, 1.25
 _LARGE_PART, _SPLIT_TOKENS = 256.0, 128
 _IDENTITIES = ("id", "key", "name", "uid", "uuid", "code", "slug")
-
-Live = tuple[LiveRule, ...]
-Segments = tuple[SegmentRule, ...]
-Change = Callable[[Live, Segments], tuple[Live, Segments]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +128,7 @@ class _Adviser:
                 continue
             best: tuple[Costs, tuple[str, ...], str] | None = None
             for matches, sentence in self._live_candidates(family):
-                after = self._costs([_made_live(matches)])
+                after = self._costs([made_live(matches)])
                 grown = after.observation - self._before.observation
                 if self._is_worse(after) or grown > _MOST_LIVE_TOKENS:
                     continue
@@ -139,7 +136,7 @@ class _Adviser:
                     best = after, matches, sentence
             if best is not None:
                 after, matches, sentence = best
-                self._changes.append(_made_live(matches))
+                self._changes.append(made_live(matches))
                 self._now_live |= set(matches)
                 if after.observation - self._before.observation < 1:
                     shown = " ".join(f"{{{{ live{_member(match)} }}}}" for match in matches)
@@ -175,7 +172,7 @@ class _Adviser:
             if rule is None or rule.key is not None or not any(step is Wild.ONE for step in rule.pattern):
                 continue
             for key in self._identities(family, rule):
-                change = _changed(rule.match, key=key)
+                change = changed(rule.match, key=key)
                 after = self._costs([change])
                 if not self._worth(self._before.blocks_mode, after.blocks_mode):
                     continue
@@ -185,7 +182,7 @@ class _Adviser:
                     f"behind it: name them by their {key!r}."
                 )
                 yield Advice(
-                    "key", family.name, sentence, _keyed(rule, key=key), self._place(family), self._before, after
+                    "key", family.name, sentence, rule_keys(rule, key=key), self._place(family), self._before, after
                 )
                 break
 
@@ -207,9 +204,9 @@ class _Adviser:
                 continue
             if family.match in self._now_live:
                 continue
-            change = _changed(rule.match, max_tokens=_SPLIT_TOKENS)
+            change = changed(rule.match, max_tokens=_SPLIT_TOKENS)
             if family.is_rest:
-                change = _added(family.match, family.name.removeprefix("rest/"), max_tokens=_SPLIT_TOKENS)
+                change = added(family.match, family.name.removeprefix("rest/"), max_tokens=_SPLIT_TOKENS)
             after = self._costs([change])
             if (
                 after.blocks_mode > 0.8 * self._before.blocks_mode
@@ -225,9 +222,9 @@ class _Adviser:
                 "split",
                 family.name,
                 sentence,
-                _keyed(rule, max_tokens=_SPLIT_TOKENS)
+                rule_keys(rule, max_tokens=_SPLIT_TOKENS)
                 if not family.is_rest
-                else _segment_toml(family.match, family.name.removeprefix("rest/"), max_tokens=_SPLIT_TOKENS),
+                else segment_toml(family.match, family.name.removeprefix("rest/"), max_tokens=_SPLIT_TOKENS),
                 self._place(family),
                 self._before,
                 after,
@@ -246,12 +243,12 @@ class _Adviser:
                 "repeats its path: group them."
             )
             match, name = rule.match.rpartition("/")[0], family.name.replace("/*", "").replace("*", "") or "all"
-            toml = _segment_toml(match, name, max_tokens=_GROUP_TOKENS)
+            toml = segment_toml(match, name, max_tokens=_GROUP_TOKENS)
             if rule.template is not None:
                 sentence = f"{about} The template then gets the whole container as `value`."
                 yield Advice("group", family.name, sentence, toml, self._place(family))
                 continue
-            change = _grouped(rule.match, match, name)
+            change = grouped(rule.match, match, name, _GROUP_TOKENS)
             after = self._costs([change])
             if after.blocks_mode > _GROUP_COST * self._before.blocks_mode or after.prompt >= self._before.prompt:
                 continue
@@ -317,7 +314,7 @@ class _Adviser:
                 if not family.match:
                     yield Advice("rest", family.name, f"{sentence} Give its parts rules of their own.")
                     continue
-                toml = _segment_toml(family.match, family.name.removeprefix("rest/"))
+                toml = segment_toml(family.match, family.name.removeprefix("rest/"))
                 yield Advice("rest", family.name, f"{sentence} Give it a rule.", toml)
 
     def _unused(self) -> Iterator[Advice]:
@@ -421,55 +418,6 @@ def _place_of(place: tuple[Path, int | None]) -> str:
 
 def _member(match: str) -> str:
     return "".join(f"[{json.dumps(step)}]" if isinstance(step, str) else "[...]" for step in parse_pattern(match))
-
-
-def _made_live(matches: Sequence[str]) -> Change:
-    rules = tuple(LiveRule(match, parse_pattern(match)) for match in matches)
-    return lambda live, segments: ((*live, *rules), segments)
-
-
-def _changed(match: str, **fields: Json) -> Change:
-    return lambda live, segments: (
-        live,
-        tuple(replace(rule, **fields) if rule.match == match else rule for rule in segments),
-    )
-
-
-def _added(match: str, name: str, **fields: Json) -> Change:
-    pattern = parse_pattern(match)
-    rule = SegmentRule(match, pattern, name_parts(_literal(name), pattern), **fields)
-    return lambda live, segments: (live, (*segments, rule))
-
-
-def _grouped(match: str, whole: str, name: str) -> Change:
-    pattern = parse_pattern(whole)
-
-    def change(live: Live, segments: Segments) -> tuple[Live, Segments]:
-        return live, tuple(
-            SegmentRule(whole, pattern, (name,), order=rule.order, max_tokens=_GROUP_TOKENS)
-            if rule.match == match
-            else rule
-            for rule in segments
-        )
-
-    return change
-
-
-def _literal(name: str) -> str:
-    """A name without what a rule's name would read as a field."""
-    return name.replace("{", "(").replace("}", ")")
-
-
-def _segment_toml(match: str, name: str, **fields: Json) -> str:
-    values: Mapping[str, Json] = {"match": match, "name": _literal(name), **fields}
-    return "[[segment]]\n" + "\n".join(
-        f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()
-    )
-
-
-def _keyed(rule: SegmentRule, **fields: Json) -> str:
-    lines = [f"{key} = {json.dumps(value)}" for key, value in fields.items()]
-    return "\n".join([*lines, f"# in the [[segment]] with match = {json.dumps(rule.match)}"])
 
 
 def _arrays(state: Json, pattern: Sequence[str | Wild]) -> Iterator[list[Json]]:

@@ -35,7 +35,9 @@ def turns(made: AgentRuntime) -> list[PendingTurn]:
 
 
 def test_they_are_one_forward_even_if_the_engine_is_idle(made: AgentRuntime) -> None:
-    runner = made.served_model().engine.runner
+    served = made.served_model()
+    served.prefetcher.finish(30)
+    runner = served.engine.runner
     before = runner.forwards
     results = run_together(turns(made))
     assert runner.forwards == before + 1

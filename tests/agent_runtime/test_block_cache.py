@@ -13,14 +13,16 @@ from agent_runtime.engine.span import Span
 from agent_runtime.errors import NotDurable
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.token_blocks import KEY_FORMAT
-from agent_runtime.turn import Account, MatchSpec, Mode, Outcome, SessionReady, SessionSpec, TurnResult
+from agent_runtime.turn import MatchSpec, Mode, Outcome, SessionReady, SessionSpec, TurnResult
 from kv_store import Store, list_store
 from kv_store.errors import StoreClosed
 from kv_store.limits import StoreLimits
 from tests.agent_runtime.worlds import (
     GAME,
+    account,
     ask,
     load_tiny,
+    logprobs,
     open_duel,
     play,
     runtime,
@@ -39,15 +41,6 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 @pytest.fixture
 def games(tmp_path: Path) -> Iterator[Path]:
     yield write_game(tmp_path / "games")
-
-
-def account(result: TurnResult) -> Account:
-    assert result.account is not None
-    return result.account
-
-
-def logprobs(result: TurnResult) -> list[float]:
-    return [score.logprob for score in result.scores]
 
 
 def empty_pool(made: AgentRuntime) -> None:

@@ -13,7 +13,7 @@ from agent_runtime.engine.scheduler import Engine
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.served_model import serve_model
 from agent_runtime.token_blocks import KEY_FORMAT
-from agent_runtime.turn import ActionOption, Decide, MatchSpec, Mode, SessionSpec, TurnRequest, TurnResult
+from agent_runtime.turn import Account, ActionOption, Decide, MatchSpec, Mode, SessionSpec, TurnRequest, TurnResult
 from kv_store import Store
 from kv_store.limits import DEFAULT_LIMITS, StoreLimits
 from tests.tiny_models import save_tiny_model
@@ -92,6 +92,15 @@ def ask(turn_id: int, frame: int = 0, session: str = "s", **options: Any) -> Tur
 
 def play(made: AgentRuntime, turn_id: int, frame: int = 0, session: str = "s", **options: Any) -> TurnResult:
     return made.begin_turn(ask(turn_id, frame, session, **options)).run()
+
+
+def account(result: TurnResult) -> Account:
+    assert result.account is not None
+    return result.account
+
+
+def logprobs(result: TurnResult) -> list[float]:
+    return [score.logprob for score in result.scores]
 
 
 @contextmanager

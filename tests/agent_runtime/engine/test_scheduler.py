@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 
@@ -14,6 +13,7 @@ from agent_runtime.engine.errors import EngineClosed
 from agent_runtime.engine.forward import Logits
 from agent_runtime.engine.scheduler import Engine, Script, Work
 from agent_runtime.engine.span import NOTHING, Span
+from tests.agent_runtime.worlds import wait_until
 from tests.readme import ROOT
 
 
@@ -28,8 +28,7 @@ class FakeRunner:
         if 13 in self.forwards[-1]:
             raise RuntimeError("out of memory")
         if 14 in self.forwards[-1]:
-            while not is_stopped():
-                time.sleep(0.001)
+            wait_until(is_stopped)
             raise EngineClosed
         return {span: torch.zeros(1, 4) for span in spans}
 

@@ -1,0 +1,28 @@
+"""What a model must have to be served."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+from tokenizers.normalizers import Replace
+
+from agent_runtime.block_cache import MemoryStore
+from agent_runtime.engine.errors import UnsupportedModel
+from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.engine.text import TextEncoder
+from agent_runtime.served_model import serve_model
+from tests.agent_runtime.worlds import (
+    load_tiny,
+)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    return load_tiny(tmp_path_factory.mktemp("models"))
+
+
+def test_a_tokenizer_that_drops_line_ends_is_refused(loaded: LoadedModel) -> None:
+    tokenizer = copy.deepcopy(loaded.text.tokenizer)
+    tokenizer.backend_tokenizer.normalizer = Replace("\n", "")
+    with pytest.raises(UnsupportedModel, match="drops line ends"):
+        serve_model("m", replace(loaded, text=TextEncoder(tokenizer)), MemoryStore(), pool_mib=1, max_rows=1)
