@@ -4,8 +4,9 @@ An AEC environment keeps observations and infos and is asked for them; a paralle
 `step` and forgets them, so there the caller hands them in.
 """
 
+import inspect
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from game_adapters.errors import (
     BrokenEnvironment,
     GameAdapterError,
     GameCodeFailed,
+    NoEnvironment,
     NotOnTurn,
     ObservationNeeded,
     UnsupportedActionSpace,
@@ -55,6 +57,16 @@ def code_of(game: str, what: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise GameCodeFailed(game, what, error) from error
+
+
+def checked_env(game: str, made: object, make: Callable[..., object]) -> Environment:
+    """What `make` returned, if it is an environment. Raises NoEnvironment."""
+    lacking = [name for name in ("reset", "step", "action_space") if not callable(getattr(made, name, None))]
+    if not lacking:
+        return made
+    said = "None" if made is None else f"a {type(made).__name__}, which has no {lacking[0]}"
+    code = getattr(inspect.unwrap(getattr(make, "__func__", make)), "__code__", None)
+    raise NoEnvironment(game, said, f"{code.co_filename}:{code.co_firstlineno}" if code else "place unknown")
 
 
 def live_agents(game: str, env: Environment) -> list[str]:

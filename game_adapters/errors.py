@@ -2,10 +2,12 @@
 
 GameAdapterError
 ├── UnknownGame             a name that is neither registered, installed nor of the form module:Class
+├── IncompleteGame          a game's class that lacks a method which is needed here
 ├── NoGameFolder            a game's class that does not say where its game folder lies
 ├── GamesExtraMissing       the game's library is not installed
 ├── BadOption               an option that the game does not have, or a value it cannot use
 ├── GameCodeFailed          code of a game or an environment that raised: what was asked of it, and file and line
+├── NoEnvironment           a make_env that returned something else
 ├── WrongEnvironment        an environment that the game's class does not know how to read
 ├── BrokenEnvironment       an environment that contradicts itself, was not reset, or says NaN
 ├── NotOnTurn               a turn asked for an agent that the environment does not wait for
@@ -32,15 +34,33 @@ class GameAdapterError(Exception):
 
 @dataclass
 class UnknownGame(GameAdapterError):
-    """A name that is neither registered, installed nor of the form module:Class."""
+    """A name that is neither registered, installed nor of the form module:Class. `nearest` is one that exists."""
 
     name: str
     known: tuple[str, ...]
     why: str | None = None
+    nearest: str | None = None
 
     def __str__(self) -> str:
-        why = f" ({self.why})" if self.why else ""
-        return f"There is no game {self.name!r}{why}. Known: {', '.join(self.known)}; or name your own as module:Class."
+        why = f": {self.why}" if self.why else ""
+        hint = f" Did you mean {self.nearest!r}?" if self.nearest else ""
+        return (
+            f"There is no game {self.name!r}{why}.{hint} "
+            f"Known: {', '.join(self.known)}; or name your own as module:Class."
+        )
+
+
+@dataclass
+class IncompleteGame(GameAdapterError):
+    """A game's class that lacks a method. `needs` is how it must look, and what for."""
+
+    game: str
+    needs: str
+    nearest: str | None = None
+
+    def __str__(self) -> str:
+        hint = f" Did you mean {self.nearest!r}?" if self.nearest else ""
+        return f"{self.game} is there, but lacks {self.needs}.{hint}"
 
 
 @dataclass
@@ -106,6 +126,21 @@ def _is_of_a_library(file: str) -> bool:
     """Whether a line is the adapter's, Python's, or a package's: not where a game's author would look first."""
     standard = sysconfig.get_path("stdlib")
     return Path(file).parent == Path(__file__).parent or file.startswith(("<frozen", standard)) or "-packages" in file
+
+
+@dataclass
+class NoEnvironment(GameAdapterError):
+    """A make_env that returned something else. `place` is the file and line where it begins."""
+
+    game: str
+    found: str
+    place: str
+
+    def __str__(self) -> str:
+        return (
+            f"make_env of {self.game} returned {self.found} ({self.place}). Let it return the environment, reset with "
+            "the seed: a PettingZoo AECEnv or ParallelEnv."
+        )
 
 
 @dataclass

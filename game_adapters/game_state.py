@@ -29,6 +29,12 @@ def pointer_label(key: str) -> str:
     return key.replace("~", "~0").replace("/", "~1")
 
 
+def class_name(kind: type) -> str:
+    """A class by the name that finds it, module:Class; Python's own without a module."""
+    name = kind.__qualname__.rpartition("<locals>.")[2]
+    return name if kind.__module__ == "builtins" else f"{kind.__module__}:{name}"
+
+
 def _wrong(value: object, where: str, depth: int = 0) -> tuple[str, str] | None:
     """The first place below a value that is no JSON, and what stands there."""
     match value:
@@ -55,5 +61,4 @@ def _named(value: object) -> str:
     if isinstance(value, Mapping):
         return f"a {type(value).__name__}"
     kind, said = type(value), repr(value)
-    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    return f"the {name} {said if len(said) <= 60 else said[:57] + '...'}"
+    return f"the {class_name(kind).replace(':', '.')} {said if len(said) <= 60 else said[:57] + '...'}"

@@ -9,6 +9,8 @@ and options give the same match. A package that is installed offers its games by
     kuhn = "kuhn_game:Kuhn"
 """
 
+import ast
+import difflib
 import inspect
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,25 +18,33 @@ from dataclasses import dataclass
 from functools import reduce
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from game_adapters.adapter import GameContract, PettingZooAdapter
-from game_adapters.environments import Environment, code_of
+from game_adapters.environments import Environment, checked_env, code_of
 from game_adapters.errors import (
     BadOption,
     GameAdapterError,
     GameCodeFailed,
     GamesExtraMissing,
+    IncompleteGame,
     NoGameFolder,
     UnknownGame,
 )
+from game_adapters.game_state import class_name
 from prompts import PromptsError, find_games, load_game
 
 GAMES_EXTRA = ("rlcard", "pygame")
 ENTRY_POINTS = "hotseat.games"
 BUILT_IN = "built in"
+_CONTRACT = ("describe", "action_names")
+MAKE_ENV = (
+    "make_env(self, seed), which returns the environment, reset with the seed; without it a game cannot be started by "
+    "its name"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +110,23 @@ def installed_folders() -> Iterator[tuple[str, Path | GameAdapterError]]:
 
 
 def load_contract(game: str) -> GameContract:
-    """The game's contract, by our name, an entry point's name, or module:Class. Raises UnknownGame, GameCodeFailed."""
-    module_name, separator, class_name = _target(game).partition(":")
+    """The game's contract, by our name, an entry point's name, or module:Class.
+
+    Raises UnknownGame, IncompleteGame and GameCodeFailed.
+    """
+    module_name, separator, name = _target(game).partition(":")
     if not separator:
-        raise UnknownGame(game, known_names())
+        raise UnknownGame(game, known_names(), nearest=_nearest(game))
     module = _imported(game, module_name)
     try:
-        made: Any = reduce(getattr, class_name.split("."), module)
+        made: Any = reduce(getattr, name.split("."), module)
     except AttributeError as error:
-        raise UnknownGame(game, known_names(), f"{module_name} has no {class_name!r}") from error
-    with code_of(game, f"{class_name}()"):
+        nearest = _nearest_class(module, name)
+        raise UnknownGame(game, known_names(), f"{module_name} has no {name!r}", nearest) from error
+    with code_of(game, f"{name}()"):
         contract = made() if isinstance(made, type) else made
-    if not (hasattr(contract, "describe") and hasattr(contract, "action_names")):
-        raise UnknownGame(game, known_names(), f"{class_name} lacks describe or action_names")
+    if missing := [method for method in _CONTRACT if not hasattr(contract, method)]:
+        raise IncompleteGame(game, f"{' and '.join(missing)}, which every game has", _nearest_class(module, name))
     return contract  # type: ignore[no-any-return]  # checked above
 
 
@@ -123,7 +137,7 @@ def load_adapter(game: str) -> PettingZooAdapter:
 
 def game_folder(game: str | GameContract) -> Path:
     """The folder with a game's prompts: what its class says, or ours. Raises NoGameFolder, and as load_contract."""
-    name = game if isinstance(game, str) else type(game).__qualname__
+    name = game if isinstance(game, str) else class_name(type(game))
     contract = load_contract(game) if isinstance(game, str) else game
     for cls in type(contract).__mro__:
         if (said := vars(cls).get("folder")) is not None:
@@ -133,8 +147,8 @@ def game_folder(game: str | GameContract) -> Path:
                 raise NoGameFolder(name, f"there is no {folder / 'game.toml'}")
             return folder
         for line in GAMES.values():
-            module, _, class_name = line.contract.partition(":")
-            if cls.__name__ == class_name and cls.__module__.startswith(module):
+            module, _, contract_name = line.contract.partition(":")
+            if cls.__name__ == contract_name and cls.__module__.startswith(module):
                 return find_games([])[line.folder]
     raise NoGameFolder(name, "its class has no attribute `folder`")
 
@@ -142,22 +156,17 @@ def game_folder(game: str | GameContract) -> Path:
 def make_env(game: str, seed: int, **options: Any) -> Environment:
     """A live environment of the game, reset with the seed.
 
-    Raises BadOption, GamesExtraMissing, GameCodeFailed, UnknownGame.
+    Raises BadOption, GamesExtraMissing, GameCodeFailed, NoEnvironment, IncompleteGame, UnknownGame.
     """
     make = getattr(load_contract(game), "make_env", None)
     if make is None:
-        raise UnknownGame(
-            game,
-            known_names(),
-            "its class has no make_env, so it cannot be started by name: add make_env(self, seed), which returns "
-            "the environment, reset with the seed",
-        )
+        raise IncompleteGame(game, MAKE_ENV)
     known = tuple(name for name in inspect.signature(make).parameters if name != "seed")
     for option in options:
         if option not in known:
             raise BadOption(game, option, f"it knows {', '.join(known) or 'no options'}.")
     try:
-        return make(seed, **options)
+        return checked_env(game, make(seed, **options), make)
     except GameAdapterError:
         raise
     except Exception as error:
@@ -170,6 +179,40 @@ def make_env(game: str, seed: int, **options: Any) -> Environment:
 def known_names() -> tuple[str, ...]:
     """The names of all games that have one."""
     return tuple(dict.fromkeys((*GAMES, *(point.name for point in _entry_points()))))
+
+
+def _nearest(name: str) -> str | None:
+    """What may have been meant by a name without a class: a game of nearly that name, or a class of that module."""
+    if alike := difflib.get_close_matches(name, known_names(), n=1):
+        return alike[0]
+    classes = _classes_of_file(name)
+    return f"{name}:{classes[0]}" if classes else None
+
+
+def _classes_of_file(module: str) -> list[str]:
+    """The games in a module by this name, read and not run: nobody has asked for that."""
+    try:
+        spec = find_spec(module) if module.isidentifier() else None
+        parsed = ast.parse(Path(spec.origin).read_bytes()) if spec and spec.has_location and spec.origin else None
+    except (ImportError, OSError, SyntaxError, ValueError):
+        return []
+    return [
+        statement.name
+        for statement in (parsed.body if parsed else ())
+        if isinstance(statement, ast.ClassDef)
+        and any(isinstance(part, ast.FunctionDef) and part.name in _CONTRACT for part in statement.body)
+    ]
+
+
+def _nearest_class(module: Any, name: str) -> str | None:
+    """The game in a module whose name is nearest, or the only one."""
+    games = [
+        each
+        for each, kind in vars(module).items()
+        if isinstance(kind, type) and all(hasattr(kind, m) for m in _CONTRACT)
+    ]
+    alike = difflib.get_close_matches(name, games, n=1, cutoff=0.4) or (games if len(games) == 1 else [])
+    return f"{module.__name__}:{alike[0]}" if alike else None
 
 
 def _target(game: str) -> str:
@@ -199,7 +242,8 @@ def _imported(game: str, module_name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
             hint = "; leave out the .py" if module_name.endswith(".py") else ""
-            raise UnknownGame(game, known_names(), f"there is no module {error.name!r}{hint}") from error
+            nearest = next(iter(difflib.get_close_matches(game, known_names(), n=1)), None)
+            raise UnknownGame(game, known_names(), f"there is no module {error.name!r}{hint}", nearest) from error
         raise GameCodeFailed(game, f"importing {module_name}", error) from error
     except Exception as error:  # a module is a program, and raises what it likes
         raise GameCodeFailed(game, f"importing {module_name}", error) from error

@@ -13,7 +13,7 @@ from rich.text import Text
 from agent_runtime.commands.options import printable, say
 from agent_runtime.designer.tokens import token_counter
 from game_adapters.conformance import check_game
-from game_adapters.errors import GameCodeFailed
+from game_adapters.errors import GameCodeFailed, NoEnvironment
 from game_adapters.registry import list_games, make_env
 
 _WIDTH = 120
@@ -44,7 +44,7 @@ def print_check(
     game: str, options: dict[str, Any], seeds: Sequence[int], num_turns: int, model: str, as_json: bool
 ) -> bool:
     """Check a game, print what was found, and return whether all is well. Raises what keeps it from being loaded."""
-    with suppress(GameCodeFailed):  # that is a finding; a name or an option that does not exist is a mistake
+    with suppress(GameCodeFailed, NoEnvironment):  # that is a finding; a name or an option that does not exist is a mistake
         make_env(game, seeds[0], **options)
     counter = token_counter(model)
     if counter.note:

@@ -27,7 +27,19 @@ _MOMENTS = 5
 _VARIATIONS = 2
 _TRIED_ACTIONS = 8
 
-Check = Generator[str, None, str]
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A failure that an error of the game is the cause of: told once, whichever checks meet it."""
+
+    what: str
+    error: GameAdapterError
+
+    def __str__(self) -> str:
+        return self.what
+
+
+Check = Generator[str | Broken, None, str]
 
 
 class NotChecked(Exception):
@@ -152,7 +164,9 @@ def check_seeds(material: Material) -> Check:
                 )
                 break
         else:
-            if len(played.turns) != len(again.turns) or (played.error is None) != (again.error is None):
+            if again.error is not None and played.error is None:
+                yield Broken(f"{again.error} (seed {played.seed}, when it was played again)", again.error)
+            elif len(played.turns) != len(again.turns) or (played.error is None) != (again.error is None):
                 yield (
                     f"seed {played.seed}: another game of this seed and these actions ends after {len(again.turns)} "
                     f"turns instead of {len(played.turns)}. Draw everything from the seed that reset is given."

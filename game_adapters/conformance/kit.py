@@ -6,11 +6,12 @@ from types import MappingProxyType
 
 from game_adapters.adapter import GameContract, PettingZooAdapter
 from game_adapters.conformance import checks, word_checks
-from game_adapters.conformance.checks import Check, Material, NotChecked
+from game_adapters.conformance.checks import Broken, Check, Material, NotChecked
 from game_adapters.conformance.playing import MakeEnv, Player
 from game_adapters.conformance.report import Finding, Report
-from game_adapters.errors import GameAdapterError, UnknownGame
-from game_adapters.registry import game_folder, known_names, load_contract
+from game_adapters.errors import GameAdapterError, GameCodeFailed, IncompleteGame
+from game_adapters.game_state import class_name
+from game_adapters.registry import MAKE_ENV, game_folder, load_contract
 from prompts import Game, PromptsError, load_game
 
 SEEDS = (0, 1, 2)
@@ -52,14 +53,14 @@ def check_game(
     game folder, if it is not the class's own. Games are played under each of the `seeds`, for about `num_turns` turns
     each. `count_tokens` is a tokenizer's count (default: a third of the characters), `context` the model's length.
 
-    Raises UnknownGame, GameCodeFailed and what else keeps the class from being loaded; what is wrong with the game
-    itself is in the report.
+    Raises UnknownGame, IncompleteGame, GameCodeFailed and what else keeps the class from being loaded; what is wrong
+    with the game itself is in the report.
     """
     contract = load_contract(game) if isinstance(game, str) else game
-    name = game if isinstance(game, str) else type(game).__name__
+    name = game if isinstance(game, str) else class_name(type(game))
     make = make or getattr(contract, "make_env", None)
     if make is None:
-        raise UnknownGame(name, known_names(), "its class has no make_env, and no other way to make one was given")
+        raise IncompleteGame(name, MAKE_ENV)
     player = Player(PettingZooAdapter(name, contract), make)
     loaded, refused = _load(contract, folder)
     material = Material(
@@ -70,43 +71,66 @@ def check_game(
         context,
         is_exact=count_tokens is not None,
     )
-    findings = []
+    findings: list[Finding] = []
+    told: dict[tuple[str, ...], str] = {}
     for check, run in CHECKS.items():
         if check == "folder" and refused is not None:
             findings.append(Finding(check, "failed", refused))
         elif check not in ("folder", "turns") and not any(played.moments for played in material.games):
             failed = _failures(run, material)[0] if check in ("mask", "names", "state") else []
             findings.append(
-                Finding(check, "failed", failed[0]) if failed else Finding(check, "not checked", "no turn was played")
+                Finding(check, "failed", str(failed[0]))
+                if failed
+                else Finding(check, "not checked", "no turn was played")
             )
         else:
-            findings.append(_finding(check, run, material))
+            findings.append(_finding(check, run, material, told))
+        if check == "turns":
+            told |= {_cause(played.error): check for played in material.games if played.error is not None}
     advice = [Finding("advice", "advice", sentence) for sentence in dict.fromkeys(material.advice)]
     num_turns_played = sum(len(played.turns) for played in material.games)
     return Report(name, len(material.games), num_turns_played, tuple([*findings, *advice]))
 
 
-def _finding(check: str, run: Callable[[Material], Check], material: Material) -> Finding:
+def _finding(
+    check: str, run: Callable[[Material], Check], material: Material, told: dict[tuple[str, ...], str]
+) -> Finding:
+    """Run a check. An error of the game that was `told` before, by its cause and check, is no finding of this one."""
     try:
         failures, seen = _failures(run, material)
     except NotChecked as reason:
         return Finding(check, "not checked", str(reason))
     if not failures:
         return Finding(check, "ok", seen)
+    causes = [_cause(failure.error) for failure in failures if isinstance(failure, Broken)]
+    before = next((told[cause] for cause in causes if cause in told), None)
+    failures = [each for each in failures if not (isinstance(each, Broken) and _cause(each.error) in told)]
+    told |= {cause: check for cause in causes if cause not in told}
+    if not failures:
+        return Finding(check, "not checked", f"what `{before}` found ended it; mend that first")
     more = f" ({len(failures) - 1} more like this)" if len(failures) > 1 else ""
-    return Finding(check, "failed", failures[0] + more)
+    return Finding(check, "failed", f"{failures[0]}{more}")
 
 
-def _failures(run: Callable[[Material], Check], material: Material) -> tuple[list[str], str]:
+def _cause(error: GameAdapterError) -> tuple[str, ...]:
+    """What tells errors apart whatever they were met at: the place in the game's code, else the sentence."""
+    if isinstance(error, GameCodeFailed):
+        return type(error.error).__name__, error.place
+    return (str(error),)
+
+
+def _failures(run: Callable[[Material], Check], material: Material) -> tuple[list[str | Broken], str]:
     """All that a check finds wrong, and what it has seen; an error of the game on the way is a failure too."""
-    failures: list[str] = []
+    failures: list[str | Broken] = []
     going = run(material)
     try:
         while True:
             failures.append(next(going))
     except StopIteration as end:
         return failures, str(end.value)
-    except (GameAdapterError, PromptsError) as error:
+    except GameAdapterError as error:
+        return [*failures, Broken(str(error), error)], ""
+    except PromptsError as error:
         return [*failures, str(error)], ""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from game_adapters.adapter import PettingZooAdapter, SharedState, TurnView
-from game_adapters.environments import Environment, code_of
+from game_adapters.environments import Environment, checked_env, code_of
 from game_adapters.errors import GameAdapterError
 from game_adapters.game_state import Json, json_state
 from game_adapters.stepping import Stepper, Waiting
@@ -68,7 +68,7 @@ class Player:
     def start(self, seed: int) -> Stepper:
         """A fresh environment. Raises GameAdapterError."""
         with code_of(self.game, f"make_env(seed={seed})"):
-            env = self._make_env(seed)
+            env = checked_env(self.game, self._make_env(seed), self._make_env)
         return Stepper(self.game, env, seed)
 
     def play(self, seed: int, num_turns: int) -> Played:

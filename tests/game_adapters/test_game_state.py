@@ -33,6 +33,16 @@ def test_a_tuple_is_an_array_and_a_numpy_float_a_number() -> None:
     assert json_state("fake", "left", {"at": (1, (2, 3)), "x": np.float64(0.5)}) == {"at": [1, [2, 3]], "x": 0.5}
 
 
+def board_class() -> Any:
+    class Board:
+        """Made inside of a function, as in a notebook or a test."""
+
+    return Board
+
+
+Board = board_class()
+
+
 def deep(depth: int) -> Any:
     state: Any = {}
     for _ in range(depth):
@@ -51,6 +61,7 @@ def deep(depth: int) -> Any:
         ({"board": np.zeros(2)}, r"at /board stands the numpy.ndarray array\(\[0., 0.\]\)"),
         ({"units": {3: "wolf"}}, "at /units stands a dict with the key the int 3"),
         ({"seen": {1, 2}}, "at /seen stands the set"),
+        ({"board": Board()}, "stands the tests.game_adapters.test_game_state.Board <"),
         (deep(5000), "stands something nested too deep|stands a dict"),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from game_adapters import GAMES, load_adapter, make_env
-from game_adapters.errors import BadOption, GameCodeFailed, GamesExtraMissing, NoGameFolder, UnknownGame
+from game_adapters.errors import BadOption, GameCodeFailed, GamesExtraMissing, IncompleteGame, NoGameFolder, UnknownGame
 from game_adapters.registry import game_folder, installed_folders, known_names, list_games, load_contract
 from game_adapters.texas_holdem import TexasHoldem
 from tests.game_adapters import lamps_game
@@ -36,8 +36,8 @@ def test_a_game_of_ones_own_is_named_by_module_and_class() -> None:
         ("no_such_module:Game", "no module 'no_such_module'"),
         ("tests.no_such_module:Game", "no module 'tests.no_such_module'"),
         ("tests.game_adapters.fakes:Gone", "no 'Gone'"),
-        ("tests.game_adapters.fakes:FakeEnv", None),
-        ("pathlib:Path", "lacks describe"),
+        ("camps", "Did you mean 'camp'[?] Known"),
+        ("tests.game_adapters.lamps_game:Lamsp", "no 'Lamsp'. Did you mean 'tests.game_adapters.lamps_game:Lamps'"),
     ],
 )
 def test_an_unknown_game_is_named_with_what_is_known(name: str, hint: str | None) -> None:
@@ -46,8 +46,33 @@ def test_an_unknown_game_is_named_with_what_is_known(name: str, hint: str | None
 
 
 def test_a_class_without_make_env_cannot_be_started_by_name() -> None:
-    with pytest.raises(UnknownGame, match=r"no make_env.*add make_env\(self, seed\)"):
+    with pytest.raises(IncompleteGame, match=r"FakeGame is there, but lacks make_env\(self, seed\), which returns"):
         make_env("tests.game_adapters.fakes:FakeGame", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        (
+            "tests.game_adapters.fakes:FakeEnv",
+            "FakeEnv is there, but lacks describe and action_names.*mean '.*:FakeGame'",
+        ),
+        ("pathlib:Path", "lacks describe and action_names, which every game has.$"),
+    ],
+)
+def test_a_class_that_is_no_game_is_told_what_it_lacks(name: str, hint: str) -> None:
+    with pytest.raises(IncompleteGame, match=hint):
+        load_contract(name)
+
+
+def test_a_module_named_without_its_class_is_read_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_frogs.py").write_text("import no_such_thing\n" + WAITING, encoding="utf-8")
+    (tmp_path / "own_torn.py").write_text("def (:\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UnknownGame, match="no game 'own_frogs'. Did you mean 'own_frogs:Waiting'[?]"):
+        load_contract("own_frogs")
+    with pytest.raises(UnknownGame, match="no game 'own_torn'. Known"):
+        load_contract("own_torn")
 
 
 @pytest.mark.parametrize(

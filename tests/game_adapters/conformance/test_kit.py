@@ -14,10 +14,12 @@ from agent_runtime.actions import MAX_ANSWER_TOKENS
 from game_adapters import GAMES
 from game_adapters.conformance import CHECKS, Report, check_game
 from game_adapters.conformance.checks import MOST_NAME_TOKENS
-from game_adapters.errors import GameNonconforming, UnknownGame
+from game_adapters.errors import GameNonconforming, IncompleteGame, UnknownGame
 from prompts import StateBlocks
 from prompts.state_blocks import BlockChange
 from tests.game_adapters.lamps_game import COLOURS, Lamps, LampsEnv, ParallelLamps, PlainLamps
+
+NAME = "tests.game_adapters.conformance.test_kit"
 
 
 def makes(env_class: Callable[..., Any], **options: Any) -> Callable[[int], Any]:
@@ -86,9 +88,9 @@ def test_the_report_reads_as_a_list_and_raises_a_sentence_for_each_failure() -> 
 
     report = check_game(Nameless())
     lines = str(report).splitlines()
-    assert lines[0] == "Nameless: 0 turns of 3 games" and len(lines) == 1 + len(CHECKS)
-    assert any(line.startswith("  failed       names     action_names of Nameless") for line in lines)
-    with pytest.raises(GameNonconforming, match="names: action_names of Nameless .*both named 'go'") as caught:
+    assert lines[0] == f"{NAME}:Nameless: 0 turns of 3 games" and len(lines) == 1 + len(CHECKS)
+    assert any(line.startswith(f"  failed       names     action_names of {NAME}:Nameless") for line in lines)
+    with pytest.raises(GameNonconforming, match="names: action_names of .*:Nameless .*both named 'go'") as caught:
         report.raise_if_failed()
     assert caught.value.failures == (f"names: {said(report, 'names')}",)
 
@@ -106,7 +108,7 @@ def test_a_game_that_cannot_be_loaded_or_made_is_not_a_report() -> None:
     assert said(report, "hidden") == "no turn was played"
     with pytest.raises(GameNonconforming):
         report.raise_if_failed()
-    with pytest.raises(UnknownGame, match="no make_env"):
+    with pytest.raises(IncompleteGame, match=r"lacks make_env\(self, seed\)"):
         check_game(PlainLamps())
 
 
@@ -451,4 +453,55 @@ def test_an_error_of_the_game_in_the_middle_of_a_check_is_its_failure() -> None:
 
     report = check_game(Timid())
     assert failed(report) == {"hidden"}
-    assert "vary_hidden for 'player_0' of Timid raised KeyError" in said(report, "hidden")
+    assert f"vary_hidden for 'player_0' of {NAME}:Timid raised KeyError" in said(report, "hidden")
+
+
+def test_what_one_check_has_told_is_not_told_again_by_those_that_it_ends() -> None:
+    class Worn(Lamps):
+        """Its environment can be made three times."""
+
+        num_made = 0
+
+        def make_env(self, seed: int, **options: int) -> Any:
+            Worn.num_made += 1
+            if Worn.num_made > 3:
+                raise OSError("the board is worn out")
+            return super().make_env(seed, **options)
+
+    report = check_game(Worn())
+    assert len(failed(report)) == 1, report
+    assert sum("worn out" in finding.what for finding in report.findings) == 1
+    [first] = failed(report)
+    ended = [finding.check for finding in report.findings if f"what `{first}` found ended it" in finding.what]
+    assert {"seeds", "looking", "hidden"} <= {first, *ended}
+
+
+def test_a_reset_that_raises_is_told_once_and_the_seeds_are_not_blamed() -> None:
+    class Tiring(ParallelLamps):
+        num_resets = 0
+
+        def reset(self, seed: int | None = None, options: Any = None) -> Any:
+            Tiring.num_resets += 1
+            if Tiring.num_resets > 4:
+                raise RuntimeError("the lamps are out")
+            return super().reset(seed=seed)
+
+    report = check_game(PlainLamps(), makes(Tiring))
+    assert failed(report) == {"turns"} and "raised RuntimeError: the lamps are out" in said(report, "turns")
+    assert "mend that first" in said(report, "seeds") and "Draw everything" not in str(report)
+
+
+def test_a_make_env_that_returns_no_environment_is_told_where_it_stands() -> None:
+    class Absent(Lamps):
+        def make_env(self, seed: int, **options: int) -> Any:
+            LampsEnv().reset(seed=seed)
+
+    class Boxed(Lamps):
+        def make_env(self, seed: int, **options: int) -> Any:
+            return [LampsEnv()]
+
+    for game, found in ((Absent(), "None"), (Boxed(), "a list, which has no reset")):
+        report = check_game(game)
+        assert failed(report) == {"turns"}
+        line = type(game).make_env.__code__.co_firstlineno
+        assert f"returned {found} ({__file__}:{line}). Let it return the environment" in said(report, "turns")
