@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from agent_runtime.commands.options import printable, say
-from agent_runtime.first_look.turn_log import LoggedTurn, find_recordings, read_turns
+from agent_runtime.first_look.errors import NoRecordings
+from agent_runtime.first_look.turn_log import LoggedTurn, cuts_of, find_recordings, read_match, turns_of
 from agent_runtime.replay.errors import RecordingError
 
 _COLUMNS = ("match", "session", "turn", "frame", "action", "p", "outcome", "ttft ms", "computed", "prompt")
@@ -23,21 +24,26 @@ def print_log(path: Path, session: str | None, verify: bool, as_json: bool) -> b
     files = find_recordings(path)
     outcomes: Counter[str] = Counter()
     broken = 0
-    if not as_json:
-        print(_row(_COLUMNS))
     for file in files:
         try:
-            for turn in _of_session(read_turns(file, verify=verify), session):
-                outcomes[turn.outcome] += 1
-                print(json.dumps({"file": str(file), **asdict(turn)}) if as_json else printable(_line(turn)))
-        except RecordingError as error:
+            recording = read_match(file, verify=verify)
+        except (RecordingError, NoRecordings) as error:
             if path.is_file():
                 raise
             broken += 1
             say(f"hotseat: {error}")
+            continue
+        for turn in _of_session(turns_of(recording), session):
+            if not outcomes and not as_json:
+                print(_row(_COLUMNS))
+            outcomes[turn.outcome] += 1
+            print(json.dumps({"file": str(file), **asdict(turn)}) if as_json else printable(_line(turn)))
+        for sentence in cuts_of(recording):
+            say(f"hotseat: {sentence}")
     if not as_json:
         told = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
-        print(f"{outcomes.total()} turns in {len(files) - broken} recordings{': ' * bool(told)}{told}")
+        num_read = len(files) - broken
+        print(f"{outcomes.total()} turns in {num_read} recording{'s' * (num_read != 1)}{': ' * bool(told)}{told}")
     return not broken
 
 

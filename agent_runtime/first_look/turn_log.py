@@ -57,13 +57,35 @@ def find_recordings(path: Path) -> tuple[Path, ...]:
     return found
 
 
-def read_turns(file: Path, *, verify: bool = True) -> Iterator[LoggedTurn]:
-    """Yield the turns of a recording in the order of their answers. Raises what reading a recording raises."""
+def read_match(file: Path, *, verify: bool = True) -> Recording:
+    """Read the recording of a match. Raises NoRecordings, also for the file of what was said outside of matches, and
+    what reading a recording raises."""
     try:
         recording = read_recording(file, verify=verify)
     except OSError as error:
         raise NoRecordings(file, f"cannot be read ({error.strerror})") from error
+    if all(part.header.match is None for part in recording.parts):
+        raise NoRecordings(file, "is no recording of a match: it holds what was said to the server outside of any")
+    return recording
+
+
+def turns_of(recording: Recording) -> Iterator[LoggedTurn]:
+    """Yield the turns of a recording in the order of their answers."""
     yield from _Log(recording).turns()
+
+
+def cuts_of(recording: Recording) -> Iterator[str]:
+    """Yield in sentences where a recording was cut, so that turns may be missing."""
+    for line in recording.cut_lines:
+        yield (
+            f"{recording.path}, line {line}: it was cut in its middle, as when a server is killed or a file is copied "
+            "in part. What is whole is listed."
+        )
+    if recording.parts[-1].end is None and not recording.cut_lines:
+        yield (
+            f"{recording.path} has no end: its server was killed, or still runs, or the file was cut. What is there "
+            "is listed."
+        )
 
 
 @dataclass(slots=True)

@@ -117,12 +117,14 @@ class Part:
 class Recording:
     """A file that was read. Its lines stay on the disk and are read anew by everyone who asks for them.
 
-    `digest` is that of the whole file, wherever it lies.
+    `digest` is that of the whole file, wherever it lies. `cut_lines` are the numbers of the lines that end in their
+    middle, from 1: left out of the parts.
     """
 
     path: Path
     parts: tuple[Part, ...]
     digest: str
+    cut_lines: tuple[int, ...] = ()
 
     @property
     def lines(self) -> Iterator[tuple[int, Line]]:
@@ -169,6 +171,7 @@ class _Reader:
         self._parts: list[Part] = []
         self._header: Header | None = None
         self._counts = no_lines()
+        self._cut: list[int] = []
         self._number = 0
         self._at = self._began_at = 0
         self._digest, self._whole = new_digest(), new_digest()
@@ -195,7 +198,7 @@ class _Reader:
         self._finish_part(None)
         if not self._parts:
             raise NotARecording(self._path)
-        return Recording(self._path, tuple(self._parts), self._whole.hexdigest())
+        return Recording(self._path, tuple(self._parts), self._whole.hexdigest(), tuple(self._cut))
 
     def _take(self, value: dict[str, Json]) -> None:
         if "format" in value:
@@ -214,6 +217,8 @@ class _Reader:
             raise NotARecording(self._path)
         if value is None:
             is_cut = not raw.endswith(b"\n") if following is None else following.startswith(b'{"format":')
+            if is_cut:
+                self._cut.append(self._number)
             if is_cut or not self._verify:
                 return None
             raise self._edited("it is not a JSON object")

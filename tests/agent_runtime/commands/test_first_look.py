@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from agent_runtime.cli import app, main
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.first_look import doctor
+from agent_runtime.first_look.errors import NoRecordings
 from agent_runtime.first_look.findings import Finding, Verdict
 from tests.agent_runtime.first_look.worlds import record_match
 from tests.agent_runtime.worlds import load_tiny, state, write_game
@@ -138,7 +139,7 @@ def test_a_log_lists_turns_in_columns_and_counts_them(recording: Path) -> None:
     ]
     assert lines[1].split()[:4] == ["m", "s", "1", "1"] and " ok " in lines[1]
     assert "refused" in lines[2] and "stale_frame: " in lines[2]
-    assert lines[-1] == "4 turns in 1 recordings: 3 ok, 1 refused"
+    assert lines[-1] == "4 turns in 1 recording: 3 ok, 1 refused"
 
 
 def test_a_log_as_json_is_one_object_a_line(recording: Path) -> None:
@@ -154,9 +155,29 @@ def test_one_bad_recording_in_a_folder_does_not_hide_the_others(recording: Path,
         recording.read_bytes().replace(b'\\"observation\\":\\"A noise', b'\\"observation\\":\\"No noise')
     )
     result = CliRunner().invoke(app, ["log", str(tmp_path)])
-    assert result.exit_code == 1 and "4 turns in 1 recordings" in result.stdout
+    assert result.exit_code == 1 and "4 turns in 1 recording" in result.stdout
     assert "match-b.jsonl, line" in result.stderr and "was changed after it was written" in result.stderr
     assert "8 turns in 2 recordings" in printed("log", tmp_path, "--no-verify")
+
+
+def test_a_log_of_a_recording_that_was_cut_lists_what_is_there_and_says_so(recording: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "match-a.jsonl"
+    cut.write_bytes(recording.read_bytes()[:-20])
+    for words in (["log", str(cut)], ["log", str(cut), "--json"]):
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0 and "it was cut in its middle" in result.stderr
+        assert result.stdout.count("refused") >= 1
+
+
+def test_where_no_turn_is_listed_there_are_no_columns(recording: Path, tmp_path: Path) -> None:
+    server = recording.parent / "server.jsonl"
+    assert server.exists()
+    result = CliRunner().invoke(app, ["log", str(server)])
+    assert result.stdout == "" and isinstance(result.exception, NoRecordings)
+    (tmp_path / "sessions.jsonl").write_bytes(server.read_bytes())
+    result = CliRunner().invoke(app, ["log", str(tmp_path)])
+    assert (result.exit_code, result.stdout) == (1, "0 turns in 0 recordings\n")
+    assert "sessions.jsonl is no recording of a match" in result.stderr
 
 
 @pytest.mark.parametrize(

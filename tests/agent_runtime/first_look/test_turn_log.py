@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from agent_runtime.first_look.errors import NoRecordings
-from agent_runtime.first_look.turn_log import REFUSED, UNANSWERED, LoggedTurn, find_recordings, read_turns
+from agent_runtime.first_look.turn_log import (
+    REFUSED,
+    UNANSWERED,
+    LoggedTurn,
+    cuts_of,
+    find_recordings,
+    read_match,
+    turns_of,
+)
 from agent_runtime.replay.recording import MatchRecorder
 from agent_runtime.turn import MatchOpened, Mode
 
@@ -33,11 +41,11 @@ def answered(turn_id: int, session: str = "s", outcome: str = "ok", **more: Any)
 
 
 def listed(file: Path) -> list[tuple[str, int, int | None, str]]:
-    return [(turn.session, turn.turn_id, turn.frame, turn.outcome) for turn in read_turns(file)]
+    return [(turn.session, turn.turn_id, turn.frame, turn.outcome) for turn in turns_of(read_match(file))]
 
 
 def test_a_real_recording_lists_each_turn_once_with_its_account(recording: Path) -> None:
-    turns = list(read_turns(recording))
+    turns = list(turns_of(read_match(recording)))
     assert [(turn.turn_id, turn.frame, turn.outcome) for turn in turns] == [
         (1, 1, "ok"),
         (2, 1, REFUSED),
@@ -76,6 +84,19 @@ def test_a_recording_that_was_cut_ends_where_it_was_cut(tmp_path: Path) -> None:
     assert listed(file) == [("s", 1, 7, "ok"), ("s", 2, 7, UNANSWERED)]
 
 
+def test_a_cut_is_told_wherever_it_goes_through(tmp_path: Path) -> None:
+    file = write(tmp_path, asked(1), answered(1), asked(2), answered(2))
+    lines = file.read_bytes().splitlines(keepends=True)
+    assert list(cuts_of(read_match(file))) == []
+    for number in range(2, len(lines) + 1):
+        file.write_bytes(b"".join(lines[:number])[:-30])
+        [sentence] = cuts_of(read_match(file))
+        assert f"line {number}: it was cut in its middle" in sentence
+    file.write_bytes(b"".join(lines[:-1]))
+    [sentence] = cuts_of(read_match(file))
+    assert "has no end" in sentence
+
+
 def test_frames_that_were_no_messages_are_passed_over(tmp_path: Path) -> None:
     nonsense = ("c2s", {"type": "turn", "session": 3})
     assert listed(write(tmp_path, nonsense, asked(1), answered(1))) == [("s", 1, 7, "ok")]
@@ -87,7 +108,7 @@ def test_memory_does_not_grow_with_a_recording(tmp_path: Path) -> None:
         file = write(tmp_path / str(num_turns), *frames)
         tracemalloc.start()
         try:
-            assert sum(isinstance(turn, LoggedTurn) for turn in read_turns(file)) == num_turns
+            assert sum(isinstance(turn, LoggedTurn) for turn in turns_of(read_match(file))) == num_turns
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -108,3 +129,11 @@ def test_where_nothing_was_recorded_is_said(tmp_path: Path) -> None:
         find_recordings(tmp_path / "missing")
     with pytest.raises(NoRecordings, match="holds no recording"):
         find_recordings(tmp_path)
+
+
+def test_what_was_said_outside_of_matches_is_no_match(tmp_path: Path) -> None:
+    recorder = MatchRecorder(tmp_path)
+    recorder.frame("c2s", "c1", "hello", None, '{"type":"hello"}')
+    recorder.close()
+    with pytest.raises(NoRecordings, match="is no recording of a match"):
+        read_match(tmp_path / "server.jsonl")
