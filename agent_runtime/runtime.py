@@ -133,6 +133,11 @@ class AgentRuntime:
             if known.resolve() != folder.resolve():
                 raise GameFolderError(folder, None, f"{known} is a game of that name too. Rename one of them.")
 
+    def known_games(self) -> frozenset[str]:
+        """Return the names of the games that matches can be opened of."""
+        with self._lock:
+            return frozenset(self._games)
+
     def loaded_games(self) -> dict[str, Game]:
         """Return the games that were read so far, by name, each as it is played now."""
         with self._lock:

@@ -44,7 +44,8 @@ def print_check(
     game: str, options: dict[str, Any], seeds: Sequence[int], num_turns: int, model: str, as_json: bool
 ) -> bool:
     """Check a game, print what was found, and return whether all is well. Raises what keeps it from being loaded."""
-    with suppress(GameCodeFailed, NoEnvironment):  # that is a finding; a name or an option that does not exist is a mistake
+    # That is a finding; a name or an option that does not exist is a mistake.
+    with suppress(GameCodeFailed, NoEnvironment):
         make_env(game, seeds[0], **options)
     counter = token_counter(model)
     if counter.note:

@@ -29,7 +29,10 @@ def serve(
     mode: Annotated[str | None, typer.Option(help="auto (default), star, anchored, full, prefix.")] = None,
     games: GamesOption = None,
     reload: Annotated[
-        bool, typer.Option("--reload", help="Take edited game files at once, without a restart; for designers.")
+        bool,
+        typer.Option(
+            "--reload", help="Take edited game files, and new games, at once, without a restart; for designers."
+        ),
     ] = False,
     store: Annotated[Path | None, typer.Option(help="Where matches live on disk; without it nothing lasts.")] = None,
     store_budget_mib: Annotated[int | None, typer.Option(min=1, help="The oldest blocks go beyond this.")] = None,
@@ -70,5 +73,6 @@ def serve(
         say_that_it_loads()
         runtime = open_runtime(settings)
         recorder = MatchRecorder(record, digests=runtime.digests) if record else None
-        with GameWatcher(runtime, say) if reload else nullcontext():
+        taken = recorder.game_taken if recorder else lambda game: None
+        with GameWatcher(runtime, say, folders=settings.games, taken=taken) if reload else nullcontext():
             serve_until_signal(runtime, listening, recorder=recorder, sockets=sockets)

@@ -1,6 +1,7 @@
 """What a recording was made with against what plays it now, each difference in a sentence."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 
 from agent_runtime.replay.recording_format import Header, Recording
 from agent_runtime.turn import Mode
@@ -24,7 +25,14 @@ def differences(recording: Recording, digests: Mapping[str, str], modes: Iterabl
     for key, sentence in _SENTENCES.items():
         if key in other:
             yield sentence
-    changed = {name for each in named for name in _changed_texts(each, digests)}
+    versions = [[part.header.digests or {}, *part.later_digests] for part in recording.parts]
+    edited = {name for each in versions for pair in pairwise(each) for name in _changed_texts(*pair)}
+    if edited:
+        yield (
+            f"The game's texts were edited while it was recorded: {', '.join(sorted(edited))}. Its turns were played "
+            "under several versions of them, and are all replayed under one."
+        )
+    changed = {name for each in versions for name in _changed_texts(each[-1], digests)}
     if changed:
         yield f"The game's texts have changed since it was recorded: {', '.join(sorted(changed))}."
     played = {str(mode) for mode in modes}

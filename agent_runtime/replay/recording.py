@@ -18,7 +18,17 @@ from urllib.parse import quote
 from pydantic_core import to_json
 
 from agent_runtime.replay.errors import CannotRecord
-from agent_runtime.replay.recording_format import FORMAT, VERSION, Direction, Header, Line, new_digest, no_lines, seal
+from agent_runtime.replay.recording_format import (
+    FORMAT,
+    GAME_EVENT,
+    VERSION,
+    Direction,
+    Header,
+    Line,
+    new_digest,
+    no_lines,
+    seal,
+)
 from agent_runtime.server.messages import PROTOCOL
 from agent_runtime.turn import Json, MatchOpened, TurnResult
 
@@ -33,6 +43,7 @@ class _Part:
 
     path: Path
     began_ns: int
+    header: Header
     num_lines: int = 0
     counts: dict[str, int] = field(default_factory=no_lines)
     digest: "hashlib.blake2b" = field(default_factory=new_digest)
@@ -130,6 +141,10 @@ class MatchRecorder:
         """A turn's account, also when its result went to nobody."""
         self._jobs.put(partial(self._account, match, self._clock_ns(), result))
 
+    def game_taken(self, game: str) -> None:
+        """The files of a game were edited, and its matches go on with what they say now."""
+        self._jobs.put(partial(self._note_digests, game, self._clock_ns()))
+
     # On the writing thread.
 
     def _work(self) -> None:
@@ -178,6 +193,12 @@ class MatchRecorder:
         payload = to_json({**told, "account": result.account}).decode()
         self._heard(match, _Heard(t_ns, "int", "", "account", payload))
 
+    def _note_digests(self, game: str, t_ns: int) -> None:
+        for part in list(self._parts.values()):
+            if part.header.game == game and part.header.model is not None:
+                payload = to_json(dict(self._digests(part.header.model, game))).decode()
+                self._write(part, _Heard(t_ns, "int", "", GAME_EVENT, payload))
+
     def _server_part(self, t_ns: int) -> _Part:
         if None not in self._parts:
             header = Header(created=self._wall().isoformat(), protocol=PROTOCOL, server=self._server)
@@ -185,7 +206,7 @@ class MatchRecorder:
         return self._parts[None]
 
     def _begin(self, name: str, header: Header, began_ns: int) -> _Part:
-        part = _Part(self._folder / name, began_ns)
+        part = _Part(self._folder / name, began_ns, header)
         told = {key: each for key, each in asdict(header).items() if each is not None}
         raw = seal({"format": FORMAT, "version": VERSION, **told})
         if _ends_in_the_middle_of_a_line(part.path):  # the process before was killed

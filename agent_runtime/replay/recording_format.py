@@ -10,8 +10,10 @@ the match, so that a match that outlived its server is one file:
 
 `t_ns` is monotonic since the part began; absolute times rather than deltas, because lines get filtered. `dir` is `c2s`
 or `s2c` with the text exactly as received or handed to the socket (a frame that shows a token has none), or `int` for
-the server's own events: `account`, what a finished turn cost. The end is missing, and the line before may be cut, where
-the server was killed. `check` is a digest of its line, so that an edited line can be named.
+the server's own events: `account`, what a finished turn cost, and `game`, the digests that take the place of the
+header's when the game's files were edited under the match (`hotseat serve --reload`); readers pass over events that they
+do not know. The end is missing, and the line before may be cut, where the server was killed. `check` is a digest of its
+line, so that an edited line can be named.
 """
 
 import hashlib
@@ -28,6 +30,8 @@ from agent_runtime.turn import Json
 
 FORMAT = "hotseat.recording"
 VERSION = 1
+# The kind of the line that says which files a game has from there on.
+GAME_EVENT = "game"
 # Longer than any header: what has no end of line by then is no recording.
 _LONGEST_HEADER = 1 << 20
 
@@ -79,6 +83,7 @@ class End:
 
 
 _HEADER, _LINE, _END = TypeAdapter(Header), TypeAdapter(Line), TypeAdapter(End)
+_DIGESTS = TypeAdapter(Mapping[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,8 @@ class Part:
     """What one server process recorded. Without `end` the server was killed or still runs.
 
     `counts` says how many lines of each direction there are. The lines themselves stay on the disk: `begin_byte` and
-    `end_byte` tell where.
+    `end_byte` tell where. `later_digests` are those that took the place of the header's, one after the other, because
+    the game's files were edited meanwhile.
     """
 
     path: Path
@@ -95,6 +101,7 @@ class Part:
     end: End | None
     begin_byte: int
     end_byte: int
+    later_digests: tuple[Mapping[str, str], ...] = ()
 
     @property
     def lines(self) -> Iterator[Line]:
@@ -172,6 +179,7 @@ class _Reader:
         self._header: Header | None = None
         self._counts = no_lines()
         self._cut: list[int] = []
+        self._later_digests: list[Mapping[str, str]] = []
         self._number = 0
         self._at = self._began_at = 0
         self._digest, self._whole = new_digest(), new_digest()
@@ -241,6 +249,8 @@ class _Reader:
         due = sum(self._counts.values())
         if self._verify and line.seq != due:
             raise self._edited(f"it has number {line.seq} where {due} is due")
+        if (line.dir, line.kind) == ("int", GAME_EVENT):
+            self._later_digests.append(_DIGESTS.validate_json(line.payload))
 
     def _end(self, end: End) -> End:
         if self._verify and (end.counts != self._counts or end.digest != self._digest.hexdigest()):
@@ -249,8 +259,10 @@ class _Reader:
 
     def _finish_part(self, end: End | None) -> None:
         if self._header is not None:
-            self._parts.append(Part(self._path, self._header, self._counts, end, self._began_at, self._at))
+            digests = tuple(self._later_digests)
+            self._parts.append(Part(self._path, self._header, self._counts, end, self._began_at, self._at, digests))
         self._header = None
+        self._later_digests = []
         self._counts = no_lines()
 
     def _edited(self, why: str) -> EditedRecording:

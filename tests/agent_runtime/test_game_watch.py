@@ -10,7 +10,7 @@ import pytest
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.game_watch import GameWatcher
 from agent_runtime.runtime import AgentRuntime
-from agent_runtime.turn import Mode, Outcome, TurnApplied, TurnResult
+from agent_runtime.turn import MatchSpec, Mode, Outcome, TurnApplied, TurnResult
 from tests.agent_runtime.worlds import GAME, ask, load_tiny, open_duel, play, runtime, state, write_game
 
 TOML = (
@@ -29,7 +29,8 @@ class World:
         self.made = made
         self.folder = folder
         self.told: list[str] = []
-        self.watcher = GameWatcher(made, self.told.append)
+        self.taken: list[str] = []
+        self.watcher = GameWatcher(made, self.told.append, folders=[folder.parent], taken=self.taken.append)
         self._edits = 0
 
     def edit(self, name: str, text: str | None) -> None:
@@ -87,6 +88,7 @@ def test_an_edited_template_changes_its_own_blocks_and_the_others_stay(world: Wo
     world.edit("unit.md", "{{ value.hp }} hp")
     said = world.look()
     assert "read anew (unit.md). match 'm': 5 blocks changed (unit/u0, unit/u1," in said
+    assert world.taken == ["duel"]
     result = play(world.made, 1)
     assert encoded(result) == set(UNITS)
     assert result.account is not None and result.account.blocks_hit == 3  # the anchor and two secrets
@@ -234,3 +236,28 @@ def test_it_looks_by_itself(world: World) -> None:
 def test_a_game_that_nobody_plays_is_not_looked_at(world: World) -> None:
     world.edit("unit.md", "{{")
     assert world.look() == ""
+
+
+def test_a_game_folder_that_comes_is_a_game_as_soon_as_it_can_be_read(world: World) -> None:
+    folder = world.folder.parent / "harbour"
+    folder.mkdir()
+    assert world.look() == ""
+    (folder / "game.toml").write_text('name = "harbour"\n', encoding="utf-8")
+    said = world.look()
+    assert said.startswith("The new game 'harbour' cannot be played yet: ") and "rules.md" in said
+    assert world.look() == "" and "harbour" not in world.made.known_games()
+    (folder / "rules.md").write_text("Moor.\n", encoding="utf-8")
+    assert world.look() == f"Game 'harbour' is new ({folder}): matches of it can be opened."
+    assert world.look() == "" and world.taken == []
+    assert world.made.open_match(MatchSpec("h", "harbour")).game == "harbour"
+    assert "harbour" in [game["name"] for game in world.made.describe()["games"]]
+
+
+def test_a_folder_of_games_that_goes_is_told_once(world: World, tmp_path: Path) -> None:
+    away = tmp_path / "away"
+    told: list[str] = []
+    watcher = GameWatcher(world.made, told.append, folders=[away])
+    watcher.look()
+    watcher.look()
+    [sentence] = told
+    assert sentence.startswith(f"No game is looked for in {away}: ") and "no such folder" in sentence

@@ -11,9 +11,11 @@ from typing import IO
 
 import pytest
 
+from agent_runtime.replay.recording_format import read_recording
 from agent_runtime.server import Client
 from agent_runtime.turn import Outcome
 from tests.agent_runtime.worlds import ACTIONS, GAME, load_tiny, state, write_game
+from tests.game_adapters.installed import write_folder
 
 _PATIENCE_S = 60.0
 
@@ -52,6 +54,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
         "--port",
         "0",
         "--reload",
+        "--record",
+        str(tmp_path / "recordings"),
     ]
     process = subprocess.Popen(
         [sys.executable, "-m", "agent_runtime.cli", *words, "--mode", "star", "--pool-mib", "16"],
@@ -71,7 +75,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def test_an_edit_is_in_the_next_turn_and_a_broken_one_is_told_once(server: Server, tmp_path: Path) -> None:
-    rules = tmp_path / "games" / GAME / "rules.md"
+    edited = tmp_path / "games" / GAME / "rules.md"
     url = server.says("listens on").split()[-1]
     with Client(url, timeout_s=_PATIENCE_S) as client:
         client.open_match("m", GAME)
@@ -79,15 +83,24 @@ def test_an_edit_is_in_the_next_turn_and_a_broken_one_is_told_once(server: Serve
         client.open_session("s", "m")
         client.wait_ready("s")
         assert changed(client, 1) == set()
-        rules.write_text("Answer with one of the listed actions, at once.\n", encoding="utf-8")
+        edited.write_text("Answer with one of the listed actions, at once.\n", encoding="utf-8")
         assert "1 block changed (duel/rules)" in server.says("read anew (rules.md)")
         assert changed(client, 2) == {"duel/rules"}
-        rules.write_text("", encoding="utf-8")
+        edited.write_text("", encoding="utf-8")
         assert "rules.md:1: this file is empty" in server.says("stays as it was")
         assert changed(client, 3) == set()
-        rules.write_text("Answer.\n", encoding="utf-8")
+        edited.write_text("Answer.\n", encoding="utf-8")
         assert "duel/rules" in server.says("duel")  # and not the complaint once more
         assert changed(client, 4) == {"duel/rules"}
+        client.close_match("m")
+        write_folder(tmp_path / "games" / "harbour", "The harbour")
+        assert "matches of it can be opened" in server.says("Game 'harbour' is new")
+        assert client.open_match("h", "harbour").game == "harbour"
+    [file] = (tmp_path / "recordings").glob("match-m-*.jsonl")
+    [part] = read_recording(file).parts
+    assert part.header.digests is not None and len(part.later_digests) == 2
+    rules = [digests["game/rules.md"] for digests in (part.header.digests, *part.later_digests)]
+    assert len(set(rules)) == 3
 
 
 def changed(client: Client, turn_id: int) -> set[str]:

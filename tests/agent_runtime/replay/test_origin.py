@@ -72,3 +72,17 @@ def test_one_part_that_differs_is_enough() -> None:
 def test_a_mode_that_is_not_replayed_is_said() -> None:
     assert "recorded in mode prefix, which is not among those replayed" in told(NOW, mode="prefix")
     assert told(NOW, mode="full") == ""
+
+
+def test_texts_that_were_edited_while_they_were_recorded_are_told() -> None:
+    path, later = Path("m.jsonl"), {**NOW, "game/rules.md": "r2"}
+    header = Header("", "", "", match="m", game="duel", mode="star", digests=NOW)
+    part = Part(path, header, {}, None, 0, 0, (later,))
+
+    def said(now: dict[str, str]) -> str:
+        return " ".join(differences(Recording(path, (part,), ""), now, [Mode.STAR]))
+
+    assert said(later).startswith("The game's texts were edited while it was recorded: rules.md. Its turns were played")
+    assert "changed since" not in said(later)
+    assert "edited while it was recorded: rules.md" in said(NOW) and "since it was recorded: rules.md." in said(NOW)
+    assert said({}).startswith("The game's texts were edited"), "over the wire nothing is known of the server's"

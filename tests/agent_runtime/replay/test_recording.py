@@ -345,6 +345,35 @@ def test_digests_and_seed_stand_in_the_header(tmp_path: Path) -> None:
     assert (header.digests, header.seed) == ({"model": "digest of tiny and camp"}, 5)
 
 
+def test_a_game_that_is_edited_under_a_match_is_noted_with_its_new_digests(tmp_path: Path) -> None:
+    version = iter("abc")
+    writer = recorder(tmp_path, digests=lambda model, game: {"game/rules.md": next(version)})
+    open_match(writer)
+    writer.game_taken("chess")  # nobody plays it
+    writer.game_taken("camp")
+    writer.frame("c2s", "c1", "turn", "m1", "{}")
+    writer.game_taken("camp")
+    writer.match_closed("m1")
+    writer.close()
+    (file,) = tmp_path.glob("match-*.jsonl")
+    (part,) = read_recording(file).parts
+    assert part.header.digests == {"game/rules.md": "a"}
+    assert part.later_digests == ({"game/rules.md": "b"}, {"game/rules.md": "c"})
+    assert [(each.dir, each.kind, each.payload) for each in part.lines][2::2] == [
+        ("int", "game", '{"game/rules.md":"b"}'),
+        ("int", "game", '{"game/rules.md":"c"}'),
+    ]
+    assert part.end is not None and part.end.counts["int"] == 2
+
+
+def test_events_of_later_versions_are_passed_over(tmp_path: Path) -> None:
+    file = record(tmp_path, close=False)
+    raw = file.read_bytes().replace(b'"kind":"account"', b'"kind":"weather"')
+    file.write_bytes(raw)
+    (part,) = read_recording(file, verify=False).parts
+    assert [line.kind for line in part.lines][-1] == "weather" and part.later_digests == ()
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.from_regex(r"\A\w[\w .:@+-]{0,127}\Z"), unique=True, min_size=1, max_size=4))
 def test_every_match_has_a_file_of_its_own_on_any_system(
