@@ -222,7 +222,7 @@ def prepare_turn(
         if match.mode in (Mode.STAR, Mode.ANCHORED) and not served.loaded.block_tuned and not session.told_untuned:
             session.told_untuned = True
             warnings.append(f"Model {served.name!r} is not block-tuned: in mode {match.mode} it may play worse.")
-    tokens = served.tokenizer.prompt(prompt, match.mode, match.game.name, session.name)
+    tokens = served.tokenizer.prompt(prompt, match.mode, match.game.name, session.name, match.cache_salt)
     check_length(tokens, _most_behind(request.decide, answers, served.loaded.text), served.loaded.context_limit)
     return PendingTurn(session, request, tokens, answers, arrived, deadline, length_normalised, body_digest, warnings)
 

@@ -116,6 +116,7 @@ class Placement:
     fresh: tuple[Resident, ...] = ()
     prefix_ids: tuple[int, ...] | None = None
     prefix_run: Run = EMPTY_RUN
+    salt: str = ""
     settled: bool = False
 
     @property
@@ -128,7 +129,7 @@ class Placement:
         self.settled = True
         if self.prefix_ids is not None:
             run = joined((self.prefix_run, *self.cursor.held()))
-            self.cache.insert_prefix(self.prefix_ids, run)
+            self.cache.insert_prefix(self.prefix_ids, run, self.salt)
         self.cache.write_behind(self.match, self.fresh)
 
     def release(self) -> None:
@@ -209,7 +210,7 @@ class BlockCache:
 
     def _place_chain(self, match: str, mode: Mode, prompt: TokenPrompt, staged: Staged) -> Placement:
         ids = tuple(itertools.chain.from_iterable(block.ids for block in prompt.blocks)) + prompt.observation
-        found = self._match_prefix(ids) if mode is Mode.PREFIX else EMPTY_RUN
+        found = self._match_prefix(ids, prompt.salt) if mode is Mode.PREFIX else EMPTY_RUN
         view = View((Placed(found, 0),)) if found.length else NOTHING
         return Placement(
             self,
@@ -220,11 +221,12 @@ class BlockCache:
             num_cached=found.length,
             prefix_ids=ids if mode is Mode.PREFIX else None,
             prefix_run=found,
+            salt=prompt.salt,
         )
 
-    def _match_prefix(self, ids: tuple[int, ...]) -> Run:
+    def _match_prefix(self, ids: tuple[int, ...], salt: str) -> Run:
         """Return the resident prefix of `ids`, referenced; the last token is always left: its logits are the answer."""
-        matched = self.residents.prefixes.match(ids, self.residents.tick())
+        matched = self.residents.match_prefix(ids, salt)
         found = matched.part(0, min(matched.length, len(ids) - 1))
         self.pool.release(matched.part(found.length, matched.length))
         return found
@@ -346,9 +348,9 @@ class BlockCache:
             ],
         )
 
-    def insert_prefix(self, ids: tuple[int, ...], run: Run) -> None:
-        """Let others find `ids`, computed into `run` (which may go on behind them)."""
-        self.residents.prefixes.insert(ids, run, self.residents.tick())
+    def insert_prefix(self, ids: tuple[int, ...], run: Run, salt: str) -> None:
+        """Let others of this salt find `ids`, computed into `run` (which may go on behind them)."""
+        self.residents.insert_prefix(ids, run, salt)
 
     def write_behind(self, match: str, residents: Sequence[Resident]) -> None:
         """Copy blocks to the store after the results of this forward are out."""

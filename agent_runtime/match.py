@@ -31,6 +31,7 @@ class Match:
     game: Game
     served: ServedModel
     mode: Mode
+    cache_salt: str = ""
     frame: int | None = None
     state: Json = None
     sights: dict[tuple[str, ...], StateBlocks] = field(default_factory=dict)
@@ -110,6 +111,7 @@ class Match:
             "game": self.game.name,
             "model": self.served.name,
             "mode": self.mode.value,
+            "cache_salt": self.cache_salt,
             "frame": self.frame,
             "state": self.state,
             "sessions": sorted(self.sessions),

@@ -45,8 +45,10 @@ class Prefetcher:
         mode: Mode,
         blocks: Sequence[TokenBlock],
         ready: Callable[[Brought], None] = lambda brought: None,
+        *,
+        salt: str,
     ) -> None:
-        """Bring `blocks` (the anchor first) into the pool behind all turns.
+        """Bring `blocks` (the anchor first) into the pool behind all turns, for prompts of this `salt`.
 
         `ready` is called at the end, on the engine's thread. `full` reuses nothing, so nothing is done for it; nor is
         anything for what goes beyond the model's context, which the turn that needs it will say.
@@ -57,10 +59,10 @@ class Prefetcher:
         if mode in BLOCK_MODES:
             staged = self._cache.fetch(mode, blocks)
             pieces = _pieces(_possible(mode, blocks, self._context_limit))
-            scripts = [self._script(match, mode, piece, staged, uses) for piece in pieces]
+            scripts = [self._script(match, mode, piece, staged, uses, salt) for piece in pieces]
         elif mode is Mode.PREFIX:
             beginnings = _beginnings(blocks, self._context_limit)
-            scripts = [self._script(match, mode, beginning, Staged(), {}) for beginning in beginnings]
+            scripts = [self._script(match, mode, beginning, Staged(), {}, salt) for beginning in beginnings]
         if not scripts:
             self._cache.engine.soon(lambda: ready(_count(uses, blocks)))
             return
@@ -94,8 +96,9 @@ class Prefetcher:
         blocks: Sequence[TokenBlock],
         staged: Staged,
         uses: dict[str, BlockUse | None],
+        salt: str,
     ) -> Script[None]:
-        prompt = TokenPrompt(tuple(blocks), (), sum(len(block.ids) for block in blocks))
+        prompt = TokenPrompt(tuple(blocks), (), sum(len(block.ids) for block in blocks), salt)
         placement = self._cache.place(match, mode, prompt, staged)
         try:
             for key, use in placement.uses.items():

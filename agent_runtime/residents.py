@@ -2,11 +2,11 @@
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from agent_runtime.engine.errors import PoolFull
-from agent_runtime.engine.pool import Pool, Run
+from agent_runtime.engine.pool import EMPTY_RUN, Pool, Run
 from agent_runtime.engine.prefix_tree import PrefixTree
 from agent_runtime.token_blocks import TokenBlock
 
@@ -24,14 +24,15 @@ class Resident:
 
 
 class Residents:
-    """Owner of all static runs: blocks in one table, ordinary prefixes in one tree, one least-recently-used order.
+    """Owner of all static runs: blocks in one table, ordinary prefixes in a tree for each salt, one
+    least-recently-used order.
 
-    Engine thread only. The verbs: `add`, `pin` / `unpin`, `forget`, `make_room`.
+    Engine thread only. The verbs: `add`, `pin` / `unpin`, `forget`, `make_room`; `match_prefix`, `insert_prefix`.
     """
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
-        self.prefixes = PrefixTree(pool)
+        self._prefixes: dict[str, PrefixTree] = {}
         self._table: OrderedDict[str, Resident] = OrderedDict()
         self._leaving: set[Resident] = set()
         self._serials = itertools.count()
@@ -90,6 +91,26 @@ class Residents:
         else:
             self._leaving.add(resident)
 
+    def match_prefix(self, ids: Sequence[int], salt: str) -> Run:
+        """Return the run of the longest resident prefix of `ids` under this salt, referenced for the caller."""
+        tree, now = self._prefixes.get(salt), self.tick()
+        return EMPTY_RUN if tree is None else tree.match(ids, now)
+
+    def insert_prefix(self, ids: Sequence[int], run: Run, salt: str) -> None:
+        """Keep `ids`, whose keys and values lie in `run`, for prompts of this salt."""
+        self._prefixes.setdefault(salt, PrefixTree(self.pool)).insert(ids, run, self.tick())
+
+    def _oldest_prefix(self) -> tuple[int, str] | None:
+        """When the least recently used prefix was used, and its salt."""
+        used = ((tree.oldest(), salt) for salt, tree in self._prefixes.items())
+        return min(((at, salt) for at, salt in used if at is not None), default=None)
+
+    def _evict_prefix(self, salt: str) -> None:
+        tree = self._prefixes[salt]
+        tree.evict_oldest()
+        if tree.oldest() is None:
+            del self._prefixes[salt]
+
     def make_room(self, num_slots: int) -> None:
         """Evict what was least recently used until `num_slots` are free. Raises PoolFull if pins forbid.
 
@@ -101,10 +122,12 @@ class Residents:
             raise PoolFull(needed=num_slots, free=self.pool.num_free, capacity=self.pool.num_slots)
         while self.pool.num_free < num_slots:
             victim = next((resident for resident in self._table.values() if resident.pins == 0), None)
-            prefix_used = self.prefixes.oldest()
-            if victim is not None and (prefix_used is None or victim.last_used <= prefix_used):
+            prefix = self._oldest_prefix()
+            if victim is not None and (prefix is None or victim.last_used <= prefix[0]):
                 self.forget(victim)
-            elif prefix_used is None or self.prefixes.evict_oldest() == 0:
+            elif prefix is not None:
+                self._evict_prefix(prefix[1])
+            else:
                 raise PoolFull(needed=num_slots, free=self.pool.num_free, capacity=self.pool.num_slots)
 
     def _could_free(self, num_slots: int) -> bool:
@@ -113,7 +136,7 @@ class Residents:
                 num_slots -= resident.run.length
             if num_slots <= 0:
                 return True
-        return num_slots <= sum(self.pool.num_unshared(run) for run in self.prefixes.held())
+        return num_slots <= sum(self.pool.num_unshared(run) for run in self.held_prefixes())
 
     def acquire(self, num_slots: int) -> Run:
         """Take slots, making room if need be: what a turn's tail grows by."""
@@ -124,4 +147,8 @@ class Residents:
         """Yield every run held here, for the pool's books."""
         yield from (resident.run for resident in self._table.values())
         yield from (resident.run for resident in self._leaving)
-        yield from self.prefixes.held()
+        yield from self.held_prefixes()
+
+    def held_prefixes(self) -> Iterator[Run]:
+        """Yield the runs of all prefixes."""
+        return (run for tree in self._prefixes.values() for run in tree.held())

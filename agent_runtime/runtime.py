@@ -171,10 +171,14 @@ class AgentRuntime:
             if match is None:
                 served = self.served_model(spec.model)
                 mode = self._default_mode if spec.mode == "auto" else spec.mode
-                match = Match(spec.match, self._game(spec.game), served, served.resolve_mode(mode))
+                match = Match(spec.match, self._game(spec.game), served, served.resolve_mode(mode), spec.cache_salt)
             if match.game.name != spec.game:
                 raise BadState(
                     spec.match, f"it is a match of {match.game.name!r}. Open {spec.game!r} under another name."
+                )
+            if match.cache_salt != spec.cache_salt:
+                raise BadState(
+                    spec.match, "it was opened with another cache_salt. Open it with that one, or under another name."
                 )
             match.served.cache.open_match(match.name)
             self._write_match(match)
@@ -195,7 +199,8 @@ class AgentRuntime:
             return None
         document = kept.body
         served = self.served_model(document["model"])
-        match = Match(spec.match, self._game(document["game"]), served, Mode(document["mode"]))
+        salt = document.get("cache_salt", "")  # matches of earlier versions have none
+        match = Match(spec.match, self._game(document["game"]), served, Mode(document["mode"]), salt)
         if document["frame"] is not None:
             match.put_state(document["frame"], document["state"], None)
         return match
@@ -291,7 +296,7 @@ class AgentRuntime:
             state = match.seen_by(session.sight).blocks if match.frame is not None else ()
             own = (persona,) if persona else ()
             blocks: tuple[Block, ...] = (match.game.anchor, *state, *own, *private, *history)
-        tokens = match.served.tokenizer.blocks(blocks, match.mode, match.game.name, session.name)
+        tokens = match.served.tokenizer.blocks(blocks, match.mode, match.game.name, session.name, match.cache_salt)
 
         def brought(count: Brought) -> None:
             ready(
@@ -306,7 +311,7 @@ class AgentRuntime:
             )
 
         if self._prefetches:
-            match.served.prefetcher.bring(match.name, match.mode, tokens, brought)
+            match.served.prefetcher.bring(match.name, match.mode, tokens, brought, salt=match.cache_salt)
         else:
             brought(Brought(0, 0, 0))
 
@@ -375,9 +380,9 @@ class AgentRuntime:
         if history and self._prefetches and session.match.mode in (Mode.STAR, Mode.ANCHORED):
             match = session.match
             blocks = match.served.tokenizer.blocks(
-                (match.game.anchor, *history), match.mode, match.game.name, session.name
+                (match.game.anchor, *history), match.mode, match.game.name, session.name, match.cache_salt
             )
-            match.served.prefetcher.bring(match.name, match.mode, blocks)
+            match.served.prefetcher.bring(match.name, match.mode, blocks, salt=match.cache_salt)
 
     # The disk.
 

@@ -29,11 +29,15 @@ class TokenBlock:
 
 @dataclass(frozen=True, slots=True)
 class TokenPrompt:
-    """A prompt in tokens: the blocks in order, the anchor first, and the observation."""
+    """A prompt in tokens: the blocks in order, the anchor first, and the observation.
+
+    What is computed of it is found only by prompts of equal `salt`; the blocks' keys hold it already.
+    """
 
     blocks: tuple[TokenBlock, ...]
     observation: tuple[int, ...]
     num_static: int
+    salt: str = ""
 
     @property
     def num_tokens(self) -> int:
@@ -64,6 +68,11 @@ class KeyMaker:
         return digest.hexdigest()
 
 
+def _namespace(owner: str, salt: str) -> str:
+    """Who shares a block. Without a salt as it was before there were any: blocks on disk keep their keys."""
+    return f"salt:{len(salt)}:{salt}:{owner}" if salt else owner
+
+
 def _framed(data: bytes) -> bytes:
     return len(data).to_bytes(8, "little") + data
 
@@ -83,19 +92,22 @@ class BlockTokenizer:
         self._tables: OrderedDict[tuple[str, str, str], dict[int, tuple[Block, TokenBlock]]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def prompt(self, prompt: Prompt, mode: Mode, game: str, session: str) -> TokenPrompt:
+    def prompt(self, prompt: Prompt, mode: Mode, game: str, session: str, salt: str) -> TokenPrompt:
         """Return a whole prompt in tokens."""
-        blocks = self.blocks((prompt.anchor, *prompt.blocks), mode, game, session)
+        blocks = self.blocks((prompt.anchor, *prompt.blocks), mode, game, session, salt)
         observation = tuple(self.text.observation_ids(prompt.observation))
-        return TokenPrompt(blocks, observation, sum([len(block.ids) for block in blocks]))
+        return TokenPrompt(blocks, observation, sum([len(block.ids) for block in blocks]), salt)
 
-    def blocks(self, blocks: Sequence[Block], mode: Mode, game: str, session: str) -> tuple[TokenBlock, ...]:
-        """Return `blocks`, the anchor first. A session's own blocks are shared with nobody, others in their game."""
-        shared, private = f"game:{game}", f"session:{session}"
+    def blocks(self, blocks: Sequence[Block], mode: Mode, game: str, session: str, salt: str) -> tuple[TokenBlock, ...]:
+        """Return `blocks`, the anchor first. A session's own blocks are shared with nobody, others in their game.
+
+        Either only among matches of equal `salt`.
+        """
+        shared, private = _namespace(f"game:{game}", salt), _namespace(f"session:{session}", salt)
         with self._lock:
             anchor = self._block(blocks[0], True, shared, "")
             attends = anchor.key if mode is Mode.ANCHORED else ""
-            table = self._table((game, session, attends), 2 * len(blocks))
+            table = self._table((shared, private, attends), 2 * len(blocks))
             made = [anchor]
             for block in blocks[1:]:
                 known = table.get(id(block))

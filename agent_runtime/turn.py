@@ -179,12 +179,16 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class MatchSpec:
-    """A match to open, or to take up again if the store knows it."""
+    """A match to open, or to take up again if the store knows it.
+
+    Blocks and prefixes are shared only among matches of equal `cache_salt`.
+    """
 
     match: str
     game: str
     model: str | None = None
     mode: Mode | Literal["auto"] = "auto"
+    cache_salt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ the match, so that a match that outlived its server is one file:
 `t_ns` is monotonic since the part began; absolute times rather than deltas, because lines get filtered. `dir` is `c2s`
 or `s2c` with the text exactly as received or handed to the socket (a frame that shows a token has none), or `int` for
 the server's own events: `account`, what a finished turn cost, and `game`, the digests that take the place of the
-header's when the game's files were edited under the match (`hotseat serve --reload`); readers pass over events that they
-do not know. The end is missing, and the line before may be cut, where the server was killed. `check` is a digest of its
+header's when the game's files were edited under the match (`hotseat serve --reload`); readers pass over events they do
+not know. The end is missing, and the line before may be cut, where the server was killed. `check` is a digest of its
 line, so that an edited line can be named.
 """
 

@@ -72,7 +72,8 @@ def _message(ask: Ask, number: int) -> c2s.ClientMessage:
     match ask:
         case MatchSpec():
             mode: Any = str(ask.mode)
-            return c2s.MatchOpen(id=number, match=ask.match, game=ask.game, model=ask.model, mode=mode)
+            salt = ask.cache_salt or None
+            return c2s.MatchOpen(id=number, match=ask.match, game=ask.game, model=ask.model, mode=mode, cache_salt=salt)
         case PutState():
             return c2s.MatchState(id=number, match=ask.match, frame=ask.frame, state=ask.state, patch=ask.patch)
         case SessionSpec():

@@ -96,10 +96,24 @@ class Client:
             self._reader.join(self._timeout_s)
 
     def open_match(
-        self, match: str, game: str, *, model: str | None = None, mode: Mode | Literal["auto"] = "auto"
+        self,
+        match: str,
+        game: str,
+        *,
+        model: str | None = None,
+        mode: Mode | Literal["auto"] = "auto",
+        cache_salt: str | None = None,
     ) -> s2c.MatchOpened:
-        """Open a match, or take it up again."""
-        return self._ask(s2c.MatchOpened, "match.open", match=match, game=game, model=model, mode=str(mode))
+        """Open a match, or take it up again. It shares blocks only with matches of equal `cache_salt`."""
+        return self._ask(
+            s2c.MatchOpened,
+            "match.open",
+            match=match,
+            game=game,
+            model=model,
+            mode=str(mode),
+            cache_salt=cache_salt,
+        )
 
     def put_state(
         self,

@@ -47,17 +47,23 @@ class Hello(ClientMessage):
 
 
 class MatchOpen(ClientMessage):
-    """Open a match, or take up one that the server or its disk still knows."""
+    """Open a match, or take up one that the server or its disk still knows.
+
+    Matches of one game share what was computed of equal texts, unless their `cache_salt` differs: then none finds, or
+    learns by its times, what another has sent. To take a match up again takes the same one.
+    """
 
     type: Literal["match.open"] = "match.open"
     match: Name
     game: str
     model: str | None = None
     mode: Literal["auto", "star", "anchored", "full", "prefix"] = "auto"
+    cache_salt: str | None = Field(default=None, max_length=128, repr=False)
 
     def spec(self) -> MatchSpec:
         """The same as the runtime takes it."""
-        return MatchSpec(self.match, self.game, self.model, "auto" if self.mode == "auto" else Mode(self.mode))
+        mode: Mode | Literal["auto"] = "auto" if self.mode == "auto" else Mode(self.mode)
+        return MatchSpec(self.match, self.game, self.model, mode, self.cache_salt or "")
 
 
 class MatchState(ClientMessage):

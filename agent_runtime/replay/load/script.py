@@ -169,7 +169,7 @@ def _message(step: Json, on_deadline: str) -> tuple[str, dict[str, Json], dict[s
     """A step as a message: its type, what it names, and the rest of its fields."""
     match step:
         case MatchSpec():
-            return "match.open", {"match": step.match}, {"game": step.game}
+            return "match.open", {"match": step.match}, {"game": step.game, **_salt(step.cache_salt)}
         case PutState():
             body = {"patch": step.patch} if step.patch is not None else {"state": step.state}
             return "match.state", {"match": step.match}, {"frame": step.frame, **body}
@@ -196,6 +196,10 @@ def _message(step: Json, on_deadline: str) -> tuple[str, dict[str, Json], dict[s
             return "session.close", {"session": step.session}, {}
     assert isinstance(step, CloseMatch)
     return "match.close", {"match": step.match}, {}
+
+
+def _salt(salt: str) -> dict[str, Json]:
+    return {"cache_salt": salt} if salt else {}
 
 
 def _question(request: TurnRequest) -> dict[str, Json]:

@@ -58,6 +58,9 @@ def test_applied_and_opened_are_the_runtimes_types() -> None:
     assert (message.applied().ok, message.applied().message, message.applied().reward) == (True, None, 0.5)
     opening = client_message(read_json('{"type":"match.open","match":"m","game":"camp","mode":"star"}'))
     assert isinstance(opening, c2s.MatchOpen) and opening.spec() == MatchSpec("m", "camp", None, Mode.STAR)
+    salted = client_message(read_json('{"type":"match.open","match":"m","game":"camp","cache_salt":"a tenant\'s"}'))
+    assert isinstance(salted, c2s.MatchOpen) and salted.spec().cache_salt == "a tenant's"
+    assert "tenant" not in repr(salted), "who knows a salt can look for what it hides"
 
 
 @settings(max_examples=60, deadline=None)
