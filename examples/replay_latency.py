@@ -4,8 +4,8 @@
     python examples/own_game/play.py                # play your game once: the server writes it down
     python examples/replay_latency.py recordings/match-lighthouse-*.jsonl --copies 8 --limit-ms 400
 
-Exit code 1 if the 95th percentile of the time to a decision is over the limit, or a turn had none. `hotseat replay FILE
---url URL --pace recorded --fail-if 'ttft_p95_ms>400'` does the same; this is how to get at the figures.
+Exit code 1 if the 95th percentile of the time to a decision is over the limit, or a turn had none. `hotseat replay load
+FILE --url URL --fail-if 'ttft_p95_ms>400'` does the same; this is how to get at the figures.
 """
 
 import argparse

@@ -22,7 +22,14 @@ from tests.readme import ROOT
 from tests.tiny_models import save_tiny_gguf
 
 # Commands with memory of their own for keys and values: a tiny model needs little of the gigabytes they would take.
-HAVE_POOLS = ("hotseat serve", "hotseat bench turn", "hotseat play", "hotseat turn", "hotseat replay recordings/")
+HAVE_POOLS = (
+    "hotseat serve",
+    "hotseat bench turn",
+    "hotseat play",
+    "hotseat turn",
+    "hotseat replay recordings/",
+    "hotseat replay load",
+)
 SETS_UP = {"make", "pip", "python3", "."}
 # The prompts of the benches and of camp with 300 blocks have to fit, in a tokenizer of 512 words.
 CONTEXT = 65_536

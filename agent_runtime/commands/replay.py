@@ -1,13 +1,20 @@
-"""`hotseat replay`, and `hotseat replay diff`."""
+"""`hotseat replay`, `hotseat replay load` and `hotseat replay diff`."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from agent_runtime.commands.options import AdapterOption, GamesOption, JsonOption, modes_of, say_that_it_loads
+from agent_runtime.commands.options import (
+    AdapterOption,
+    GamesOption,
+    JsonOption,
+    installed_games,
+    modes_of,
+    say,
+    say_that_it_loads,
+)
 from agent_runtime.replay.store_kind import StoreKind
 from agent_runtime.turn import Mode
 
@@ -31,88 +38,80 @@ class ReplayGroup(TyperGroup):
 
 
 replay_app = typer.Typer(
-    cls=ReplayGroup, no_args_is_help=True, help="Play a recording again and measure it; compare two such reports."
+    cls=ReplayGroup,
+    no_args_is_help=True,
+    help="Play a recording again and measure it, alone or as a load test; compare two such reports.",
 )
+
+RecordingArgument = Annotated[
+    Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A file that --record has written.")
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(help="embedded (default), a model folder, a GGUF file, a hub name; with --url a server's model."),
+]
+PoolOption = Annotated[int | None, typer.Option(min=1, help="Memory for keys and values, in MiB (512).")]
+UrlOption = Annotated[
+    str | None, typer.Option(metavar="ws://HOST:PORT", help="Play against a server that runs, and measure here.")
+]
+TokenOption = Annotated[str | None, typer.Option(envvar="HOTSEAT_TOKEN", help="What that server wants to be shown.")]
+DeadlineOption = Annotated[float | None, typer.Option(min=0.001, help="Stands in for the recorded deadlines.")]
+VerifyOption = Annotated[bool, typer.Option(help="Refuse a recording that was edited.")]
+FailIfOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Exit with 1 if it holds: 'ttft_p50_ms>400', 'star.agreement<0.9'; may be given again."),
+]
+OutOption = Annotated[Path | None, typer.Option(dir_okay=False, help="Write the report as JSON, for `replay diff`.")]
+HtmlOption = Annotated[Path | None, typer.Option(dir_okay=False, help="Write the report as one page for a browser.")]
 
 
 @replay_app.command("run")
 def replay_run(
-    recording: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A file that --record has written.")
-    ],
+    recording: RecordingArgument,
     mode: Annotated[
         list[str] | None,
         typer.Option(
             help="Modes to compare, separated by commas; one named twice shows the noise. "
-            "Default: full,prefix,star; over the wire the recorded one."
+            "Default: full,prefix,star; with --url the recorded one."
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="embedded (default), a model folder, a GGUF file, a hub name; with --url a server's model."),
-    ] = None,
+    model: ModelOption = None,
     adapter: AdapterOption = None,
     games: GamesOption = None,
-    pool_mib: Annotated[int | None, typer.Option(min=1, help="Memory for keys and values, in MiB (512).")] = None,
+    pool_mib: PoolOption = None,
     store: Annotated[
         StoreKind, typer.Option(help="Where blocks lie at the start: none is kept, empty one, or warm: all on disk.")
     ] = StoreKind.NONE,
-    url: Annotated[
-        str | None, typer.Option(metavar="ws://HOST:PORT", help="Play against a server that runs, and measure here.")
-    ] = None,
-    token: Annotated[
-        str | None, typer.Option(envvar="HOTSEAT_TOKEN", help="What that server wants to be shown.")
-    ] = None,
-    pace: Annotated[
-        str,
-        typer.Option(
-            metavar="closed|recorded|N", help="When messages go: each after an answer, or when due, N times as fast."
-        ),
-    ] = "closed",
-    copies: Annotated[int, typer.Option(min=1, help="How many of the match are played at once.")] = 1,
-    connections: Annotated[int | None, typer.Option(min=1, help="Over how many; default: one a copy.")] = None,
-    deadline_ms: Annotated[float | None, typer.Option(min=0.001, help="Stands in for the recorded deadlines.")] = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    deadline_ms: DeadlineOption = None,
     seed: Annotated[int, typer.Option(help="Draws the order of the modes at each turn.")] = 0,
-    verify: Annotated[bool, typer.Option(help="Refuse a recording that was edited.")] = True,
-    fail_if: Annotated[
-        list[str] | None,
-        typer.Option(help="Exit with 1 if it holds: 'ttft_p50_ms>400', 'star.agreement<0.9'; may be given again."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write the report as JSON, for `replay diff`.")
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write the report as one page for a browser.")
-    ] = None,
+    verify: VerifyOption = True,
+    fail_if: FailIfOption = None,
+    out: OutOption = None,
+    html: HtmlOption = None,
     turns: Annotated[bool, typer.Option(help="Put every single turn into the JSON.")] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Play a recording again and measure it: several modes side by side in process, or over the wire under load.
+    """Play a recording again and measure it: several modes turn by turn, each message after the answer to the one
+    before.
 
-    `hotseat replay FILE` is short for it. `hotseat replay diff A B` compares two reports of it. Over the wire is
-    --url; with --pace, --copies or --connections alone, a server of its own is started for the run.
+    `hotseat replay FILE` is short for it. In process, or with --url over the wire. `hotseat replay load FILE` is the
+    load test: at the recorded pace, many at once. `hotseat replay diff A B` compares two reports.
     """
-    from agent_runtime.replay.load.options import LoadOptions, Server, read_pace
-
-    load = LoadOptions(pace=read_pace(pace), copies=copies, connections=connections, deadline_ms=deadline_ms, seed=seed)
-    is_over_the_wire = url is not None or not load.is_side_by_side or connections is not None
-    if url is not None:
-        _refuse_what_is_the_servers(adapter=adapter, games=games, pool_mib=pool_mib)
-    if is_over_the_wire and store is not StoreKind.NONE:
-        raise typer.BadParameter("over the wire it is the server's store that counts", param_hint="--store")
 
     def wanted_of(modes: tuple[Mode, ...]) -> "Wanted":
         from agent_runtime.commands.replay_output import Wanted
 
         return Wanted.checked(modes, fail_if or (), as_json=as_json, out=out, html=html, turns=turns)
 
-    if not is_over_the_wire:
+    if url is None:
         from agent_runtime.commands.replay_output import print_replay
         from agent_runtime.replay.replayer import ReplayOptions
 
         options = ReplayOptions(
             modes=modes_of(mode or [_SIDE_BY_SIDE]),
-            games=tuple(games or ()),
+            games=(*(games or ()), *installed_games(say)),
             pool_mib=pool_mib or _POOL_MIB,
             seed=seed,
             verify=verify,
@@ -120,18 +119,94 @@ def replay_run(
             deadline_ms=deadline_ms,
         )
         wanted = wanted_of(options.modes)
+        _check_game(recording, options.games, verify)
         say_that_it_loads()
         raise typer.Exit(0 if print_replay(recording, model or "embedded", adapter, options, wanted) else 1)
 
-    from agent_runtime.commands.replay_load_output import own_server, print_load, recorded_mode
+    _refuse_what_is_the_servers(adapter=adapter, games=games, pool_mib=pool_mib)
+    if store is not StoreKind.NONE:
+        raise typer.BadParameter("over the wire it is the server's store that counts", param_hint="--store")
+    from agent_runtime.commands.replay_load_output import print_load, recorded_mode
+    from agent_runtime.replay.load.options import LoadOptions, Server
 
-    load = replace(load, modes=modes_of(mode) if mode else recorded_mode(recording, verify))
-    wanted = wanted_of(load.modes)
+    load = LoadOptions(
+        modes=modes_of(mode) if mode else recorded_mode(recording, verify),
+        model=model,
+        deadline_ms=deadline_ms,
+        seed=seed,
+    )
+    raise typer.Exit(print_load(recording, Server(url, token), load, wanted_of(load.modes), verify))
+
+
+@replay_app.command("load")
+def replay_load(
+    recording: RecordingArgument,
+    mode: Annotated[
+        list[str] | None, typer.Option(help="Modes, one after the other; default: the recorded one.")
+    ] = None,
+    model: ModelOption = None,
+    games: GamesOption = None,
+    pool_mib: PoolOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    pace: Annotated[
+        str,
+        typer.Option(
+            metavar="recorded|N|closed", help="When messages go: when due, N times as fast, or each after an answer."
+        ),
+    ] = "recorded",
+    copies: Annotated[int, typer.Option(min=1, help="How many of the match are played at once.")] = 1,
+    connections: Annotated[int | None, typer.Option(min=1, help="Over how many; default: one a copy.")] = None,
+    shared_blocks: Annotated[
+        bool,
+        typer.Option(
+            "--shared-blocks",
+            help="Let copies find each other's blocks, as no two different matches do. Without it they share not even "
+            "the rules, as matches of one game would: the pessimistic case.",
+        ),
+    ] = False,
+    deadline_ms: DeadlineOption = None,
+    verify: VerifyOption = True,
+    fail_if: FailIfOption = None,
+    out: OutOption = None,
+    html: HtmlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Play a recording as a load test: every message when it is due, whatever the answers do, and many copies at once.
+
+    Against the server at --url, or one of its own that is started for the run with --model, --games and --pool-mib. A
+    turn's time counts from when its message was due.
+    """
+    from agent_runtime.commands.replay_load_output import own_server, print_load, recorded_mode
+    from agent_runtime.commands.replay_output import Wanted
+    from agent_runtime.replay.load.options import LoadOptions, Server, read_pace
+
     if url is not None:
-        load = replace(load, model=model)
+        _refuse_what_is_the_servers(games=games, pool_mib=pool_mib)
+    load = LoadOptions(
+        modes=modes_of(mode) if mode else recorded_mode(recording, verify),
+        model=model if url is not None else None,
+        pace=read_pace(pace),
+        copies=copies,
+        connections=connections,
+        shared_blocks=shared_blocks,
+        deadline_ms=deadline_ms,
+    )
+    wanted = Wanted.checked(load.modes, fail_if or (), as_json=as_json, out=out, html=html)
+    if url is not None:
         raise typer.Exit(print_load(recording, Server(url, token), load, wanted, verify))
-    with own_server(model or "embedded", adapter, games or (), pool_mib or _POOL_MIB) as server:
-        raise typer.Exit(print_load(recording, replace(server, token=token), load, wanted, verify))
+    _check_game(recording, (*(games or ()), *installed_games(say)), verify)
+    with own_server(model or "embedded", games or (), pool_mib or _POOL_MIB) as server:
+        raise typer.Exit(print_load(recording, Server(server.url, token, is_own=True), load, wanted, verify))
+
+
+def _check_game(recording: Path, folders: tuple[Path, ...], verify: bool) -> None:
+    """Refuse a recording whose game is not there, before anything is loaded. Raises LacksGame."""
+    from agent_runtime.replay.origin import check_game
+    from agent_runtime.replay.recording_format import read_recording
+    from prompts import find_games
+
+    check_game(read_recording(recording, verify=verify), find_games(folders))
 
 
 def _refuse_what_is_the_servers(**options: object) -> None:
@@ -159,7 +234,8 @@ def replay_diff(
 ) -> None:
     """Compare two replays of one recording, B with A: counts, which must agree, and times, turn by turn.
 
-    Exit code 1 if counts differ though all that they depend on is the same, or if a --fail-if holds.
+    Exit code 1 if counts differ though all that they depend on is the same, or if a --fail-if holds; 2 if the reports
+    are of different recordings.
     """
     from agent_runtime.commands.replay_diff_output import print_diff
 

@@ -17,7 +17,7 @@ from agent_runtime.replay.table import TABLE_WIDTH, count_cell, new_table, ratio
 def print_diff(a: Path, b: Path, fail_if: Sequence[str], as_json: bool) -> bool:
     """Compare two reports; returns whether nothing is wrong.
 
-    Raises NotAReport, BadCondition, UnknownMetric and NoValue.
+    Raises NotAReport, NotComparable, BadCondition, UnknownMetric and NoValue.
     """
     conditions = tuple(map(parse_condition, fail_if))
     difference = compare(read_report(a), read_report(b))

@@ -39,13 +39,12 @@ def print_load(recording: Path, server: Server, options: LoadOptions, wanted: Wa
 
 
 @contextmanager
-def own_server(model: str, adapter: Path | None, games: Sequence[Path], pool_mib: int) -> Iterator[Server]:
+def own_server(model: str, games: Sequence[Path], pool_mib: int) -> Iterator[Server]:
     """A server for this run alone, in a process of its own: in this one, both would wait for one interpreter.
 
     Raises ServerEnded and ServerSilent.
     """
     arguments: list[object] = ["--model", model, "--pool-mib", pool_mib, "--port", 0]
-    arguments += [] if adapter is None else ["--adapter", adapter]
     for folder in games:
         arguments += ["--games", folder.absolute()]
     say_that_it_loads()

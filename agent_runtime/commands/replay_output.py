@@ -14,7 +14,6 @@ from agent_runtime.errors import CannotWrite
 from agent_runtime.replay.conditions import Condition, Metrics, check_names, failures, parse_condition
 from agent_runtime.replay.metrics import metrics_of, metrics_to_come
 from agent_runtime.replay.page import write_page
-from agent_runtime.replay.recording_format import read_recording
 from agent_runtime.replay.report import ReplayReport
 from agent_runtime.replay.table import LEGEND, TABLE_WIDTH, report_table
 from agent_runtime.turn import Mode
@@ -42,7 +41,7 @@ class Wanted:
         as_json: bool,
         out: Path | None,
         html: Path | None,
-        turns: bool,
+        turns: bool = True,
     ) -> "Wanted":
         """Check all that can be checked before a model is loaded: a refusal should not take half a minute.
 
@@ -61,8 +60,6 @@ def print_replay(recording: Path, model: str, adapter: Path | None, options: "Re
     from agent_runtime.engine.loading import ModelSpec, load_model
     from agent_runtime.replay.replayer import replay
 
-    # Before the model is loaded, as above.
-    read_recording(recording, verify=options.verify)
     loaded = load_model(ModelSpec(source=model, adapter=adapter))
     columns = (TextColumn("turns"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

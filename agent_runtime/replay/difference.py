@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from agent_runtime.replay.conditions import Metrics
+from agent_runtime.replay.errors import NotComparable
 from agent_runtime.replay.figures import LEAST_FOR_INTERVAL, Ratio, ratio_of_means
 from agent_runtime.replay.metrics import metric_label
 from agent_runtime.replay.report import RIVALS
@@ -90,31 +91,22 @@ class Difference:
 
 
 def compare(a: SavedReport, b: SavedReport) -> Difference:
-    """Compare two reports."""
-    same_recording = a.recording_digest == b.recording_digest
-    depends = ("model", "recording_digest")
-    same_origin = a.digests == b.digests and all(getattr(a, name) == getattr(b, name) for name in depends)
-    lanes = tuple(
-        _compare_lane(label, a, b, same_recording and a.turns is not None and b.turns is not None)
-        for label in a.modes
-        if label in b.modes
-    )
+    """Compare two reports. Raises NotComparable unless they are of one recording."""
+    if a.recording_digest != b.recording_digest:
+        raise NotComparable((a.path, a.recording, a.game), (b.path, b.recording, b.game))
+    same_origin = a.digests == b.digests and a.model == b.model
+    lanes = tuple(_compare_lane(label, a, b) for label in a.modes if label in b.modes)
     return Difference(
         a=a,
         b=b,
         origins=tuple(_origins(a, b)),
         must_agree=same_origin and "url" not in a.settings and "url" not in b.settings,
         lanes=lanes,
-        changes=tuple(_changes(a, b)) if same_recording else (),
+        changes=tuple(_changes(a, b)),
     )
 
 
 def _origins(a: SavedReport, b: SavedReport) -> Iterator[str]:
-    if a.recording_digest != b.recording_digest:
-        yield (
-            f"A replays {a.recording} and B replays {b.recording}, which is another recording: their turns cannot be "
-            "compared one by one."
-        )
     if a.model != b.model:
         yield f"A was replayed with {a.model}, B with {b.model}."
     differing = sorted(key for key in a.digests.keys() | b.digests.keys() if a.digests.get(key) != b.digests.get(key))
@@ -129,9 +121,9 @@ def _origins(a: SavedReport, b: SavedReport) -> Iterator[str]:
             yield f"Only {where} has {', '.join(alone)}."
 
 
-def _compare_lane(label: str, a: SavedReport, b: SavedReport, by_turn: bool) -> LaneDifference:
+def _compare_lane(label: str, a: SavedReport, b: SavedReport) -> LaneDifference:
     mine, other = a.modes[label], b.modes[label]
-    if not by_turn or a.turns is None or b.turns is None:
+    if a.turns is None or b.turns is None:
         differing = {name: 1 for name in COUNTS if hasattr(mine, name) and getattr(mine, name) != getattr(other, name)}
         first = ", ".join(f"{name} {getattr(mine, name)} in A, {getattr(other, name)} in B" for name in differing)
         times = [(each.get("mean"), than.get("mean")) for each, than in _times(mine, other)]

@@ -7,12 +7,14 @@ HotseatError (agent_runtime.errors)
     ├── EditedRecording      a line was changed, removed or added; its number is named
     ├── CannotRecord         the folder to record into cannot be made
     ├── OtherProtocol        frames of a protocol that the replayer does not speak
+    ├── LacksGame            its game is not here
     ├── NothingToReplay      no turn was asked for
     ├── PromptsDiffer        the modes of a replay did not see the same tokens, so nothing can be compared
     ├── BadCondition         what --fail-if was given is no condition
     ├── UnknownMetric        a condition about a figure that there is not
     ├── NoValue              a condition about a figure that was not measured
-    └── NotAReport           a file that is no report of a replay, or one of another version
+    ├── NotAReport           a file that is no report of a replay, or one of another version
+    └── NotComparable        reports of different recordings
 """
 
 from dataclasses import dataclass
@@ -95,6 +97,22 @@ class OtherProtocol(RecordingError):
         return (
             f"{self.path} holds frames of the protocol {self.protocol!r} and this program replays {self.known!r}. "
             "Replay it with the Hotseat that recorded it."
+        )
+
+
+@dataclass(eq=False)
+class LacksGame(RecordingError):
+    """A recording of a game whose folder is neither ours, installed, nor named."""
+
+    path: Path
+    game: str
+    known: tuple[str, ...]
+    code: ClassVar[str] = "lacks_game"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} is a match of the game {self.game!r}, which is not among those that are here "
+            f"({', '.join(self.known)}). Name the folder that holds it with --games."
         )
 
 
@@ -182,4 +200,20 @@ class NotAReport(RecordingError):
         return (
             f"{self.path} is not a report that can be compared: {self.why}. Make one with `hotseat replay RECORDING "
             f"--out {self.path.name}`."
+        )
+
+
+@dataclass(eq=False)
+class NotComparable(RecordingError):
+    """Two reports that are not of one recording; each with its path, its recording and its game."""
+
+    a: tuple[Path, str, str | None]
+    b: tuple[Path, str, str | None]
+    code: ClassVar[str] = "not_comparable"
+
+    def __str__(self) -> str:
+        told = [f"{path} replays {recording} ({game or 'no game'})" for path, recording, game in (self.a, self.b)]
+        return (
+            f"The two reports cannot be compared: {told[0]}, {told[1]}, and these are different recordings. Replay the "
+            "same file both times."
         )

@@ -3,10 +3,19 @@
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
+from agent_runtime.replay.errors import LacksGame
 from agent_runtime.replay.recording_format import Header, Recording
 from agent_runtime.turn import Mode
 
 GAME_TEXT = "game/"
+
+
+def check_game(recording: Recording, known: Iterable[str]) -> None:
+    """Raise LacksGame for the first game of a recording that is not among those `known`."""
+    there = tuple(sorted(known))
+    for game in dict.fromkeys(part.header.game for part in recording.parts):
+        if game is not None and game not in there:
+            raise LacksGame(recording.path, game, there)
 
 
 def differences(recording: Recording, digests: Mapping[str, str], modes: Iterable[Mode]) -> Iterator[str]:

@@ -25,7 +25,8 @@ class LoadOptions:
 
     `pace` None is the closed loop: each message goes out when the one before is answered. A number is the open loop: a
     message goes out when it is due, at so many times the recorded pace, whatever the answers do. `copies` of the match
-    are played at once, over `connections` (default: one each). `deadline_ms` stands in for the recorded deadlines.
+    are played at once, over `connections` (default: one each); each has a `cache_salt` of its own, so that none finds
+    what another has encoded, unless they have `shared_blocks`. `deadline_ms` stands in for the recorded deadlines.
     `seed` draws the order of the modes at each turn; `answer_s` bounds the wait for any answer.
     """
 
@@ -34,6 +35,7 @@ class LoadOptions:
     pace: float | None = None
     copies: int = 1
     connections: int | None = None
+    shared_blocks: bool = False
     deadline_ms: float | None = None
     seed: int = 0
     answer_s: float = ANSWER_S
@@ -42,6 +44,11 @@ class LoadOptions:
     def is_side_by_side(self) -> bool:
         """True when the modes are played turn by turn, one waiting for the other; otherwise one after the other."""
         return self.pace is None and self.copies == 1
+
+    @property
+    def has_own_salts(self) -> bool:
+        """Return whether every copy shares blocks with nobody."""
+        return self.copies > 1 and not self.shared_blocks
 
     @property
     def num_connections(self) -> int:

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
+from pydantic_core import from_json, to_json
+
 from agent_runtime.replay.load.options import LoadOptions
 from agent_runtime.replay.load.script import AskedTurn, Cue, Script
 from agent_runtime.replay.load.tally import DECIDED, AnsweredTurn, Measured, Tally, sample_turn
@@ -162,6 +164,7 @@ class Player:
     async def _say(self, cue: Cue) -> Question:
         """Send a message in this player's names."""
         members: dict[str, str | float] = {}
+        body = cue.body
         if cue.match is not None:
             members["match"] = self.names.of(cue.match)
         if cue.session is not None:
@@ -169,16 +172,22 @@ class Player:
         if cue.kind == "match.open":
             assert cue.match is not None
             members |= {"mode": str(self.mode)} | ({} if self.model is None else {"model": self.model})
-            self._open_matches[cue.match] = cue.body
+            body = self._open_matches[cue.match] = self._salted(cue.body)
         if cue.turn is not None:
             self.tally.ask(time.perf_counter())
             if self.options.pace is not None and (deadline_ms := self._deadline_ms(cue.turn)) is not None:
                 members["deadline_ms"] = deadline_ms
-        question = await self.wire.send(cue.kind, _LAST_ANSWERS[cue.kind], _members(**members), cue.body)
+        question = await self.wire.send(cue.kind, _LAST_ANSWERS[cue.kind], _members(**members), body)
         self._waiting[question] = cue
         if cue.turn is not None and cue.session is not None:
             self._turns[cue.session, cue.turn.turn_id] = question
         return question
+
+    def _salted(self, opening: bytes) -> bytes:
+        """Return the message that opens a match, with a salt that no other copy has, if copies are not to share."""
+        if not self.options.has_own_salts:
+            return opening
+        return to_json({**from_json(opening), "cache_salt": self.names.prefix})
 
     def _is_void(self, cue: Cue) -> bool:
         """Return whether a message is about a turn that brought no decision, and count it."""

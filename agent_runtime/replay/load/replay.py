@@ -63,6 +63,7 @@ def _report(read: Recording, script: Script, server: Server, options: LoadOption
             "pace": "closed" if options.pace is None else options.pace,
             "copies": options.copies,
             "connections": options.num_connections,
+            "shared_blocks": not options.has_own_salts,
             "deadline_ms": options.deadline_ms,
             "seed": options.seed,
         },
@@ -154,15 +155,20 @@ def _warnings(script: Script, server: Server, options: LoadOptions, played: Play
             "A mode that is named twice shares its blocks on one server: what the first encodes the second finds. The "
             "noise of a machine shows in process, without --url."
         )
-    if options.copies > 1:
+    if options.has_own_salts:
+        yield (
+            "Every copy had a cache_salt of its own, so that none found what another had encoded, not even the rules: "
+            "as many real matches of one game share those, and compute less than these did."
+        )
+    elif options.copies > 1:
         yield (
             "Copies of one match share its blocks: what one encodes the others find. As many different matches compute "
             "more than these did."
         )
     if played.left_open and not server.is_own:
         yield (
-            f"Matches that could not be closed: {played.left_open}. If the server still has them, their names begin "
-            f"with {played.prefix}."
+            f"Matches that could not be closed: {played.left_open}. Those that the server still has are named "
+            f"{played.prefix!r} and something behind it; to be rid of one, open it and close it."
         )
 
 

@@ -10,7 +10,15 @@ from typer.testing import CliRunner
 from agent_runtime.cli import app
 from agent_runtime.engine import loading
 from agent_runtime.errors import CannotWrite
-from agent_runtime.replay.errors import BadCondition, EditedRecording, NotAReport, NoValue, UnknownMetric
+from agent_runtime.replay.errors import (
+    BadCondition,
+    EditedRecording,
+    LacksGame,
+    NotAReport,
+    NotComparable,
+    NoValue,
+    UnknownMetric,
+)
 from tests.agent_runtime.replay.duel import NUM_TURNS, record_duel
 from tests.agent_runtime.worlds import load_tiny, write_game
 
@@ -110,6 +118,15 @@ def test_an_edited_recording_is_refused_before_the_model_is_loaded(
     assert isinstance(error, EditedRecording) and error.line > 1
 
 
+def test_a_game_that_is_not_here_is_named_with_its_flag_before_the_model_is_loaded(
+    recording: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "locate", None)
+    ran = run(recording, "--model", folder / "llama-0")
+    assert isinstance(ran.exception, LacksGame) and ran.output == ""
+    assert "the game 'duel'" in str(ran.exception) and "with --games." in str(ran.exception)
+
+
 def test_an_unknown_mode_is_refused(recording: Path) -> None:
     ran = run(recording, "--mode", "full,fast")
     assert ran.exit_code == 2
@@ -155,6 +172,15 @@ def test_counts_that_differ_for_no_reason_end_with_one(reports: tuple[Path, Path
     assert run("diff", *reports).exit_code == 0, "other weights may choose otherwise"
     ran = run("diff", *reports, "--fail-if", "differing_counts>0")
     assert ran.exit_code == 1 and "star.differing_counts is 1" in ran.stderr
+
+
+def test_reports_of_different_recordings_are_refused(reports: tuple[Path, Path]) -> None:
+    told = json.loads(reports[1].read_text(encoding="utf-8"))
+    other = reports[1].with_name("c.json")
+    other.write_text(json.dumps({**told, "recording_digest": "another", "game": "chess"}), encoding="utf-8")
+    ran = run("diff", reports[0], other)
+    assert isinstance(ran.exception, NotComparable) and ran.stdout == ""
+    assert "(duel)" in str(ran.exception) and "(chess)" in str(ran.exception)
 
 
 def test_what_is_no_report_or_no_metric_is_refused(reports: tuple[Path, Path], recording: Path) -> None:

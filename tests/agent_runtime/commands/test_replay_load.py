@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from agent_runtime.cli import app
+from agent_runtime.replay.errors import LacksGame
 from agent_runtime.replay.load.errors import BadPace, LacksName, NoServer
 from tests.agent_runtime.replay.duel import NUM_TURNS, record_duel
 from tests.agent_runtime.replay.load.stub import PATIENCE_S, Message, Stub, match_of, record, running
@@ -52,12 +54,33 @@ def test_a_replay_over_the_wire_takes_the_recorded_mode_and_is_reported_like_any
 
 
 def test_load_is_printed_as_a_table_within_100_columns(recording: Path, stub: Stub) -> None:
-    ran = run(
-        recording, "--url", stub.url, "--pace", "2", "--copies", "4", "--connections", "2", "--deadline-ms", "5000"
-    )
+    options = ("--pace", "2", "--copies", "4", "--connections", "2", "--deadline-ms", "5000")
+    ran = run("load", recording, "--url", stub.url, *options)
     assert ran.exit_code == 0 and "12 turns" in ran.stdout and "a second" in ran.stdout
     assert max(map(len, ran.stdout.splitlines())) <= 100
     assert len(stub.of_type("match.open")) == 4 and stub.of_type("turn")[0]["deadline_ms"] == 5000
+
+
+def test_load_goes_at_the_recorded_pace_and_copies_share_blocks_only_if_told(recording: Path, stub: Stub) -> None:
+    told = json.loads(run("load", recording, "--url", stub.url, "--copies", "2", "--json").stdout)
+    assert (told["settings"]["pace"], told["settings"]["shared_blocks"]) == (1.0, False)
+    assert "Every copy had a cache_salt of its own" in " ".join(told["warnings"])
+    salts = {message["cache_salt"] for message in stub.of_type("match.open")}
+    assert len(salts) == 2
+    stub.heard.clear()
+    told = json.loads(run("load", recording, "--url", stub.url, "--copies", "2", "--shared-blocks", "--json").stdout)
+    assert told["settings"]["shared_blocks"] is True and "share its blocks" in " ".join(told["warnings"])
+    assert all("cache_salt" not in message for message in stub.of_type("match.open"))
+
+
+def test_the_options_are_those_that_are_needed_and_no_more() -> None:
+    commands = typer.main.get_command(app).commands["replay"].commands  # type: ignore[attr-defined]
+    both = {"mode", "model", "games", "pool_mib", "url", "token", "deadline_ms", "verify"}
+    both |= {"fail_if", "out", "html", "as_json", "recording"}
+    names = {name: {each.name for each in commands[name].params} for name in ("run", "load")}
+    assert names["run"] == both | {"adapter", "store", "seed", "turns"}
+    assert names["load"] == both | {"pace", "copies", "connections", "shared_blocks"}
+    assert not any(len(each) > 17 for each in names.values())
 
 
 def test_conditions_on_what_went_over_the_wire_decide_how_it_ends(recording: Path, stub: Stub) -> None:
@@ -90,7 +113,7 @@ def test_a_token_goes_where_the_server_wants_it(recording: Path, stub: Stub, mon
 
 def test_what_cannot_begin_is_a_typed_error(recording: Path, stub: Stub) -> None:
     for options, error in ((("--pace", "fast"), BadPace), (("--model", "big"), LacksName)):
-        assert isinstance(run(recording, "--url", stub.url, *options).exception, error)
+        assert isinstance(run("load", recording, "--url", stub.url, *options).exception, error)
     assert isinstance(run(recording, "--url", "ws://127.0.0.1:1").exception, NoServer)
 
 
@@ -173,7 +196,8 @@ def test_without_a_url_load_is_put_on_a_server_of_its_own(
     games = write_game(tmp_path / "games")
     recording = record_duel(tmp_path / "recordings", games, load_tiny(tmp_path))
     common = ("--model", tmp_path / "llama-0", "--games", games, "--pool-mib", 16)
-    ran = run(recording, *common, "--pace", "5", "--copies", "2", "--json")
+    assert isinstance(run("load", recording, *common[:2]).exception, LacksGame), "said before a model is loaded"
+    ran = run("load", recording, *common, "--pace", "5", "--copies", "2", "--json")
     assert ran.exit_code == 0, ran.stderr
     told = json.loads(ran.stdout)
     assert (told["modes"][0]["label"], told["modes"][0]["turns"]) == ("star", 2 * NUM_TURNS)

@@ -11,7 +11,7 @@ import pytest
 
 from agent_runtime.replay.conditions import failures, parse_condition
 from agent_runtime.replay.difference import Difference, compare, findings, metrics_of_difference
-from agent_runtime.replay.errors import NotAReport
+from agent_runtime.replay.errors import NotAReport, NotComparable
 from agent_runtime.replay.report import ReplayReport, TurnSample, report_mode
 from agent_runtime.replay.saved_report import read_report
 from agent_runtime.turn import Mode, Outcome
@@ -126,7 +126,6 @@ def test_turns_that_only_one_has_are_counted(difference: Compared) -> None:
         ({"environment": {"torch": "3", "threads": 2}}, "environment differ in torch: 2 in A, 3 in B.", True),
         ({"settings": {"seed": 1}}, "settings differ in seed: 0 in A, 1 in B.", True),
         ({"settings": {"seed": 0, "url": "ws://x"}}, "settings differ in url: None in A, ws://x in B.", False),
-        ({"recording_digest": "r2"}, "is another recording", False),
     ],
 )
 def test_what_is_not_the_same_is_said(
@@ -137,12 +136,9 @@ def test_what_is_not_the_same_is_said(
     assert found.must_agree is must_agree
 
 
-def test_turns_of_another_recording_are_not_compared_one_by_one(difference: Compared) -> None:
-    found = difference(replayed(1), replayed(2, slower=2, recording_digest="r2"))
-    assert found.changes == ()
-    star = found.lanes[1]
-    assert star.turns == 0 and star.ttft is not None and star.ttft.low is None and star.ttft.value > 1.8
-    assert "without 5 turns in both there is no interval" in " ".join(findings(found))
+def test_reports_of_two_recordings_are_not_compared(difference: Compared) -> None:
+    with pytest.raises(NotComparable, match=r"a.json replays m.jsonl \(duel\), .*b.json replays m.jsonl \(duel\)"):
+        difference(replayed(1), replayed(2, recording_digest="r2"))
 
 
 def test_reports_without_turns_are_compared_by_their_means(difference: Compared) -> None:
@@ -150,6 +146,7 @@ def test_reports_without_turns_are_compared_by_their_means(difference: Compared)
     assert same.counts_agree and "the means over all turns" in " ".join(findings(same))
     other = difference(replayed(1), replayed(2, change=lambda turn: replace(turn, forwards=2)), turns=False)
     assert other.lanes[1].differing == {"forwards": 1}
+    assert "without 5 turns in both there is no interval" in " ".join(findings(other))
     assert "star: forwards differ as means; the first: forwards 1.0 in A, 2.0 in B." in " ".join(findings(other))
 
 
