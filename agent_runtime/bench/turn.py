@@ -22,6 +22,7 @@ from agent_runtime.bench.llama_server import LlamaServer
 from agent_runtime.bench.prompts import GAME, Sentences, write_game
 from agent_runtime.block_cache import MemoryStore
 from agent_runtime.engine.attention import MOVE_KEYS
+from agent_runtime.engine.cpu_products import torchs_own_products
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.environment import environment
 from agent_runtime.runtime import AgentRuntime
@@ -252,10 +253,12 @@ class TransformersBaseline:
     @torch.inference_mode()
     def _timed(self, ids: Sequence[int], cache: DynamicCache) -> float:
         self._model.set_attn_implementation("sdpa")
+        tokens = torch.tensor([list(ids)], device=self._device)
+        options: dict[str, Any] = {"past_key_values": cache, "use_cache": True, "logits_to_keep": 1}
         try:
-            tokens = torch.tensor([list(ids)], device=self._device)
-            begin = time.perf_counter()
-            self._model(tokens, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1].argmax().item()
-            return 1e3 * (time.perf_counter() - begin)
+            with torchs_own_products(self._model):
+                begin = time.perf_counter()
+                self._model(tokens, **options).logits[0, -1].argmax().item()
+                return 1e3 * (time.perf_counter() - begin)
         finally:
             self._model.set_attn_implementation(MOVE_KEYS)

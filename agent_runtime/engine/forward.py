@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from agent_runtime.engine import attention
+from agent_runtime.engine.cpu_products import multiplies_by_onednn
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.span import Span
@@ -36,6 +37,7 @@ class ForwardRunner:
         self.rope = rope
         self.rows = 0
         self.forwards = 0
+        self.onednn = multiplies_by_onednn(model)
         self._running = False
         embedding = model.get_input_embeddings()
         self.input_device: torch.device = next(embedding.parameters()).device
@@ -60,7 +62,9 @@ class ForwardRunner:
         layout = lay_out(spans)
         devices = dict.fromkeys(self.pool.geometry.devices)
         dtype = self.pool.geometry.dtype
-        steps = {device: make_step(layout, self.pool, self.rope, device, dtype) for device in devices}
+        steps = {
+            device: make_step(layout, self.pool, self.rope, device, dtype, onednn=self.onednn) for device in devices
+        }
         ids_T = numpy.concatenate([numpy.asarray(span.ids, dtype=numpy.int64) for span in layout.spans])
         wanted, rows = [], []
         for span in layout.spans:

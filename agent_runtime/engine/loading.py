@@ -19,6 +19,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 from transformers.utils.hub import cached_file
 
 from agent_runtime.engine.admission import check_config
+from agent_runtime.engine.cpu_products import choose_products
 from agent_runtime.engine.digests import canonical_json, digest_of, files_digest
 from agent_runtime.engine.errors import BrokenModel, EngineError, MissingPackage, ModelNotFound
 from agent_runtime.engine.sources import EMBEDDED, Location, cache_folder, first_line, locate, weight_files
@@ -111,6 +112,7 @@ def load_model(spec: ModelSpec, cache: Path | None = None) -> LoadedModel:
     if adapter is not None:
         model, name = _merged(model, adapter), f"{name}+{adapter.resolve().name}"
     model.train(False).requires_grad_(False)
+    choose_products(model)
     stops = model.generation_config.eos_token_id if model.generation_config else None
     sizes = config.get_text_config()
     heads = sizes.num_attention_heads

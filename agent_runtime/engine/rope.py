@@ -19,7 +19,10 @@ class Rotation:
     sin_TR: torch.Tensor
 
     def apply(self, x_THD: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-        """Return `x_THD` with its first R dimensions rotated, in the dtype it came in; in `out`, if it is given."""
+        """Return `x_THD` with its first R dimensions rotated, in the dtype it came in; in `out`, if it is given.
+
+        On a CPU it takes less time where the heads of both lie one behind the other, not the tokens.
+        """
         rotary_dim = self.cos_TR.shape[-1]
         half = rotary_dim // 2
         out_THD = torch.empty_like(x_THD) if out is None else out
@@ -52,5 +55,5 @@ class RotaryTable:
         if device not in self._on:
             self._on[device] = (self._cos_PR.to(device), self._sin_PR.to(device))
         cos_PR, sin_PR = self._on[device]
-        sin_TR = sin_PR[positions_T]
-        return Rotation(cos_PR[positions_T], -sin_TR if backwards else sin_TR)
+        sin_TR = sin_PR.index_select(0, positions_T)
+        return Rotation(cos_PR.index_select(0, positions_T), -sin_TR if backwards else sin_TR)

@@ -3,6 +3,7 @@
 Shapes: T rows of the forward, S tokens of a view, Q rows of one bundle.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -57,12 +58,13 @@ class Scratch:
     def __init__(self) -> None:
         self._buffers: dict[str, torch.Tensor] = {}
 
-    def rows(self, name: str, num_rows: int, like_NGD: torch.Tensor) -> torch.Tensor:
-        """Return a buffer [num_rows, G, D] with anything in it; the next call with this name may return the same."""
+    def empty(self, name: str, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        """Return a contiguous tensor with anything in it; the next call with this name may return the same memory."""
+        size = math.prod(shape)
         buffer = self._buffers.get(name)
-        if buffer is None or buffer.shape[0] < num_rows:
-            buffer = self._buffers[name] = like_NGD.new_empty((num_rows, *like_NGD.shape[1:]))
-        return buffer[:num_rows]
+        if buffer is None or buffer.numel() < size:
+            buffer = self._buffers[name] = like.new_empty(size)
+        return buffer[:size].view(shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +79,17 @@ class Step:
     kept_rows: torch.Tensor
     kept_slots: torch.Tensor
     groups: tuple[Group, ...]
+    onednn: bool = False
     scratch: Scratch = field(default_factory=Scratch)
-    _folded: dict[int, torch.Tensor] = field(default_factory=dict)
+    _folded: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
 
-    def folded_mask(self, call: Call, per_group: int) -> torch.Tensor | None:
-        """Return a call's mask with every row repeated `per_group` times; made once for all layers."""
+    def folded_mask(self, call: Call, per_group: int, from_key: int = 0) -> torch.Tensor | None:
+        """Return a call's mask of the keys `from_key` and on, every row `per_group` times; made once for all layers."""
         if call.mask_QK is None:
             return None
-        if id(call) not in self._folded:
-            self._folded[id(call)] = call.mask_QK.repeat_interleave(per_group, 0)
-        return self._folded[id(call)]
+        if (id(call), from_key) not in self._folded:
+            self._folded[id(call), from_key] = call.mask_QK[:, from_key:].repeat_interleave(per_group, 0)
+        return self._folded[id(call), from_key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +120,16 @@ def lay_out(spans: Sequence[Span]) -> Layout:
     return Layout(tuple(ordered), first_row, row)
 
 
-def make_step(layout: Layout, pool: Pool, rope: RotaryTable, device: torch.device, dtype: torch.dtype) -> Step:
-    """Build what every layer on `device` reads."""
+def make_step(
+    layout: Layout,
+    pool: Pool,
+    rope: RotaryTable,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    onednn: bool = False,
+) -> Step:
+    """Build what every layer on `device` reads; `onednn`: products of many rows are to be oneDNN's."""
     positions = numpy.concatenate([numpy.arange(s.start, s.start + len(s.ids)) for s in layout.spans])
     kept = [span for span in layout.spans if span.keep is not None]
     rows = [numpy.arange(layout.first_row[s], layout.first_row[s] + len(s.ids)) for s in kept]
@@ -134,6 +145,7 @@ def make_step(layout: Layout, pool: Pool, rope: RotaryTable, device: torch.devic
         kept_rows=torch.from_numpy(numpy.concatenate(rows or nothing)).to(device),
         kept_slots=torch.from_numpy(numpy.concatenate(slots or nothing)).to(device),
         groups=tuple(_group(view, families, layout, rope, device, dtype) for view, families in _families(layout)),
+        onednn=onednn,
     )
 
 

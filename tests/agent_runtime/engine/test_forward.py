@@ -1,20 +1,33 @@
 """The packed forward against plain transformers, by two ways of moving keys."""
 
+from collections.abc import Iterator
+
 import numpy
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent_runtime.engine import attention
 from agent_runtime.engine.attention import MOVE_KEYS, MOVE_QUERIES
+from agent_runtime.engine.cpu_products import has_onednn
 from agent_runtime.engine.errors import EngineClosed
 from agent_runtime.engine.span import NOTHING, Placed, Span, View
 from agent_runtime.engine.step import lay_out, make_step
 from tests.agent_runtime.engine.reference import anchored_logits, causal_logits, star_logits
-from tests.agent_runtime.engine.worlds import encode, random_ids, view_of, world
+from tests.agent_runtime.engine.worlds import PRODUCTS, encode, random_ids, view_of, world
 from tests.tiny_models import ACCEPTED
 
 TOLERANCE = 1e-4
+WAYS = [MOVE_KEYS, MOVE_QUERIES, *([PRODUCTS] if has_onednn() else [])]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_products() -> Iterator[None]:
+    """Have the few keys of these prompts suffice for products, where products are asked for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention, "_LEAST_SCORES", 1)
+        yield
 
 
 def agree(ours: torch.Tensor, theirs: torch.Tensor) -> None:
@@ -22,7 +35,7 @@ def agree(ours: torch.Tensor, theirs: torch.Tensor) -> None:
     torch.testing.assert_close(ours, theirs, atol=TOLERANCE, rtol=TOLERANCE)
 
 
-@pytest.mark.parametrize("way", [MOVE_KEYS, MOVE_QUERIES])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("anchored", [False, True])
 @pytest.mark.parametrize("kind", ACCEPTED)
 def test_blocks_and_observation_in_one_forward_equal_the_reference(kind: str, anchored: bool, way: str) -> None:
@@ -40,17 +53,42 @@ def test_blocks_and_observation_in_one_forward_equal_the_reference(kind: str, an
     lengths=st.lists(st.integers(1, 25), min_size=1, max_size=40),
     observation=st.integers(1, 20),
     anchored=st.booleans(),
+    way=st.sampled_from(WAYS),
     seed=st.integers(0, 2**16),
 )
 def test_any_number_of_blocks_equals_the_reference(
-    lengths: list[int], observation: int, anchored: bool, seed: int
+    lengths: list[int], observation: int, anchored: bool, way: str, seed: int
 ) -> None:
-    w, rng = world(), numpy.random.default_rng(seed)
+    w, rng = world(way=way), numpy.random.default_rng(seed)
     blocks, asked_ids = [random_ids(rng, n) for n in lengths], random_ids(rng, observation)
     runs, spans = encode(w, blocks, anchored=anchored)
     asked = Span(asked_ids, sum(lengths), view_of(runs, anchored=anchored), wanted="all")
     logits = w.runner.run([*spans, asked])
     agree(logits[asked], (anchored_logits if anchored else star_logits)(w.twin, blocks, asked_ids))
+
+
+@pytest.mark.skipif(not has_onednn(), reason="this build of torch has no oneDNN")
+@pytest.mark.parametrize(
+    ("rows", "least", "most", "num_calls"), [(40, 1, 2**24, 1), (4, 1, 2**24, 0), (40, 1, 2, 0), (40, 2**16, 2**24, 0)]
+)
+def test_some_rows_are_attended_by_products_unless_their_scores_are_too_few_or_too_many(
+    monkeypatch: pytest.MonkeyPatch, rows: int, least: int, most: int, num_calls: int
+) -> None:
+    real, calls = attention._attend_by_products, []
+
+    def spied(*given: object) -> torch.Tensor:
+        calls.append(given)
+        return real(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(attention, "_attend_by_products", spied)
+    monkeypatch.setattr(attention, "_LEAST_SCORES", least)
+    monkeypatch.setattr(attention, "_MOST_SCORES", most)
+    w, rng = world(way=PRODUCTS), numpy.random.default_rng(9)
+    blocks, observation = [random_ids(rng, 20) for _ in range(3)], random_ids(rng, rows)
+    runs, spans = encode(w, blocks)
+    asked = Span(observation, 60, view_of(runs), wanted="all")
+    agree(w.runner.run([*spans, asked])[asked], star_logits(w.twin, blocks, observation))
+    assert len(calls) == num_calls * w.pool.geometry.num_layers
 
 
 @pytest.mark.parametrize("anchored", [False, True])
@@ -107,7 +145,7 @@ def test_children_see_their_ancestors_and_not_their_siblings() -> None:
 
 
 @pytest.mark.parametrize("num_prefix", [0, 30])
-@pytest.mark.parametrize("way", [MOVE_KEYS, MOVE_QUERIES])
+@pytest.mark.parametrize("way", WAYS)
 def test_answers_behind_a_long_prompt_see_all_of_it(num_prefix: int, way: str) -> None:
     w, rng = world(way=way), numpy.random.default_rng(8)
     ids = random_ids(rng, 300)

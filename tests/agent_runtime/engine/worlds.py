@@ -14,6 +14,9 @@ from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.span import NOTHING, Placed, Span, View
 from tests.tiny_models import CONTEXT, tiny_model
 
+# Keys are moved, and few rows over many keys are attended by oneDNN's products.
+PRODUCTS = "products"
+
 
 @dataclass
 class World:
@@ -33,10 +36,10 @@ def world(kind: str = "llama", *, way: str = MOVE_KEYS, num_slots: int = 4096, s
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     devices = (torch.device("cpu"),) * config.num_hidden_layers
     pool = Pool(KVGeometry(config.num_key_value_heads, head_dim, torch.float32, devices), num_slots)
-    return World(
-        ForwardRunner(model, pool, RotaryTable(model.model.rotary_emb.inv_freq, CONTEXT), way=way),
-        tiny_model(kind, seed),
-    )
+    rope = RotaryTable(model.model.rotary_emb.inv_freq, CONTEXT)
+    runner = ForwardRunner(model, pool, rope, way=MOVE_KEYS if way == PRODUCTS else way)
+    runner.onednn = way == PRODUCTS
+    return World(runner, tiny_model(kind, seed))
 
 
 def random_ids(rng: numpy.random.Generator, length: int) -> list[int]:

@@ -1,0 +1,104 @@
+"""Matrix products of many rows on a CPU in float32, by the faster of the two libraries that torch brings.
+
+torch multiplies float32 by MKL, which is slow on processors that are not Intel's: on two cores of an AMD EPYC, 208 rows
+by a 576 x 1,536 matrix came to 50 GFLOP/s, and to 150 by oneDNN, which torch has as well and uses for other dtypes. So
+a long prefill took half the time, and so did sixteen short turns in one forward. Which is faster is measured when a
+model is loaded. A few rows are a matter of memory, and stay with MKL. Attention of few rows over many keys follows
+what is chosen here (`attention.py`).
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from transformers import PreTrainedModel
+
+MIN_ROWS = 32
+# Smaller matrices are nobody's bottleneck; larger ones (a vocabulary) would take long to try.
+_MIN_WEIGHTS, _MAX_WEIGHTS = 2**18, 2**26
+_TRIED_ROWS, _TRIES = 256, 4
+_WORTH_IT = 0.8
+
+
+class ManyRowsLinear(torch.nn.Linear):
+    """A Linear whose products of MIN_ROWS rows and more are oneDNN's."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Return input W^T + b. What gradients are asked of goes torch's way."""
+        if input.numel() < MIN_ROWS * self.in_features or torch.is_grad_enabled():
+            return _by_torch(input, self.weight, self.bias)
+        return product(input, self.weight, self.bias)
+
+
+def product(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """Return input W^T + b by oneDNN: `input` [..., I], `weight` [O, I], `bias` [O], all float32 on a CPU.
+
+    `weight` or its transpose has to be contiguous: a strided one takes a thousand times as long.
+    """
+    made: torch.Tensor = torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
+    return made
+
+
+def choose_products(model: PreTrainedModel) -> bool:
+    """Have a float32 model on a CPU multiply by oneDNN if that is faster here; return whether it does."""
+    linears = [module for module in model.modules() if type(module) is torch.nn.Linear]
+    tried = [linear.weight for linear in linears if _MIN_WEIGHTS <= linear.weight.numel() <= _MAX_WEIGHTS]
+    weights = [linear.weight for linear in linears]
+    if not tried or any(w.dtype != torch.float32 or w.device.type != "cpu" for w in weights) or not has_onednn():
+        return False
+    if not _is_faster(max(tried, key=lambda weight: weight.numel())):
+        return False
+    for linear in linears:
+        linear.__class__ = ManyRowsLinear
+    return True
+
+
+def multiplies_by_onednn(model: PreTrainedModel) -> bool:
+    """Whether `choose_products` has found oneDNN to be the faster one for this model."""
+    return any(type(module) is ManyRowsLinear for module in model.modules())
+
+
+@contextmanager
+def torchs_own_products(model: PreTrainedModel) -> Iterator[None]:
+    """Have a model multiply as it would without us, for as long as it is measured as a baseline."""
+    linears: list[torch.nn.Module] = [module for module in model.modules() if type(module) is ManyRowsLinear]
+    for linear in linears:
+        linear.__class__ = torch.nn.Linear
+    try:
+        yield
+    finally:
+        for linear in linears:
+            linear.__class__ = ManyRowsLinear
+
+
+def has_onednn() -> bool:
+    """Whether this build of torch brings oneDNN, and the call that torch.compile makes of a Linear on a CPU."""
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def _is_faster(weight: torch.Tensor) -> bool:
+    """Try both on one matrix, in turn; the first of each is not counted. False as well if they do not agree."""
+    rows = torch.randn((_TRIED_ROWS, weight.shape[1]), generator=torch.Generator().manual_seed(0))
+    ours, theirs = partial(product, rows, weight), partial(_by_torch, rows, weight, None)
+    with torch.inference_mode():
+        try:
+            difference = (ours() - theirs()).abs().max() / theirs().abs().max()
+        except RuntimeError:  # not on this processor
+            return False
+        took = [(_seconds(ours), _seconds(theirs)) for _ in range(_TRIES)]
+    best_ours, best_theirs = (min(column) for column in zip(*took, strict=True))
+    return bool(difference < 1e-4) and best_ours < _WORTH_IT * best_theirs
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+def _by_torch(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    return F.linear(input, weight, bias)

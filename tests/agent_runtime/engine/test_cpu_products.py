@@ -1,0 +1,90 @@
+"""Two libraries, one product: which is taken, and that nothing else changes."""
+
+import pytest
+import torch
+from torch import nn
+
+from agent_runtime.engine import cpu_products
+from agent_runtime.engine.cpu_products import (
+    MIN_ROWS,
+    ManyRowsLinear,
+    choose_products,
+    has_onednn,
+    multiplies_by_onednn,
+    torchs_own_products,
+)
+
+pytestmark = pytest.mark.skipif(not has_onednn(), reason="this build of torch has no oneDNN")
+
+
+def model(size: int = 512, **options: object) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, 16, bias=False)).to(**options)  # type: ignore[call-overload, no-any-return]
+
+
+def kinds(made: nn.Module) -> list[type]:
+    return [type(module) for module in made.modules() if isinstance(module, nn.Linear)]
+
+
+def chosen(made: nn.Module) -> bool:
+    return choose_products(made)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_products, "_is_faster", lambda weight: True)
+
+
+@pytest.mark.parametrize("rows", [1, MIN_ROWS - 1, MIN_ROWS, 300])
+def test_both_give_the_same_product(faster: None, rows: int) -> None:
+    plain, made = model(), model()
+    assert chosen(made) and kinds(made) == [ManyRowsLinear] * 2
+    input = torch.randn(1, rows, 512, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        assert torch.allclose(made(input), plain(input), atol=1e-5, rtol=1e-5)
+
+
+def test_a_baseline_is_measured_with_torchs_own(faster: None) -> None:
+    made = model()
+    chosen(made)
+    with torchs_own_products(made):  # type: ignore[arg-type]
+        assert kinds(made) == [nn.Linear] * 2 and not multiplies_by_onednn(made)  # type: ignore[arg-type]
+    assert kinds(made) == [ManyRowsLinear] * 2 and multiplies_by_onednn(made)  # type: ignore[arg-type]
+
+
+def test_gradients_go_torchs_way(faster: None) -> None:
+    made = model()
+    chosen(made)
+    made(torch.randn(2 * MIN_ROWS, 512)).sum().backward()
+    assert all(parameter.grad is not None for parameter in made.parameters())
+
+
+@pytest.mark.parametrize("made", [model(size=64), model(dtype=torch.bfloat16)], ids=["small", "bfloat16"])
+def test_what_is_small_or_of_another_dtype_is_left_alone(faster: None, made: nn.Module) -> None:
+    assert not chosen(made) and kinds(made) == [nn.Linear] * 2
+
+
+@pytest.mark.parametrize(("ours", "theirs", "taken"), [(1.0, 2.0, True), (1.0, 1.1, False), (2.0, 1.0, False)])
+def test_the_faster_one_is_taken_if_it_is_worth_it(
+    monkeypatch: pytest.MonkeyPatch, ours: float, theirs: float, taken: bool
+) -> None:
+    clock = iter([ours, theirs] * cpu_products._TRIES)
+    monkeypatch.setattr(cpu_products, "_seconds", lambda call: next(clock))
+    assert chosen(model()) is taken
+
+
+def test_a_library_that_is_wrong_fails_or_is_not_there_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([1.0, 9.0] * cpu_products._TRIES)
+    monkeypatch.setattr(cpu_products, "_seconds", lambda call: next(clock))
+    real = cpu_products.product
+    monkeypatch.setattr(cpu_products, "product", lambda *given: 1.01 * real(*given))
+    assert not chosen(model())
+
+    def fails(*given: object) -> torch.Tensor:
+        raise RuntimeError("could not create a primitive")
+
+    monkeypatch.setattr(cpu_products, "product", fails)
+    assert not chosen(model())
+    monkeypatch.setattr(cpu_products, "has_onednn", lambda: False)
+    assert not chosen(model())
