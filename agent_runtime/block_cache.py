@@ -20,7 +20,7 @@ import torch
 from agent_runtime.engine.cursor import Cursor
 from agent_runtime.engine.pool import EMPTY_RUN, Run, joined
 from agent_runtime.engine.scheduler import Engine
-from agent_runtime.engine.span import NOTHING, Placed, Span, View
+from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
 from agent_runtime.residents import Resident, Residents
 from agent_runtime.token_blocks import TokenBlock, TokenPrompt
 from agent_runtime.turn import BlockUse, Mode
@@ -308,16 +308,9 @@ class BlockCache:
 
     def _view_of(self, mode: Mode, residents: Sequence[Resident]) -> View:
         """Return the view of all blocks in their order: each moved from its local start to its place here."""
-        start = residents[0].run.length if mode is Mode.ANCHORED else 0
-
-        def make() -> View:
-            pieces, place = [], 0
-            for index, resident in enumerate(residents):
-                pieces.append(Placed(resident.run, place - (start if index else 0)))
-                place += resident.run.length
-            return View(tuple(pieces))
-
-        return self._view((start, *(resident.serial for resident in residents)), make)
+        anchored = mode is Mode.ANCHORED
+        name = (anchored, *(resident.serial for resident in residents))
+        return self._view(name, lambda: view_of_blocks([resident.run for resident in residents], anchored=anchored))
 
     def _view(self, name: tuple[int, ...], make: Callable[[], View]) -> View:
         view = self._views.get(name)

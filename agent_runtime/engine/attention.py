@@ -9,6 +9,7 @@ Shapes: T rows of the forward, Q rows of a bundle, S tokens of a view, K keys of
 heads, G key/value heads, D head dimension.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -105,9 +106,7 @@ def _enter(
     """Stop if asked to, refuse what we do not implement, rotate at local positions, and keep what is to be kept."""
     if options["is_stopped"]():
         raise EngineClosed
-    for name in _REFUSED:
-        if options.get(name) is not None:
-            raise UnsupportedAttention(layer=str(module.layer_idx), keyword=name)
+    refuse_keywords(module, options)
     step = steps[query.device]
     q_THD = step.turned.apply(query[0].transpose(0, 1))
     k_TGD = step.turned.apply(key[0].transpose(0, 1))
@@ -117,6 +116,13 @@ def _enter(
         step.pool.keys[layer].index_copy_(0, step.kept_slots, k_TGD.index_select(0, step.kept_rows))
         step.pool.values[layer].index_copy_(0, step.kept_slots, v_TGD.index_select(0, step.kept_rows))
     return q_THD, k_TGD, v_TGD, step
+
+
+def refuse_keywords(module: torch.nn.Module, options: Mapping[str, Any]) -> None:
+    """Raise UnsupportedAttention if a layer asks for something that changes the result and is not implemented."""
+    for name in _REFUSED:
+        if options.get(name) is not None:
+            raise UnsupportedAttention(layer=str(module.layer_idx), keyword=name)
 
 
 def _attend_bundle(

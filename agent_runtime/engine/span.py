@@ -57,6 +57,19 @@ class View:
 NOTHING = View(())
 
 
+def view_of_blocks(runs: Sequence[Run], *, anchored: bool) -> View:
+    """Return the view of blocks one behind the other, the anchor first; each moves from its local start to its place.
+
+    The local start is 0, or if `anchored`, for all but the anchor, directly behind it: those blocks see it.
+    """
+    start = runs[0].length if anchored and runs else 0
+    pieces, place = [], 0
+    for index, run in enumerate(runs):
+        pieces.append(Placed(run, place - (start if index else 0)))
+        place += run.length
+    return View(tuple(pieces))
+
+
 @dataclass(eq=False, slots=True)
 class Span:
     """Some tokens to compute behind a view.

@@ -1,0 +1,1 @@
+"""Block tuning: weights that play as well from cached blocks as with full attention."""

@@ -1,0 +1,90 @@
+"""What can be wrong with samples, and with what a generator of them is asked for.
+
+HotseatError (agent_runtime.errors)
+└── TuningError
+    ├── BadArgument        a generator cannot do what it is asked for
+    └── SamplesError       a file of samples that cannot be read
+        ├── NotSamples     some other file, or none
+        ├── NewerSamples   written by a later version of this program
+        ├── CutSamples     it ends before its last line does
+        └── EditedSamples  a line was changed, removed or added; its number is named
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from agent_runtime.errors import HotseatError
+
+
+class TuningError(HotseatError):
+    """Base of all errors of block tuning."""
+
+
+@dataclass(eq=False)
+class BadArgument(TuningError):
+    """Something that a generator of samples was asked for and cannot do."""
+
+    argument: str
+    why: str
+    code: ClassVar[str] = "bad_argument"
+
+    def __str__(self) -> str:
+        return f"{self.argument}: {self.why}"
+
+
+class SamplesError(TuningError):
+    """A file of samples that cannot be read."""
+
+
+@dataclass(eq=False)
+class NotSamples(SamplesError):
+    """A file that does not begin with the header of a sample file."""
+
+    path: Path
+    why: str = "its first line is no header"
+    code: ClassVar[str] = "not_samples"
+
+    def __str__(self) -> str:
+        return f"{self.path} is no file of samples: {self.why}. Name a file that `hotseat data` has written."
+
+
+@dataclass(eq=False)
+class NewerSamples(SamplesError):
+    """Samples of a format that this program does not know."""
+
+    path: Path
+    format: str
+    known: str
+    code: ClassVar[str] = "newer_samples"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} has the format {self.format!r} and this program reads {self.known!r}. "
+            "Read it with the Hotseat that wrote it, or generate it again."
+        )
+
+
+@dataclass(eq=False)
+class CutSamples(SamplesError):
+    """A file that ends too early: the line that is cut or missing is named."""
+
+    path: Path
+    line: int
+    code: ClassVar[str] = "cut_samples"
+
+    def __str__(self) -> str:
+        return f"{self.path}, line {self.line}: the file is cut here. Copy or generate it again."
+
+
+@dataclass(eq=False)
+class EditedSamples(SamplesError):
+    """A line whose digest is not that of what it says, or that is no sample."""
+
+    path: Path
+    line: int
+    why: str
+    code: ClassVar[str] = "edited_samples"
+
+    def __str__(self) -> str:
+        return f"{self.path}, line {self.line}: {self.why}. Generate the file again instead of editing it."

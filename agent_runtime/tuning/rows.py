@@ -1,0 +1,153 @@
+"""Packed training rows, made of the very spans that the engine would compute.
+
+A sample in a mode is a list of engine spans whose kept runs are places in the row: a block is encoded at its own local
+positions, what it sees is its view, and what is asked sees all blocks moved to their places. From these spans alone
+follows, for every token of the row, where its key stands (`place`), where its query stands as it looks at its view
+(`local`), and what it sees. So training attends exactly as the engine does.
+
+Shapes: T tokens of a row.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy
+
+from agent_runtime.engine.pool import Run
+from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
+from agent_runtime.tuning.errors import NotTrainable
+from agent_runtime.turn import Mode
+
+Ids = tuple[int, ...]
+IGNORED = -100
+# What a token sees besides its own span, up to itself.
+SEES_NOTHING, SEES_ANCHOR, SEES_STATIC = 0, 1, 2
+# What a token is.
+ANCHOR, STATIC, ASKED = 0, 1, 2
+TRAINED_MODES = (Mode.FULL, Mode.STAR, Mode.ANCHORED)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAsk:
+    """A prompt's end up to where the answer begins, and the answer with its end-of-turn token.
+
+    `decision` numbers the listed answers of one decision within its sample, or is -1.
+    """
+
+    observation: Ids
+    answer: Ids
+    decision: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSample:
+    """Blocks, the anchor first, and what is asked behind them, each alone."""
+
+    blocks: tuple[Ids, ...]
+    asks: tuple[TokenAsk, ...]
+
+    @property
+    def num_tokens(self) -> int:
+        """Return the tokens that the sample takes in a row."""
+        return sum(map(len, self.blocks)) + sum(len(ask.observation) + len(ask.answer) - 1 for ask in self.asks)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Tokens one behind the other, each array [T], int64. `label` is the token to be predicted there, or IGNORED.
+
+    `document` numbers the samples of the row (-1: padding), `span` the spans, `ask` the asks of a document.
+    """
+
+    ids: numpy.ndarray
+    place: numpy.ndarray
+    local: numpy.ndarray
+    document: numpy.ndarray
+    span: numpy.ndarray
+    sees: numpy.ndarray
+    kind: numpy.ndarray
+    label: numpy.ndarray
+    ask: numpy.ndarray
+
+    @property
+    def is_doubled(self) -> bool:
+        """Whether some token looks at its view from another place than the one where others see it."""
+        return bool(((self.place != self.local) & (self.sees != SEES_NOTHING)).any())
+
+
+def spans_of(sample: TokenSample, mode: Mode) -> tuple[list[Span], list[Span]]:
+    """Return the spans that encode a sample's blocks, and one for each ask; runs are places in a row of their own.
+
+    An answer's last token is no input: nothing is predicted behind it. Raises NotTrainable for `prefix`, which is
+    `full` with another cache.
+    """
+    if mode not in TRAINED_MODES:
+        raise NotTrainable(f"mode {mode} computes what `full` does. Tune for {', '.join(TRAINED_MODES)}.")
+    blocks = [sum(sample.blocks, ())] if mode is Mode.FULL else list(sample.blocks)
+    static: list[Span] = []
+    runs: list[Run] = []
+    first = 0
+    for index, ids in enumerate(blocks):
+        run = Run(((first, len(ids)),), len(ids))
+        is_behind = mode is Mode.ANCHORED and index > 0
+        view = View((Placed(runs[0], 0),)) if is_behind else NOTHING
+        static.append(Span(ids, view.length, view, keep=run))
+        runs.append(run)
+        first += len(ids)
+    everything = view_of_blocks(runs, anchored=mode is Mode.ANCHORED)
+    asked = [Span((*ask.observation, *ask.answer[:-1]), first, everything) for ask in sample.asks]
+    return static, asked
+
+
+def row_of(sample: TokenSample, mode: Mode) -> Row:
+    """Return a sample as a row of its own (document 0)."""
+    static, asked = spans_of(sample, mode)
+    spans = [*static, *asked]
+    lengths = numpy.array([len(span.ids) for span in spans])
+    total = int(lengths.sum())
+    num_static = int(lengths[: len(static)].sum())
+    local = numpy.concatenate([numpy.arange(span.start, span.start + len(span.ids)) for span in spans])
+    label = numpy.full(total, IGNORED)
+    ask_of = numpy.repeat(numpy.array([-1] * len(static) + list(range(len(asked)))), lengths)
+    begin = num_static
+    for ask, span in zip(sample.asks, asked, strict=True):
+        stop = begin + len(span.ids)
+        label[stop - len(ask.answer) : stop] = ask.answer
+        begin = stop
+    num_anchor = len(sample.blocks[0])
+    kind = numpy.repeat([ANCHOR, STATIC, ASKED], [num_anchor, num_static - num_anchor, total - num_static])
+    return Row(
+        ids=numpy.concatenate([numpy.asarray(span.ids, dtype=numpy.int64) for span in spans]),
+        place=_places(spans, local),
+        local=local,
+        document=numpy.zeros(total, dtype=numpy.int64),
+        span=numpy.repeat(numpy.arange(len(spans)), lengths),
+        sees=numpy.repeat([_sees(span, num_anchor, num_static) for span in spans], lengths),
+        kind=kind,
+        label=label,
+        ask=ask_of,
+    )
+
+
+def _places(spans: Sequence[Span], local: numpy.ndarray) -> numpy.ndarray:
+    """Where the views put every token; what no view shows stays at its local position.
+
+    In a row every token has one key, so all views have to agree about its place. Raises NotTrainable.
+    """
+    place = local.copy()
+    is_placed = numpy.zeros(len(local), dtype=bool)
+    for view in dict.fromkeys(span.view for span in spans):
+        put = local[view.slots] + view.shifts
+        if (is_placed[view.slots] & (place[view.slots] != put)).any():
+            raise NotTrainable("two views of one sample put a block at different places. Pack them as two samples.")
+        place[view.slots] = put
+        is_placed[view.slots] = True
+    return place
+
+
+def _sees(span: Span, num_anchor: int, num_static: int) -> int:
+    """Return the code of what a span's view holds. Raises NotTrainable if there is none for it."""
+    for code, num_seen in ((SEES_NOTHING, 0), (SEES_ANCHOR, num_anchor), (SEES_STATIC, num_static)):
+        if numpy.array_equal(span.view.slots, numpy.arange(num_seen)):
+            return code
+    raise NotTrainable("a view is neither empty, nor the anchor, nor all blocks in their order.")

@@ -1,0 +1,127 @@
+"""The proof of tuning: what is trained is what the engine computes from blocks that were encoded alone and stored."""
+
+from collections.abc import Sequence
+
+import numpy
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import PreTrainedModel
+
+from agent_runtime.engine.pool import Run
+from agent_runtime.engine.rope import RotaryTable
+from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
+from agent_runtime.tuning.attention import TRAINING, Planner, dense_mask, mask_mod_of, register
+from agent_runtime.tuning.packing import batch_of, joined
+from agent_runtime.tuning.rows import TRAINED_MODES, TokenAsk, TokenSample, row_of
+from agent_runtime.turn import Mode
+from tests.agent_runtime.engine.worlds import World, random_ids, world
+from tests.tiny_models import ACCEPTED, CONTEXT
+
+CPU = torch.device("cpu")
+
+
+def random_sample(rng: numpy.random.Generator, lengths: Sequence[int], num_asks: int) -> TokenSample:
+    def ids(most: int) -> tuple[int, ...]:
+        return tuple(random_ids(rng, int(rng.integers(1, most))))
+
+    asks = tuple(TokenAsk(ids(9), ids(5)) for _ in range(num_asks))
+    return TokenSample(tuple(tuple(random_ids(rng, n)) for n in lengths), asks)
+
+
+def trained_logits(model: PreTrainedModel, samples: Sequence[TokenSample], mode: Mode, length: int) -> torch.Tensor:
+    """Logits [T, V] of one packed row."""
+    register()
+    model.set_attn_implementation(TRAINING)
+    batch = batch_of([joined([row_of(sample, mode) for sample in samples], length)])
+    plan = Planner(RotaryTable(model.model.rotary_emb.inv_freq, CONTEXT), CPU).plan(batch)
+    with torch.inference_mode():
+        made: torch.Tensor = model(
+            batch.ids, position_ids=torch.zeros_like(batch.ids), use_cache=False, plan=plan
+        ).logits
+    return made[0]
+
+
+def stored(w: World, run: Run) -> Run:
+    """A copy of a run as it comes back from the disk, in other slots."""
+    kept = {name: tensor.clone() for name, tensor in w.pool.read(run).items()}
+    copy = w.pool.acquire(run.length)
+    w.pool.write(copy, kept["k"], kept["v"])
+    w.pool.release(run)
+    return copy
+
+
+def engine_logits(w: World, sample: TokenSample, mode: Mode) -> list[torch.Tensor]:
+    """Logits of every ask, each block in a forward of its own, stored, loaded and placed."""
+    blocks = [sum(sample.blocks, ())] if mode is Mode.FULL else sample.blocks
+    runs: list[Run] = []
+    for index, ids in enumerate(blocks):
+        behind = View((Placed(runs[0], 0),)) if mode is Mode.ANCHORED and index else NOTHING
+        run = w.pool.acquire(len(ids))
+        w.runner.run([Span(ids, behind.length, behind, keep=run)])
+        runs.append(stored(w, run))
+    view = view_of_blocks(runs, anchored=mode is Mode.ANCHORED)
+    asked = [Span((*ask.observation, *ask.answer[:-1]), view.length, view, wanted="all") for ask in sample.asks]
+    made = [w.runner.run([span])[span] for span in asked]
+    for run in runs:
+        w.pool.release(run)
+    return made
+
+
+def agree(w: World, samples: Sequence[TokenSample], mode: Mode) -> None:
+    length = sum(sample.num_tokens for sample in samples) + 3
+    trained = trained_logits(w.twin, samples, mode, length)
+    first = 0
+    for sample in samples:
+        first += sum(map(len, sample.blocks))
+        for theirs in engine_logits(w, sample, mode):
+            assert theirs.abs().max() > 1, "a reference this flat proves nothing"
+            torch.testing.assert_close(trained[first : first + len(theirs)], theirs, atol=1e-4, rtol=1e-4)
+            first += len(theirs)
+
+
+@pytest.mark.parametrize("mode", TRAINED_MODES)
+@pytest.mark.parametrize("kind", ACCEPTED)
+def test_a_packed_row_gives_the_logits_of_stored_and_placed_blocks(kind: str, mode: Mode) -> None:
+    w, rng = world(kind), numpy.random.default_rng(1)
+    agree(w, [random_sample(rng, rng.integers(1, 20, size=6).tolist(), 3) for _ in range(3)], mode)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 12), min_size=1, max_size=12),
+    num_asks=st.integers(1, 4),
+    mode=st.sampled_from(TRAINED_MODES),
+    seed=st.integers(0, 2**16),
+)
+def test_any_sample_does(lengths: list[int], num_asks: int, mode: Mode, seed: int) -> None:
+    rng = numpy.random.default_rng(seed)
+    agree(world(), [random_sample(rng, lengths, num_asks), random_sample(rng, [3, 4], 1)], mode)
+
+
+@pytest.mark.parametrize("mode", TRAINED_MODES)
+def test_what_a_token_sees_is_what_its_spans_views_hold(mode: Mode) -> None:
+    rng = numpy.random.default_rng(3)
+    samples = [random_sample(rng, [4, 3, 5], 2), random_sample(rng, [2, 2], 1)]
+    batch = batch_of([joined([row_of(sample, mode) for sample in samples], 60)])
+    sees = dense_mask(batch, mask_mod_of(batch.document, batch.span, batch.sees, batch.kind))[0, 0].numpy()
+    expected = numpy.zeros_like(sees)
+    first = 0
+    for sample in samples:
+        starts = first + numpy.cumsum([0, *map(len, sample.blocks)])
+        for index, (begin, stop) in enumerate(zip(starts, starts[1:], strict=False)):
+            own = first if mode is Mode.FULL else begin
+            expected[begin:stop, own:stop] = numpy.tri(stop - begin, stop - own, begin - own, dtype=bool)
+            if mode is Mode.ANCHORED and index:
+                expected[begin:stop, first : starts[1]] = True
+        begin = starts[-1]
+        for ask in sample.asks:
+            length = len(ask.observation) + len(ask.answer) - 1
+            expected[begin : begin + length, first : starts[-1]] = True
+            expected[begin : begin + length, begin : begin + length] = numpy.tri(length, dtype=bool)
+            begin += length
+        first = begin
+    num = sum(sample.num_tokens for sample in samples)
+    assert numpy.array_equal(sees[:num, :num], expected[:num, :num])
+    assert not sees[:num, num:].any() and not sees[num:, :num].any()
