@@ -1,8 +1,10 @@
-"""What can be wrong with samples, and with what a generator of them is asked for.
+"""What can be wrong with samples, with what a generator of them is asked for, and with training on them.
 
 HotseatError (agent_runtime.errors)
 └── TuningError
     ├── BadArgument        a generator cannot do what it is asked for
+    ├── NotTrainable       a mode or a view of a sample that no row can hold
+    ├── SampleTooLong      samples of more tokens than a row has
     └── SamplesError       a file of samples that cannot be read
         ├── NotSamples     some other file, or none
         ├── NewerSamples   written by a later version of this program
@@ -31,6 +33,31 @@ class BadArgument(TuningError):
 
     def __str__(self) -> str:
         return f"{self.argument}: {self.why}"
+
+
+@dataclass(eq=False)
+class NotTrainable(TuningError):
+    """Something that a training row cannot express."""
+
+    why: str
+    code: ClassVar[str] = "not_trainable"
+
+    def __str__(self) -> str:
+        return f"This cannot be trained on: {self.why}"
+
+
+@dataclass(eq=False)
+class SampleTooLong(TuningError):
+    """Samples that do not fit into a row."""
+
+    tokens: int
+    limit: int
+    code: ClassVar[str] = "sample_too_long"
+
+    def __str__(self) -> str:
+        return (
+            f"The samples have {self.tokens} tokens and a row holds {self.limit}. Make rows longer or samples shorter."
+        )
 
 
 class SamplesError(TuningError):
