@@ -9,7 +9,7 @@ import importlib.util
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,14 +19,12 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 from transformers.utils.hub import cached_file
 
 from agent_runtime.engine.admission import check_config
+from agent_runtime.engine.card import CARD, Card, read_card
 from agent_runtime.engine.cpu_products import choose_products
-from agent_runtime.engine.digests import canonical_json, digest_of, files_digest
+from agent_runtime.engine.digests import canonical_json, digest_of, file_digest, files_digest
 from agent_runtime.engine.errors import BrokenModel, EngineError, MissingPackage, ModelNotFound
-from agent_runtime.engine.sources import EMBEDDED, Location, cache_folder, first_line, locate, weight_files
+from agent_runtime.engine.sources import EMBEDDED, Location, cache_folder, first_line, locate, place_of, weight_files
 from agent_runtime.engine.text import TextEncoder
-
-CARD = "hotseat.json"
-BLOCK_MODES = ("star", "anchored")
 
 _FORMAT = "hotseat-weights-1"
 # What a configuration says about its file, not about the model.
@@ -39,7 +37,7 @@ class ModelSpec:
 
     `source` is "embedded", a folder, a GGUF file or a hub name; `adapter` a LoRA folder, merged into the weights.
     `device` None takes the GPU if there is one; `device_map` (accelerate) and `quantization_config` go to transformers
-    as they are.
+    as they are. `overrides` take the place of values of the model's configuration; an adapter's card has its own.
     """
 
     source: str = EMBEDDED
@@ -48,6 +46,7 @@ class ModelSpec:
     device: str | None = None
     device_map: str | Mapping[str, Any] | None = None
     quantization_config: Any = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,10 +93,13 @@ def load_model(spec: ModelSpec, cache: Path | None = None) -> LoadedModel:
     dtype = _dtype(spec, device)
     adapter = _adapter_folder(spec)
     location = locate(spec.source, dtype, cache)
-    config = _config(location)
+    card = read_card(adapter / CARD) if adapter is not None else _card(location)
+    config = _config(location, {**spec.overrides, **(card.overrides if adapter is not None else {})})
     check_config(config)
     tokenizer = _tokenizer(location)
-    model = _weights(spec, location, dtype, device)
+    model = _weights(spec, location, config, dtype, device)
+    if adapter is not None:
+        _check_base(adapter, card, spec.source, cache)
     adapter_digest = None if adapter is None else _adapter_digest(adapter, cache)
     digest = digest_of(
         _FORMAT,
@@ -120,7 +122,7 @@ def load_model(spec: ModelSpec, cache: Path | None = None) -> LoadedModel:
         model=model,
         text=TextEncoder(tokenizer, stops if isinstance(stops, list) else [stops] if isinstance(stops, int) else []),
         name=name,
-        block_modes=_block_modes(_card(location) if adapter is None else adapter / CARD),
+        block_modes=card.block_modes,
         digest=digest,
         context_limit=sizes.max_position_embeddings,
         num_layers=sizes.num_hidden_layers,
@@ -142,12 +144,35 @@ def _dtype(spec: ModelSpec, device: torch.device) -> torch.dtype:
     return dtype
 
 
-def _config(location: Location) -> PreTrainedConfig:
+def base_digest(source: str, cache: Path) -> str:
+    """Return the digest of a source's weights as they came: of a GGUF file itself, whatever it is unpacked to.
+
+    Raises ModelNotFound or BrokenModel.
+    """
+    place = place_of(source)
+    if isinstance(place, Path) and place.is_file():
+        return file_digest(place, cache)
+    folder = place if isinstance(place, Path) else _folder(Location(source, source, source))
+    return files_digest(weight_files(folder), cache)
+
+
+def _check_base(adapter: Path, card: Card, source: str, cache: Path) -> None:
+    if card.base is not None and card.base != base_digest(source, cache):
+        raise BrokenModel(
+            str(adapter),
+            f"it was tuned for other weights than {source!r}",
+            "Name the model it belongs to, or an adapter of this one.",
+        )
+
+
+def _config(location: Location, overrides: Mapping[str, Any]) -> PreTrainedConfig:
     try:
         config = transformers.AutoConfig.from_pretrained(location.target, trust_remote_code=False)
     except Exception as error:
         _refuse(location, error)
     assert isinstance(config, PreTrainedConfig)
+    for name, value in overrides.items():
+        setattr(config.get_text_config(), name, value)
     return config
 
 
@@ -161,8 +186,15 @@ def _tokenizer(location: Location) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def _weights(spec: ModelSpec, location: Location, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
-    options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": False, "output_loading_info": True}
+def _weights(
+    spec: ModelSpec, location: Location, config: PreTrainedConfig, dtype: torch.dtype, device: torch.device
+) -> PreTrainedModel:
+    options: dict[str, Any] = {
+        "config": config,
+        "dtype": dtype,
+        "trust_remote_code": False,
+        "output_loading_info": True,
+    }
     if spec.device_map is not None:
         options["device_map"] = spec.device_map
     elif device.type != "cpu":
@@ -252,26 +284,12 @@ def _merged(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     return merged
 
 
-def _card(location: Location) -> Path | None:
+def _card(location: Location) -> Card:
     if location.home is not None:
-        return location.home / CARD
+        return read_card(location.home / CARD)
     if location.folder is not None:
-        return None
+        return read_card(None)
     try:
-        return Path(str(cached_file(location.target, CARD)))
+        return read_card(Path(str(cached_file(location.target, CARD))))
     except OSError:
-        return None  # the model has none
-
-
-def _block_modes(card: Path | None) -> tuple[str, ...]:
-    if card is None or not card.is_file():
-        return ()
-    advice = f'Write it as {{"block_modes": ["star"]}}, with modes among {", ".join(BLOCK_MODES)}.'
-    try:
-        modes = json.loads(card.read_text("utf-8"))["block_modes"]
-        declared = tuple(mode for mode in modes if mode in BLOCK_MODES)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BrokenModel(str(card), f"the card has no list block_modes ({type(error).__name__})", advice) from error
-    if not isinstance(modes, list) or len(declared) != len(modes):
-        raise BrokenModel(str(card), "the card declares a block mode that does not exist", advice)
-    return declared
+        return read_card(None)  # the model has none
