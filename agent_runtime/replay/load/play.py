@@ -16,6 +16,7 @@ from agent_runtime.replay.load.errors import LacksName, LoadError, NobodyLetIn, 
 from agent_runtime.replay.load.options import LoadOptions, Server
 from agent_runtime.replay.load.players import Names, Player
 from agent_runtime.replay.load.script import Script
+from agent_runtime.replay.load.spare import SpareTime
 from agent_runtime.replay.load.tally import AnsweredTurn, Tally
 from agent_runtime.replay.load.wire import Wire, loop_for, opened_wire
 from agent_runtime.replay.report import lane_labels
@@ -96,6 +97,7 @@ class _Run:
         self._players: list[Player] = []
         modes = options.modes or (_recorded_mode(script),)
         self._wires: list[Wire] = []
+        self._spare = SpareTime()
         self.played = Played(
             f"replay-{secrets.token_hex(4)}",
             tuple(PlayedMode(label, mode) for label, mode in zip(lane_labels(modes), modes, strict=True)),
@@ -154,6 +156,7 @@ class _Run:
             options=self._options,
             tally=mode.tally,
             copy=copy,
+            spare=self._spare,
         )
         self._players.append(player)
         return player
@@ -194,6 +197,7 @@ class _Run:
         try:
             ends = await asyncio.gather(*(self._play(player) for player in players), return_exceptions=True)
         finally:
+            self._spare.finish()
             _learn(mode, players)
         for end in ends:
             if isinstance(end, BaseException):
@@ -205,7 +209,10 @@ class _Run:
             return
         # Copies of one match that moved in step would all ask in the same moment, which no two games do.
         spread_s = self._script.mean_gap_ms / pace / 1e3
-        await player.play_open(pace, spread_s * player.copy / self._options.copies)
+        try:
+            await player.play_open(pace, spread_s * player.copy / self._options.copies)
+        finally:
+            self._spare.expect(player, None)
 
     def _take(self, mode: PlayedMode, turn: AnsweredTurn, full: AnsweredTurn | None = None) -> None:
         """Take up a turn, and how its answer compares with that of mode `full`."""

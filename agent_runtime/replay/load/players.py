@@ -25,6 +25,7 @@ from pydantic_core import from_json, to_json
 
 from agent_runtime.replay.load.options import LoadOptions
 from agent_runtime.replay.load.script import AskedTurn, Cue, Script
+from agent_runtime.replay.load.spare import SpareTime
 from agent_runtime.replay.load.tally import DECIDED, AnsweredTurn, Measured, Tally, sample_turn
 from agent_runtime.replay.load.wire import Question, Wire, sleep_until, wait_for
 from agent_runtime.server import server_messages as s2c
@@ -42,7 +43,7 @@ _LAST_ANSWERS = {
     "turn.applied": "turn.noted",
 }
 _CLOSINGS = ("session.close", "match.close")
-_NO_BLOCK = b'{"type":"block.put","name":"nothing"}'
+_NO_BLOCK = b'"type":"block.put","name":"nothing"}'
 _MOST_CHARS = 128
 # Of these a server that is overrun still hears what became of them, and refuses it.
 _MOST_UNDECIDED = 1024
@@ -83,7 +84,8 @@ class Player:
     on_turn: Callable[[AnsweredTurn], None] = lambda turn: None
     opened: s2c.MatchOpened | None = None
     shut_out: str | None = None
-    # By its recorded name, the message that opened a match which is still to be closed.
+    spare: SpareTime = field(default_factory=SpareTime)
+    # By its recorded name, the frame that opened a match which is still to be closed.
     _open_matches: dict[str, bytes] = field(default_factory=dict)
     _waiting: dict[Question, Cue] = field(default_factory=dict)
     _turns: dict[tuple[str, int], Question] = field(default_factory=dict)
@@ -109,7 +111,10 @@ class Player:
             return None
         question = await self._say(cue)
         await wait_for(question, self.options.answer_s)
-        return self._hear(cue, question, None)
+        self._hear(cue, question)
+        if cue.turn is None:
+            return None
+        return self._measure(cue, cue.turn, question, None, time.perf_counter() - question.answered_at)
 
     async def settle(self, cue: Cue) -> None:
         """Return when nothing is computed any more that a message has set off in the background.
@@ -118,8 +123,8 @@ class Player:
         block modes encode history ahead of its first turn.
         """
         if cue.kind == "turn.applied" and self.opened is not None and self.opened.mode in (Mode.STAR, Mode.ANCHORED):
-            names = _members(session=self.names.of(cue.session or ""))
-            await self.wire.ask("block.put", "block.ready", names, _NO_BLOCK, self.options.answer_s)
+            frame = _members(session=self.names.of(cue.session or "")) + _NO_BLOCK
+            await self.wire.ask("block.put", "block.ready", frame, self.options.answer_s)
 
     async def play_open(self, pace: float, offset_s: float) -> None:
         """Play the whole script at `pace` times the recorded one, beginning `offset_s` after the run.
@@ -128,6 +133,8 @@ class Player:
         """
         for cue in self.script.cues():
             due = self.began + offset_s + cue.at_ms / 1e3 / pace
+            frame = self._frame(cue)  # when it is due, it is ready
+            self.spare.expect(self, due)
             await sleep_until(due)
             if cue.kind == "turn.applied" and (turn := self._turn_of(cue)) is not None:
                 held = asyncio.create_task(self._say_behind(turn, cue))
@@ -137,32 +144,34 @@ class Player:
             if self._is_void(cue):
                 continue
             if cue.kind in _CLOSINGS:
+                self.spare.expect(self, None)
                 await self._end_of_turns(cue)
-            question = await self._say(cue)
-            question.done.add_done_callback(partial(self._hear_later, cue, question, due))
+            question = await self._say(cue, frame)
+            question.when_answered(partial(self._hear_in_time, cue, question, due))
             if cue.kind == "match.open":
+                self.spare.expect(self, None)
                 await wait_for(question, self.options.answer_s)
                 if self.shut_out is not None:
                     return
+        self.spare.expect(self, None)
         while self._waiting or self._held:
             await asyncio.gather(*self._held)
             if self._waiting:
                 await wait_for(next(iter(self._waiting)), self.options.answer_s)
-                await asyncio.sleep(0)  # an answer that has come is taken up by its callback
 
     async def close(self, wire: Wire, answer_s: float) -> None:
         """Close the matches that are still open, over any connection to the server. Raises ServerLost and NoAnswer."""
         for held in self._held:
             held.cancel()
         for match, opening in list(self._open_matches.items()):
-            names = _members(match=self.names.of(match))
             if wire is not self.wire:  # whoever closes a match must have opened it
-                await wire.ask("match.open", "match.opened", names, opening, answer_s)
-            await wire.ask("match.close", "match.closed", names, b'{"type":"match.close"}', answer_s)
+                await wire.ask("match.open", "match.opened", opening, answer_s)
+            closing = _members(match=self.names.of(match)) + b'"type":"match.close"}'
+            await wire.ask("match.close", "match.closed", closing, answer_s)
             del self._open_matches[match]
 
-    async def _say(self, cue: Cue) -> Question:
-        """Send a message in this player's names."""
+    def _frame(self, cue: Cue) -> bytes:
+        """Return a message in this player's names, but for its id and the brace before it."""
         members: dict[str, str | float] = {}
         body = cue.body
         if cue.match is not None:
@@ -172,12 +181,21 @@ class Player:
         if cue.kind == "match.open":
             assert cue.match is not None
             members |= {"mode": str(self.mode)} | ({} if self.model is None else {"model": self.model})
-            body = self._open_matches[cue.match] = self._salted(cue.body)
+            body = self._salted(cue.body)
+        if cue.turn is not None and self.options.pace is not None:
+            if (deadline_ms := self._deadline_ms(cue.turn)) is not None:
+                members["deadline_ms"] = deadline_ms
+        return _members(**members) + body[1:]
+
+    async def _say(self, cue: Cue, frame: bytes | None = None) -> Question:
+        """Send a message; its `frame` may have been made before."""
+        frame = self._frame(cue) if frame is None else frame
+        if cue.kind == "match.open":
+            assert cue.match is not None
+            self._open_matches[cue.match] = frame
         if cue.turn is not None:
             self.tally.ask(time.perf_counter())
-            if self.options.pace is not None and (deadline_ms := self._deadline_ms(cue.turn)) is not None:
-                members["deadline_ms"] = deadline_ms
-        question = await self.wire.send(cue.kind, _LAST_ANSWERS[cue.kind], _members(**members), body)
+        question = await self.wire.send(cue.kind, _LAST_ANSWERS[cue.kind], frame)
         self._waiting[question] = cue
         if cue.turn is not None and cue.session is not None:
             self._turns[cue.session, cue.turn.turn_id] = question
@@ -216,12 +234,15 @@ class Player:
         await wait_for(turn, self.options.answer_s)
         await self.take(cue)
 
-    def _hear_later(self, cue: Cue, question: Question, due: float, done: "asyncio.Future[None]") -> None:
-        if not done.cancelled() and done.exception() is None:
-            self._hear(cue, question, due)
+    def _hear_in_time(self, cue: Cue, question: Question, due: float) -> None:
+        """Take up at once of an answer what other messages wait for, and the rest when there is time."""
+        self._hear(cue, question)
+        if cue.turn is not None:
+            heard_s = time.perf_counter() - question.answered_at
+            self.spare.put(partial(self._measure, cue, cue.turn, question, due, heard_s))
 
-    def _hear(self, cue: Cue, question: Question, due: float | None) -> AnsweredTurn | None:
-        """Take up the answer to a message. `due` is when it was due in the open loop."""
+    def _hear(self, cue: Cue, question: Question) -> None:
+        """Take up what an answer says of the messages that follow."""
         del self._waiting[question]
         refusal = question.refusal
         if cue.kind == "match.open":
@@ -234,16 +255,21 @@ class Player:
             self.tally.refuse(refusal)
         elif cue.kind == "match.close":
             self._open_matches.pop(cue.match or "", None)
-        return None if cue.turn is None else self._hear_turn(cue, cue.turn, question, due)
+        if cue.turn is not None:
+            name = cue.session or "", cue.turn.turn_id
+            self._turns.pop(name, None)
+            self.tally.answer(question.answered_at)
+            if refusal is not None or (question.answer or {}).get("outcome") not in DECIDED:
+                self._undecided.append(name)
 
-    def _hear_turn(self, cue: Cue, turn: AskedTurn, question: Question, due: float | None) -> AnsweredTurn:
+    def _measure(
+        self, cue: Cue, turn: AskedTurn, question: Question, due: float | None, heard_s: float
+    ) -> AnsweredTurn:
+        """Make a sample of a turn that was answered. `due` is when it was due in the open loop, `heard_s` what hearing
+        its answer took."""
         assert cue.session is not None
-        name = cue.session, turn.turn_id
-        self._turns.pop(name, None)
-        self.tally.answer(question.answered_at)
+        began = time.perf_counter()
         result = None if question.refusal is not None else s2c.TurnResult.model_validate(question.answer)
-        if result is None or result.outcome not in DECIDED:
-            self._undecided.append(name)
         first = question.piece_at or question.answered_at
         zero = question.said_at if due is None else due
         at = Measured(
@@ -251,7 +277,7 @@ class Player:
             answer_ms=1e3 * (question.answered_at - zero),
             due_ms=None if due is None else 1e3 * (due - self.began),
             late_ms=None if due is None else 1e3 * (question.sent_at - due),
-            replayer_ms=1e3 * (time.perf_counter() - question.answered_at + question.sent_at - question.said_at),
+            replayer_ms=1e3 * (time.perf_counter() - began + heard_s + question.sent_at - question.said_at),
         )
         sample = sample_turn(cue.session, turn, result, at, self._deadline_ms(turn), self.copy)
         if result is not None and result.account is not None:

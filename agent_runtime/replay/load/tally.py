@@ -99,7 +99,8 @@ class Tally:
 class Measured:
     """When a turn's first piece and its answer came, counted from the time at which it was due, or in the closed loop
     from the sending of its frame. `due_ms` counts from the beginning of the run, `late_ms` is how much later the
-    last byte was sent, and `replayer_ms` what sending and taking up the answer took.
+    last byte was sent, and `replayer_ms` what sending, hearing the answer and making a sample of it took, each as long
+    as it lasted: in the open loop the last waits for spare time, and keeps no other turn waiting.
     """
 
     first_ms: float
@@ -117,19 +118,20 @@ def sample_turn(
     A turn that timed out has the time until it was told so: leaving it out would leave out the slow ones.
     """
     outcome = Outcome.ERROR if result is None else result.outcome
-    sample = TurnSample(session=session, turn_id=turn.turn_id, outcome=outcome)
-    if result is not None:
-        sample = replace(sample, legal_mass=result.legal_mass)
-        if turn.action is not None:
-            sample = replace(sample, as_recorded=result.action == turn.action)
-        if result.account is not None:
-            sample = replace(accounted(sample, result.account), cold=is_cold(result.account, turn.is_first))
-    return replace(
-        sample,
-        ttft_ms=at.first_ms if outcome in _TIMED else None,
+    account = None if result is None else result.account
+    ttft_ms = at.first_ms if outcome in _TIMED else None
+    sample = TurnSample(
+        session=session,
+        turn_id=turn.turn_id,
+        outcome=outcome,
+        ttft_ms=ttft_ms,
+        as_recorded=None if result is None or turn.action is None else result.action == turn.action,
+        cold=account is not None and is_cold(account, turn.is_first),
         due_ms=at.due_ms,
         late_ms=at.late_ms,
         deadline_met=None if deadline_ms is None else outcome in DECIDED and at.answer_ms <= deadline_ms,
         copy=copy,
+        legal_mass=None if result is None else result.legal_mass,
         replayer_ms=at.replayer_ms,
     )
+    return sample if account is None else replace(accounted(sample, account), ttft_ms=ttft_ms)

@@ -15,7 +15,7 @@ import contextlib
 import itertools
 import selectors
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -56,6 +56,14 @@ class Question:
     piece_at: float | None = None
     answered_at: float = 0.0
     answer: dict[str, Any] | None = None
+    heard: Callable[[], None] | None = None
+
+    def when_answered(self, heard: Callable[[], None]) -> None:
+        """Have `heard` called with the last answer, before anything else happens; now, if it has come already."""
+        if self.answer is None:
+            self.heard = heard
+        else:
+            heard()
 
     @property
     def refusal(self) -> str | None:
@@ -77,8 +85,8 @@ class Wire:
         self._last_words = ""
         self._reader = asyncio.create_task(self._read())
 
-    async def send(self, kind: str, last: str, names: bytes, body: bytes) -> Question:
-        """Send a message made of its names (JSON members, each with a comma behind it) and the rest of it.
+    async def send(self, kind: str, last: str, frame: bytes) -> Question:
+        """Send a message. Its `frame` is a JSON object without the brace before it: the id is put there.
 
         Returns when the last byte is with the operating system. Raises ServerLost.
         """
@@ -88,15 +96,15 @@ class Wire:
             raise self.lost
         self._asked[message_id] = question
         try:
-            await self._socket.send(b'{"id":%d,%s%s' % (message_id, names, body[1:]), text=True)
+            await self._socket.send(b'{"id":%d,%s' % (message_id, frame), text=True)
         except ConnectionClosed as closed:
             raise self._lose(closed) from None
         question.sent_at = time.perf_counter()
         return question
 
-    async def ask(self, kind: str, last: str, names: bytes, body: bytes, answer_s: float) -> Question:
+    async def ask(self, kind: str, last: str, frame: bytes, answer_s: float) -> Question:
         """Send a message and wait for its last answer. Raises ServerLost and NoAnswer."""
-        question = await self.send(kind, last, names, body)
+        question = await self.send(kind, last, frame)
         await wait_for(question, answer_s)
         return question
 
@@ -116,7 +124,7 @@ class Wire:
         except ConnectionClosed as closed:
             self._lose(closed)
         except ValueError:
-            self._lose(None, "it sent something that is not JSON")
+            self._lose(None, "it sent something that is no answer")
 
     def _hear(self, message: Any, now: float) -> None:
         if not isinstance(message, dict):
@@ -130,6 +138,8 @@ class Wire:
         elif kind in (question.last, "error"):
             del self._asked[message_id]
             question.answered_at, question.answer = now, message
+            if question.heard is not None:
+                question.heard()
             if not question.done.done():
                 question.done.set_result(None)
 
@@ -207,7 +217,7 @@ async def _hello(wire: Wire, server: Server) -> Welcome:
         raise NotHotseat(server.url, f"it does not speak {PROTOCOL}")
     told = {"type": "hello", "protocol": PROTOCOL, "client": "hotseat replay"}
     try:
-        question = await wire.ask("hello", "welcome", b"", to_json(told), _HELLO_S)
+        question = await wire.ask("hello", "welcome", to_json(told)[1:], _HELLO_S)
         answer = question.answer or {}
         if answer.get("code") == Unauthorised.code:
             raise TokenRefused(server.url, shown=server.token is not None)

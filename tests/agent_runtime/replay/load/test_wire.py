@@ -12,7 +12,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from agent_runtime.replay.load.errors import LoadError, NoServer, NotHotseat, ServerLost, TokenRefused
 from agent_runtime.replay.load.options import Server
-from agent_runtime.replay.load.wire import Wire, loop_for, opened_wire
+from agent_runtime.replay.load.wire import Question, Wire, loop_for, opened_wire
 from agent_runtime.server import ServerConfig, serve_in_background
 from agent_runtime.server.server_messages import Welcome
 from tests.agent_runtime.replay.load.stub import PATIENCE_S, Message, Stub, running
@@ -125,6 +125,20 @@ def test_a_missing_and_a_wrong_token_are_told_apart() -> None:
         assert greet(Server(url, TOKEN)).server.startswith("hotseat")
 
 
+def test_whoever_wants_to_hear_an_answer_hears_it_once_however_late_he_says_so() -> None:
+    async def main() -> list[str]:
+        heard: list[str] = []
+        question = Question("turn", "turn.result", asyncio.get_running_loop().create_future(), 0.0)
+        question.when_answered(lambda: heard.append("then"))
+        assert heard == [] and question.heard is not None
+        question.heard()
+        question.answer = {"type": "turn.result"}
+        question.when_answered(lambda: heard.append("at once"))
+        return heard
+
+    assert asyncio.run(main()) == ["then", "at once"]
+
+
 def test_answers_find_who_asked_in_whatever_order_they_come() -> None:
     def answers(stub: Stub, message: Message) -> list[Message]:
         if len(stub.heard) < 3:
@@ -133,7 +147,7 @@ def test_answers_find_who_asked_in_whatever_order_they_come() -> None:
 
     async def ask(wire: Wire, match: str) -> str:
         question = await wire.ask(
-            "match.close", "match.closed", b'"match":"%s",' % match.encode(), b'{"type":"match.close"}', 9
+            "match.close", "match.closed", b'"match":"%s","type":"match.close"}' % match.encode(), 9
         )
         assert question.answer is not None
         assert question.said_at <= question.sent_at <= question.answered_at
@@ -153,11 +167,9 @@ def test_a_lost_connection_is_told_to_everybody_who_waits_and_to_those_who_ask_l
 
     async def main(url: str) -> list[object]:
         async with opened_wire(Server(url)) as (wire, _):
-            asked = [wire.ask("turn", "turn.result", b"", b'{"type":"turn"}', PATIENCE_S) for _ in range(2)]
+            asked = [wire.ask("turn", "turn.result", b'"type":"turn"}', PATIENCE_S) for _ in range(2)]
             waiting = await asyncio.gather(*asked, return_exceptions=True)
-            late = await asyncio.gather(
-                wire.send("turn", "turn.result", b"", b'{"type":"turn"}'), return_exceptions=True
-            )
+            late = await asyncio.gather(wire.send("turn", "turn.result", b'"type":"turn"}'), return_exceptions=True)
             return [*waiting, *late]
 
     with running(Stub(answers=answers)) as stub:
