@@ -144,6 +144,11 @@ def _dtype(spec: ModelSpec, device: torch.device) -> torch.dtype:
     return dtype
 
 
+def model_config(source: str, cache: Path | None = None) -> PreTrainedConfig:
+    """Return a source's own configuration. Raises ModelNotFound, BrokenModel or MissingPackage."""
+    return _config(locate(source, torch.float32, cache or cache_folder()), {})
+
+
 def base_digest(source: str, cache: Path) -> str:
     """Return the digest of a source's weights as they came: of a GGUF file itself, whatever it is unpacked to.
 

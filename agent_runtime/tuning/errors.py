@@ -5,6 +5,9 @@ HotseatError (agent_runtime.errors)
     ├── BadArgument        a generator cannot do what it is asked for
     ├── NotTrainable       a mode or a view of a sample that no row can hold
     ├── SampleTooLong      samples of more tokens than a row has
+    ├── BadTuneConfig      a configuration with a key or a value that cannot be
+    ├── LossNotFinite      training that has come apart
+    ├── OtherRun           a folder with a run of another configuration
     └── SamplesError       a file of samples that cannot be read
         ├── NotSamples     some other file, or none
         ├── NewerSamples   written by a later version of this program
@@ -115,3 +118,44 @@ class EditedSamples(SamplesError):
 
     def __str__(self) -> str:
         return f"{self.path}, line {self.line}: {self.why}. Generate the file again instead of editing it."
+
+
+@dataclass(eq=False)
+class BadTuneConfig(TuningError):
+    """A tuning configuration with an unknown key or a value that cannot be."""
+
+    path: Path
+    key: str
+    why: str
+    code: ClassVar[str] = "bad_tune_config"
+
+    def __str__(self) -> str:
+        return f"{self.path}{f', {self.key}' if self.key else ''}: {self.why}."
+
+
+@dataclass(eq=False)
+class LossNotFinite(TuningError):
+    """Training that has come apart; what was saved before is untouched."""
+
+    step: int
+    loss: float
+    saved_step: int
+    code: ClassVar[str] = "loss_not_finite"
+
+    def __str__(self) -> str:
+        return (
+            f"The loss of step {self.step} is {self.loss}. What was saved last is step {self.saved_step}: lower "
+            "learning_rate, raise warmup_steps, or lower clip_norm, and start again in another folder."
+        )
+
+
+@dataclass(eq=False)
+class OtherRun(TuningError):
+    """A folder that holds a run of another configuration."""
+
+    folder: Path
+    what: str
+    code: ClassVar[str] = "other_run"
+
+    def __str__(self) -> str:
+        return f"{self.folder} holds a run with another {self.what}. Name another folder, or remove that one first."

@@ -5,6 +5,7 @@ Shapes: B rows, T tokens of each.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy
 import torch
@@ -17,7 +18,10 @@ _PADDING = {"document": -1, "label": IGNORED, "ask": -1}
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows as tensors [B, T], int64 but for `document` to `kind`, which are int32. See `Row`."""
+    """Rows as tensors [B, T], int64 but for `document` to `kind`, which are int32. See `Row`.
+
+    `left_out` samples were longer than a row, or than the model's context.
+    """
 
     ids: torch.Tensor
     place: torch.Tensor
@@ -29,6 +33,7 @@ class Batch:
     label: torch.Tensor
     ask: torch.Tensor
     is_doubled: bool
+    left_out: int = 0
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on another device."""
@@ -59,7 +64,7 @@ def joined(rows: Sequence[Row], length: int) -> Row:
 
 def batch_of(rows: Sequence[Row]) -> Batch:
     """Return rows of equal length as one batch."""
-    tensors = {}
+    tensors: dict[str, Any] = {}
     for name in _TENSORS:
         stacked = torch.from_numpy(numpy.stack([getattr(row, name) for row in rows]))
         tensors[name] = stacked.int() if name in _SMALL else stacked

@@ -1,0 +1,162 @@
+"""What a tuning run is: one TOML file, read into frozen dataclasses, every key checked.
+
+[model]
+source = "embedded"
+rope_theta = 1000000.0          # optional: with them the adapter extends the model's context
+context = 32768
+
+[data]
+train = ["train-gamecore.jsonl.gz", "train-games.jsonl.gz"]     # files that `hotseat data` wrote
+weights = [3.0, 1.0]                                            # optional: how often each is drawn from
+
+[training]
+modes = ["full", "anchored"]
+steps = 2000
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from agent_runtime.tuning.errors import BadTuneConfig
+from agent_runtime.tuning.rows import TRAINED_MODES
+from agent_runtime.turn import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPart:
+    """Which model, and how far its positions are to reach."""
+
+    source: str = "embedded"
+    rope_theta: float | None = None
+    context: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataPart:
+    """Files of samples, relative to the configuration's folder, and how often each is drawn from."""
+
+    train: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPart:
+    """The recipe. Sizes are those of one process: `rows` packed rows of `row_tokens`, each once per mode.
+
+    A step is `accumulate` such batches. `lora_rank` 0 tunes all weights. `distillation` weighs how far block modes may
+    stray from the first mode. The learning rate rises for `warmup_steps` and falls by a cosine to `final_share`.
+    """
+
+    modes: tuple[str, ...] = ("full", "anchored")
+    steps: int = 1000
+    rows: int = 1
+    row_tokens: int = 8192
+    accumulate: int = 1
+    learning_rate: float = 1e-3
+    warmup_steps: int = 30
+    final_share: float = 0.05
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    distillation: float = 0.0
+    lora_rank: int = 32
+    lora_alpha: int = 64
+    seed: int = 0
+    save_every: int = 200
+    workers: int = 0
+    compile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TuneConfig:
+    """A tuning run. `folder` is where relative paths begin."""
+
+    model: ModelPart = field(default_factory=ModelPart)
+    data: DataPart = field(default_factory=DataPart)
+    training: TrainingPart = field(default_factory=TrainingPart)
+    folder: Path = Path()
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """Return the trained modes."""
+        return tuple(Mode(mode) for mode in self.training.modes)
+
+
+_PARTS = {"model": ModelPart, "data": DataPart, "training": TrainingPart}
+
+
+def read_config(path: Path) -> TuneConfig:
+    """Return the configuration in a TOML file. Raises BadTuneConfig, which names the key."""
+    try:
+        said = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise BadTuneConfig(path, "", f"it cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadTuneConfig(path, "", f"it is no TOML ({error})") from error
+    for name in said:
+        if name not in _PARTS:
+            raise BadTuneConfig(path, name, f"there is no such part; there are {', '.join(_PARTS)}")
+    parts = {name: _part(path, name, kind, said.get(name, {})) for name, kind in _PARTS.items()}
+    config = TuneConfig(**parts, folder=path.parent)
+    _check(path, config)
+    return config
+
+
+def _part(path: Path, name: str, kind: Any, said: Any) -> Any:
+    if not isinstance(said, Mapping):
+        raise BadTuneConfig(path, name, "it is no table")
+    known = {each.name: each for each in fields(kind)}
+    values = {}
+    for key, value in said.items():
+        if key not in known:
+            raise BadTuneConfig(path, f"{name}.{key}", f"there is no such key; there are {', '.join(known)}")
+        values[key] = _value(path, f"{name}.{key}", _default(known[key]), known[key].type, value)
+    return kind(**values)
+
+
+def _default(known: Any) -> Any:
+    return None if known.default is MISSING else known.default
+
+
+def _value(path: Path, key: str, default: Any, declared: Any, value: Any) -> Any:
+    """Return a TOML value as its field wants it, or refuse it."""
+    wanted = str(declared)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if wanted.startswith("tuple"):
+        item = float if "float" in wanted else str
+        if isinstance(value, list) and all(
+            isinstance(each, (int, float) if item is float else str) and not isinstance(each, bool) for each in value
+        ):
+            return tuple(item(each) for each in value)
+    elif "bool" in wanted:
+        if isinstance(value, bool):
+            return value
+    elif "float" in wanted:
+        if is_number:
+            return float(value)
+    elif "int" in wanted:
+        if is_number and isinstance(value, int):
+            return value
+    elif isinstance(value, str):
+        return value
+    raise BadTuneConfig(path, key, f"{value!r} is not of its kind (default: {default!r})")
+
+
+def _check(path: Path, config: TuneConfig) -> None:
+    training, data = config.training, config.data
+    allowed = [mode.value for mode in TRAINED_MODES]
+    if not training.modes or set(training.modes) - set(allowed) or len(set(training.modes)) != len(training.modes):
+        raise BadTuneConfig(path, "training.modes", f"each mode once, of {', '.join(allowed)}")
+    if training.distillation and training.modes[0] != "full":
+        raise BadTuneConfig(path, "training.modes", "with distillation the first mode is the teacher: put full first")
+    for name in ("steps", "rows", "row_tokens", "accumulate", "save_every"):
+        if getattr(training, name) < 1:
+            raise BadTuneConfig(path, f"training.{name}", "at least 1")
+    if training.learning_rate <= 0:
+        raise BadTuneConfig(path, "training.learning_rate", "more than 0")
+    if not data.train:
+        raise BadTuneConfig(path, "data.train", "no file of samples. Make one with `hotseat data`")
+    if data.weights and (len(data.weights) != len(data.train) or min(data.weights) <= 0):
+        raise BadTuneConfig(path, "data.weights", "one number above 0 for each file")

@@ -1,0 +1,114 @@
+"""Endless training batches from sources of samples, each batch a pure function of the seed and its number.
+
+So a run that was interrupted goes on with the batch it would have come to, and any number of worker processes make
+batches in parallel. A batch holds the same packed rows once for every trained mode, one mode after the other: token for
+token the same, but for what each token sees and where it stands. What the modes answer can be compared place by place.
+"""
+
+import pickle
+import random
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from agent_runtime.engine.text import TextEncoder
+from agent_runtime.tuning.errors import NotTrainable
+from agent_runtime.tuning.packing import Batch, batch_of, joined
+from agent_runtime.tuning.rows import TokenAsk, TokenSample, row_of
+from agent_runtime.tuning.samples import Sample, read_samples
+from agent_runtime.turn import Mode
+
+# A source whose samples do not fit, this often in a row, has none that do.
+_MOST_MISSES = 200
+# A row is closed when this many samples in a row were too long for what is left of it.
+_TRIES = 4
+
+
+class Source(Protocol):
+    """Where samples come from: number `index` (0 <= index < 2^31) is always the same one."""
+
+    def sample(self, index: int) -> Sample:
+        """Return a sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedSource:
+    """Samples that a pure function makes."""
+
+    make: Callable[[int], Sample]
+
+    def sample(self, index: int) -> Sample:
+        """Return the sample of that number."""
+        return self.make(index)
+
+
+class FileSource:
+    """The samples of a file, kept in memory compressed, over and over.
+
+    Raises SamplesError, and NotTrainable if there are none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._packed = [zlib.compress(pickle.dumps(sample), 1) for sample in read_samples(path)]
+        if not self._packed:
+            raise NotTrainable(f"{path} holds no samples.")
+
+    def sample(self, index: int) -> Sample:
+        """Return a sample, from the beginning again behind the last one."""
+        sample: Sample = pickle.loads(zlib.decompress(self._packed[index % len(self._packed)]))
+        return sample
+
+
+def in_tokens(sample: Sample, text: TextEncoder) -> TokenSample:
+    """Return a sample's tokens, as the runtime would have them: block by block, answers with their end of turn."""
+    blocks = (text.anchor_ids(sample.anchor), *[text.block_ids(block) for _, block in sample.blocks])
+    asks = [TokenAsk(text.observation_ids(ask.observation), text.answer_ids(ask.target)) for ask in sample.asks]
+    return TokenSample(tuple(blocks), tuple(asks))
+
+
+@dataclass(frozen=True)
+class BatchStream:
+    """Batches of `rows` packed rows of `row_tokens`, each once per mode; sources are drawn by weight."""
+
+    sources: Sequence[tuple[float, Source]]
+    text: TextEncoder
+    modes: tuple[Mode, ...]
+    rows: int
+    row_tokens: int
+    context: int
+    seed: int = 0
+
+    def __getitem__(self, number: int) -> Batch:
+        """Return batch `number`. Raises NotTrainable if no sample fits into a row."""
+        packed = [self._samples(random.Random(f"{self.seed}/{number}/{row}")) for row in range(self.rows)]
+        rows = [
+            joined([row_of(sample, mode) for sample in samples], self.row_tokens)
+            for mode in self.modes
+            for samples, _ in packed
+        ]
+        return replace(batch_of(rows), left_out=sum(left_out for _, left_out in packed))
+
+    def _samples(self, rng: random.Random) -> tuple[list[TokenSample], int]:
+        """Return what one row holds, and how many samples were longer than any row or than the model's context."""
+        weights = [weight for weight, _ in self.sources]
+        longest = min(self.row_tokens, self.context)
+        chosen: list[TokenSample] = []
+        left, misses, left_out = self.row_tokens, 0, 0
+        while misses < (_TRIES if chosen else _MOST_MISSES):
+            source = rng.choices(self.sources, weights)[0][1]
+            sample = in_tokens(source.sample(rng.randrange(2**31)), self.text)
+            if sample.num_tokens <= min(left, longest):
+                chosen.append(sample)
+                left -= sample.num_tokens
+                misses = 0
+            else:
+                misses += 1
+                left_out += sample.num_tokens > longest
+        if not chosen:
+            raise NotTrainable(
+                f"no sample of {_MOST_MISSES} fits into {longest} tokens. Make rows longer (row_tokens), "
+                "or extend the model's context (model.context)."
+            )
+        return chosen, left_out

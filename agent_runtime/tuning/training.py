@@ -1,0 +1,309 @@
+"""Block tuning: the loop, on one processor or many (accelerate), interrupted and taken up again at will.
+
+A run is a folder:
+
+    run.json        what it is of: configuration, weights, tokenizer; another run is refused in the same folder
+    metrics.jsonl   a line per step
+    saved/          accelerate's state of the step in saved/step.json, replaced as a whole
+    adapter/        what came out: a PEFT adapter with its card (`model/` if all weights were tuned)
+"""
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from multiprocessing import get_all_start_methods
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch.utils.data import DataLoader
+
+from agent_runtime.engine.admission import check_config
+from agent_runtime.engine.card import Card, write_card
+from agent_runtime.engine.digests import write_atomically
+from agent_runtime.engine.loading import LoadedModel, ModelSpec, base_digest, load_model, model_config
+from agent_runtime.engine.rope import RotaryTable
+from agent_runtime.engine.sources import cache_folder
+from agent_runtime.tuning.attention import Planner
+from agent_runtime.tuning.config import TrainingPart, TuneConfig
+from agent_runtime.tuning.errors import LossNotFinite, OtherRun
+from agent_runtime.tuning.packing import Batch
+from agent_runtime.tuning.stream import BatchStream, FileSource, Source
+from agent_runtime.tuning.student import Losses, Student, losses_of, wanted_of
+from agent_runtime.turn import Mode
+
+ADAPTER, MODEL, METRICS = "adapter", "model", "metrics.jsonl"
+_RUN, _SAVED, _STEP = "run.json", "saved", "step.json"
+
+
+@dataclass(frozen=True, slots=True)
+class TuneResult:
+    """How far a run came; `made` is the folder of what came out, None if it was stopped before its last step."""
+
+    step: int
+    made: Path | None
+
+
+def tune(
+    config: TuneConfig,
+    folder: Path,
+    tell: Callable[[dict[str, Any]], None],
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> TuneResult:
+    """Tune as `config` says, going on where `folder` was left; `tell` hears the metrics of every step.
+
+    Raises TuningError (OtherRun, LossNotFinite, NotTrainable, SamplesError) and what loading a model raises.
+    """
+    # Batches are made in forked processes, and the tokenizer's threads do not survive a fork.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
+    loaded, card = _loaded(config, accelerator.device)
+    _claim(folder, config, loaded, accelerator)
+    run = _Run(config, folder, accelerator, loaded, card)
+    return run.go(tell, is_stopped)
+
+
+def _loaded(config: TuneConfig, device: torch.device) -> tuple[LoadedModel, Card]:
+    """Load the weights in float32 with the positions that the run asks for, and say so on the adapter's card."""
+    own = model_config(config.model.source)
+    check_config(own)
+    rope: dict[str, Any] | None = None
+    if config.model.rope_theta is not None:
+        rope = {**own.get_text_config().rope_parameters, "rope_theta": config.model.rope_theta}
+    card = Card(
+        block_modes=tuple(mode for mode in config.training.modes if mode != Mode.FULL),
+        base=base_digest(config.model.source, cache_folder()),
+        rope_parameters=rope,
+        context=config.model.context,
+    )
+    spec = ModelSpec(config.model.source, dtype="float32", device=str(device), overrides=card.overrides)
+    return load_model(spec), card
+
+
+def _claim(folder: Path, config: TuneConfig, loaded: LoadedModel, accelerator: Accelerator) -> None:
+    """Make the folder this run's. Raises OtherRun if it is another's."""
+    said = asdict(config)
+    said.pop("folder")
+    mine = {"config": said, "weights": loaded.digest, "tokenizer": loaded.tokenizer_digest}
+    file = folder / _RUN
+    if file.is_file():
+        theirs = json.loads(file.read_text("utf-8"))
+        mine_too = json.loads(json.dumps(mine))
+        for what in mine:
+            if theirs.get(what) != mine_too[what]:
+                raise OtherRun(folder, "configuration" if what == "config" else what)
+    if accelerator.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, json.dumps(mine, indent=2))
+    accelerator.wait_for_everyone()
+
+
+class _Run:
+    """One process's share of a run."""
+
+    def __init__(
+        self, config: TuneConfig, folder: Path, accelerator: Accelerator, loaded: LoadedModel, card: Card
+    ) -> None:
+        self._config, self._folder, self._accelerator, self._card = config, folder, accelerator, card
+        self._loaded = loaded
+        part = config.training
+        set_seed(part.seed)
+        model = loaded.model
+        self._adapted: Any = None
+        if part.lora_rank:
+            self._adapted = _with_lora(model, part)
+        else:
+            model.requires_grad_(True)
+        model.train()
+        student = Student(model)
+        if part.compile:
+            model.get_decoder().compile(dynamic=False)
+        weights = [weight for weight in student.parameters() if weight.requires_grad]
+        optimizer = torch.optim.AdamW(weights, lr=part.learning_rate, betas=(0.9, 0.95), weight_decay=part.weight_decay)
+        self._student, self._optimizer = accelerator.prepare(student, optimizer)
+        self._planner = Planner(
+            RotaryTable(model.get_decoder().rotary_emb.inv_freq, loaded.context_limit), accelerator.device
+        )
+        self._stream = BatchStream(
+            _sources(config), loaded.text, config.modes, part.rows, part.row_tokens, loaded.context_limit, part.seed
+        )
+        self._saved_step = 0
+
+    def go(self, tell: Callable[[dict[str, Any]], None], is_stopped: Callable[[], bool]) -> TuneResult:
+        """Run the steps that are left."""
+        part = self._config.training
+        first = self._resume()
+        batches = self._batches(first)
+        for step in range(first, part.steps):
+            begin = time.perf_counter()
+            _set_rate(self._optimizer, _rate(part, step))
+            losses, tokens, left_out = self._gradients(batches)
+            line = self._metrics(step, losses, left_out)
+            if not math.isfinite(line["loss"]):
+                raise LossNotFinite(step, line["loss"], self._saved_step)
+            self._accelerator.clip_grad_norm_(self._student.parameters(), part.clip_norm)
+            self._optimizer.step()
+            self._optimizer.zero_grad(set_to_none=True)
+            line["tokens_per_s"] = round(tokens * self._accelerator.num_processes / (time.perf_counter() - begin), 1)
+            self._note(line)
+            tell(line)
+            stopped = is_stopped()
+            if (step + 1) % part.save_every == 0 or step + 1 == part.steps or stopped:
+                self._save(step + 1)
+            if stopped and step + 1 < part.steps:
+                return TuneResult(step + 1, None)
+        return TuneResult(part.steps, self._write_result())
+
+    def _batches(self, first: int) -> Iterator[Batch]:
+        """Yield this process's batches from step `first` on."""
+        part = self._config.training
+        world, rank = self._accelerator.num_processes, self._accelerator.process_index
+        numbers = range(first * part.accumulate * world + rank, part.steps * part.accumulate * world, world)
+        can_fork = "fork" in get_all_start_methods()
+        loader: Any = DataLoader(
+            self._stream,  # type: ignore[arg-type]
+            sampler=numbers,
+            batch_size=None,
+            num_workers=part.workers if can_fork else 0,
+            multiprocessing_context="fork" if part.workers and can_fork else None,
+            prefetch_factor=3 if part.workers and can_fork else None,
+        )
+        return iter(loader)
+
+    def _gradients(self, batches: Iterator[Batch]) -> tuple[list[Losses], int, int]:
+        """Compute the gradients of one step; return what its batches cost, their tokens, and how many were left out."""
+        part = self._config.training
+        found, tokens, left_out = [], 0, 0
+        for number in range(part.accumulate):
+            batch = next(batches).to(self._accelerator.device)
+            is_last = number + 1 == part.accumulate
+            with nullcontext() if is_last else self._accelerator.no_sync(self._student):  # gradients are shared once
+                wanted = wanted_of(batch)
+                with self._accelerator.autocast():
+                    logits = self._student(batch.ids, self._planner.plan(batch), wanted)
+                labels = batch.label.flatten().index_select(0, wanted)
+                losses = losses_of(logits, labels, len(part.modes), part.distillation)
+                self._accelerator.backward(losses.total / part.accumulate)
+            found.append(losses)
+            tokens += batch.ids.numel()
+            left_out += batch.left_out
+        return found, tokens, left_out
+
+    def _metrics(self, step: int, losses: list[Losses], left_out: int) -> dict[str, Any]:
+        """Return a step's line, averaged over its batches and all processes."""
+        modes = self._config.training.modes
+        names = [
+            "loss",
+            *[f"loss_{mode}" for mode in modes],
+            *[f"distance_{mode}" for mode in modes[1:]],
+            *[f"right_{mode}" for mode in modes],
+        ]
+        rows = [torch.stack([each.total.detach(), *each.answers, *each.distances, *each.right]) for each in losses]
+        mean = self._accelerator.reduce(torch.stack(rows).mean(0).detach().float(), "mean")
+        values = dict(zip(names, [round(value, 6) for value in mean.tolist()], strict=True))
+        return {"step": step, **values, "learning_rate": _rate(self._config.training, step), "left_out": left_out}
+
+    def _note(self, line: dict[str, Any]) -> None:
+        if self._accelerator.is_main_process:
+            with (self._folder / METRICS).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def _save(self, step: int) -> None:
+        """Replace what was saved, as a whole: a run that is killed meanwhile finds one or the other."""
+        fresh, old = self._folder / f"{_SAVED}.new", self._folder / f"{_SAVED}.old"
+        if self._accelerator.is_main_process:
+            shutil.rmtree(fresh, ignore_errors=True)
+        self._accelerator.wait_for_everyone()
+        self._accelerator.save_state(str(fresh))
+        self._accelerator.wait_for_everyone()
+        if self._accelerator.is_main_process:
+            write_atomically(fresh / _STEP, json.dumps({"step": step}))
+            saved = self._folder / _SAVED
+            shutil.rmtree(old, ignore_errors=True)
+            if saved.exists():
+                saved.rename(old)
+            fresh.rename(saved)
+            shutil.rmtree(old, ignore_errors=True)
+        self._accelerator.wait_for_everyone()
+        self._saved_step = step
+
+    def _resume(self) -> int:
+        """Take up what was saved last, and return the step to go on with."""
+        saved, old = self._folder / _SAVED, self._folder / f"{_SAVED}.old"
+        if not saved.exists() and old.exists() and self._accelerator.is_main_process:
+            old.rename(saved)  # killed between two renames
+        self._accelerator.wait_for_everyone()
+        step = 0
+        if (saved / _STEP).is_file():
+            step = int(json.loads((saved / _STEP).read_text("utf-8"))["step"])
+            self._accelerator.load_state(str(saved))
+        self._saved_step = step
+        if self._accelerator.is_main_process:
+            _forget_from(self._folder / METRICS, step)
+        return step
+
+    def _write_result(self) -> Path:
+        """Write the adapter, or the weights if all of them were tuned, with the card. Returns their folder."""
+        accelerator, folder = self._accelerator, self._folder / (ADAPTER if self._adapted else MODEL)
+        state = accelerator.get_state_dict(self._student)
+        if accelerator.is_main_process:
+            weights = {name.removeprefix("model."): weight for name, weight in state.items()}
+            if self._adapted is not None:
+                named = {f"base_model.model.{name}": weight for name, weight in weights.items()}
+                self._adapted.save_pretrained(str(folder), state_dict=named)
+                card = self._card
+            else:
+                self._loaded.model.save_pretrained(str(folder), state_dict=weights)
+                self._loaded.text.tokenizer.save_pretrained(str(folder))
+                card = Card(self._card.block_modes)
+            write_card(folder, card)
+        accelerator.wait_for_everyone()
+        return folder
+
+
+def _with_lora(model: Any, part: TrainingPart) -> Any:
+    """Put low-rank adapters beside all linear layers of a model, in place; return PEFT's view of it."""
+    import peft
+
+    settings = peft.LoraConfig(
+        r=part.lora_rank, lora_alpha=part.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    return peft.get_peft_model(model, settings)
+
+
+def _sources(config: TuneConfig) -> list[tuple[float, Source]]:
+    weights = config.data.weights or (1.0,) * len(config.data.train)
+    return [(weight, FileSource(config.folder / name)) for weight, name in zip(weights, config.data.train, strict=True)]
+
+
+def _rate(part: TrainingPart, step: int) -> float:
+    """Return the learning rate of a step."""
+    rising = min(1.0, (step + 1) / max(part.warmup_steps, 1))
+    falling = 0.5 * (1 + math.cos(math.pi * step / part.steps)) * (1 - part.final_share) + part.final_share
+    return part.learning_rate * rising * falling
+
+
+def _set_rate(optimizer: Any, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _forget_from(metrics: Path, step: int) -> None:
+    """Leave out the lines of steps that will be done again, and one that was cut."""
+    if not metrics.is_file():
+        return
+    kept = []
+    for line in metrics.read_text("utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] < step:
+                kept.append(line)
+        except (ValueError, KeyError):
+            continue
+    write_atomically(metrics, "".join(f"{line}\n" for line in kept))

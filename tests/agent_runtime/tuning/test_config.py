@@ -1,0 +1,55 @@
+"""A tuning configuration: what is wrong in it is named."""
+
+from pathlib import Path
+
+import pytest
+
+from agent_runtime.tuning.config import read_config
+from agent_runtime.tuning.errors import BadTuneConfig
+from agent_runtime.turn import Mode
+
+DATA = '[data]\ntrain = ["a.jsonl"]\n'
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "tune.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
+    config = read_config(written(tmp_path, f'{DATA}[training]\nmodes = ["full", "star"]\nlearning_rate = 1\n'))
+    assert config.modes == (Mode.FULL, Mode.STAR) and config.training.learning_rate == 1.0
+    assert config.model.source == "embedded" and config.folder == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[data", "it is no TOML"),
+        ("[date]\n", "date: there is no such part; there are model, data, training"),
+        ("training = 3\n", "training: it is no table"),
+        (f"{DATA}[training]\nstep = 3\n", r"training\.step: there is no such key; there are modes, steps"),
+        (f'{DATA}[training]\nsteps = "many"\n', r"training\.steps: 'many' is not of its kind"),
+        (f"{DATA}[training]\nsteps = true\n", r"training\.steps: True is not of its kind"),
+        (f"{DATA}[training]\nsteps = 1.5\n", r"training\.steps: 1\.5 is not of its kind"),
+        (f"{DATA}[training]\nsteps = 0\n", r"training\.steps: at least 1"),
+        (f"{DATA}[training]\ncompile = 1\n", r"training\.compile: 1 is not of its kind"),
+        (f"{DATA}[training]\nlearning_rate = 0\n", r"training\.learning_rate: more than 0"),
+        (f'{DATA}[training]\nmodes = ["prefix"]\n', r"training\.modes: each mode once, of full, star, anchored"),
+        (f'{DATA}[training]\nmodes = ["star", "star"]\n', r"training\.modes: each mode once"),
+        (f'{DATA}[training]\nmodes = ["star", "full"]\ndistillation = 1\n', "put full first"),
+        ("[data]\ntrain = []\n", r"data\.train: no file of samples"),
+        ('[data]\ntrain = "a.jsonl"\n', r"data\.train: 'a\.jsonl' is not of its kind"),
+        ('[data]\ntrain = ["a"]\nweights = [1, 2]\n', r"data\.weights: one number above 0 for each file"),
+        ("[model]\nsource = 3\n", r"model\.source: 3 is not of its kind"),
+    ],
+)
+def test_a_mistake_is_named_with_its_key(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(BadTuneConfig, match=said):
+        read_config(written(tmp_path, text))
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(BadTuneConfig, match="cannot be read"):
+        read_config(tmp_path / "none.toml")

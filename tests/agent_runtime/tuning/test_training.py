@@ -1,0 +1,152 @@
+"""A run on a tiny model: it learns, goes on where it was stopped, and what it makes is what the runtime loads."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from agent_runtime.engine.card import read_card
+from agent_runtime.engine.errors import BrokenModel
+from agent_runtime.engine.loading import ModelSpec, load_model
+from agent_runtime.tuning import training
+from agent_runtime.tuning.config import DataPart, ModelPart, TrainingPart, TuneConfig
+from agent_runtime.tuning.errors import LossNotFinite, NotTrainable, OtherRun
+from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter
+from agent_runtime.tuning.training import METRICS, TuneResult, tune
+from tests.tiny_models import save_tiny_model
+
+pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+
+PART = TrainingPart(steps=12, row_tokens=160, learning_rate=5e-3, warmup_steps=2, lora_rank=4, save_every=4)
+
+
+@pytest.fixture(autouse=True)
+def on_a_cpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "1")
+    monkeypatch.setenv("HOTSEAT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    save_tiny_model(tmp_path / "guard", "llama")
+    write_samples(tmp_path / "train.jsonl", 40)
+    return tmp_path
+
+
+def write_samples(path: Path, number: int) -> None:
+    with SampleWriter(path, Header("gates", {}, "1", 0, "train")) as writer:
+        for seed in range(number):
+            names = ["north", "south", "east"]
+            blocks = tuple(
+                (f"gate/{name}", f"gate/{name}\nopen: {'yes' if seed >> i & 1 else 'no'}\n")
+                for i, name in enumerate(names)
+            )
+            asks = tuple(
+                Ask(f"Is the {name} gate open?\n", answer, answer, "unit_fact", chance=0.5)
+                for i, name in enumerate(names)
+                for answer in ["yes" if seed >> i & 1 else "no"]
+            )
+            writer.write(Sample("gates", "gates", "train", seed, "Answer yes or no.", blocks, asks))
+
+
+def config(home: Path, **changes: Any) -> TuneConfig:
+    source = changes.pop("source", str(home / "guard"))
+    model = ModelPart(source, changes.pop("rope_theta", None), changes.pop("context", None))
+    return TuneConfig(model, DataPart(("train.jsonl",)), replace(PART, **changes), home)
+
+
+def run(made: TuneConfig, folder: Path, stop_after: int | None = None) -> tuple[TuneResult, list[dict[str, Any]]]:
+    heard: list[dict[str, Any]] = []
+    result = tune(made, folder, heard.append, lambda: len(heard) == stop_after)
+    return result, heard
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"lora_rank": 0}, {"distillation": 1.0, "modes": ("full", "star", "anchored")}]
+)
+def test_the_loss_falls_in_every_mode(home: Path, changes: dict[str, Any]) -> None:
+    made = config(home, **{"steps": 30, **changes})
+    result, heard = run(made, home / "run")
+    assert result.step == 30
+    for mode in made.training.modes:
+        assert heard[-1][f"loss_{mode}"] < 0.5 * heard[0][f"loss_{mode}"]
+    assert [json.loads(line) for line in (home / "run" / METRICS).read_text().splitlines()] == heard
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(home: Path) -> None:
+    _, whole = run(config(home), home / "whole")
+    result, first = run(config(home), home / "halves", stop_after=6)
+    assert (result.step, result.made) == (6, None)
+    # Killed later, between two savings: the line of a step that is done again is not there twice.
+    with (home / "halves" / METRICS).open("a") as file:
+        file.write('{"step": 6, "loss": 1}\n{"step": 7, "lo')
+    _, second = run(config(home), home / "halves")
+    losses = [line["loss"] for line in whole]
+    assert [line["loss"] for line in [*first, *second]] == pytest.approx(losses, abs=1e-5)
+    lines = [json.loads(line) for line in (home / "halves" / METRICS).read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(12))
+    assert run(config(home), home / "halves")[1] == [], "a finished run has nothing left to do"
+
+
+def test_a_run_killed_between_two_renames_finds_what_it_had_saved(home: Path) -> None:
+    run(config(home), home / "run", stop_after=6)
+    (home / "run" / "saved").rename(home / "run" / "saved.old")
+    _, heard = run(config(home), home / "run")
+    assert [line["step"] for line in heard] == list(range(6, 12))
+
+
+def test_another_run_is_refused_in_the_same_folder(home: Path) -> None:
+    run(config(home, steps=1), home / "run")
+    with pytest.raises(OtherRun, match="another configuration"):
+        run(config(home, steps=2), home / "run")
+
+
+def test_the_adapter_is_what_the_runtime_loads_with_its_modes_base_and_positions(home: Path) -> None:
+    result, _ = run(config(home, rope_theta=500_000.0, context=8_192), home / "run")
+    assert result.made is not None
+    card = read_card(result.made / "hotseat.json")
+    assert card.block_modes == ("anchored",) and card.context == 8_192
+    loaded = load_model(ModelSpec(str(home / "guard"), adapter=result.made, device="cpu"))
+    assert (loaded.block_modes, loaded.context_limit) == (("anchored",), 8_192)
+    save_tiny_model(home / "other", "llama", seed=5)
+    with pytest.raises(BrokenModel, match="tuned for other weights"):
+        load_model(ModelSpec(str(home / "other"), adapter=result.made, device="cpu"))
+
+
+def test_all_weights_make_a_model_of_their_own(home: Path) -> None:
+    result, _ = run(config(home, lora_rank=0, steps=2, modes=("full", "star")), home / "run")
+    assert result.made is not None and result.made.name == "model"
+    loaded = load_model(ModelSpec(str(result.made), device="cpu"))
+    assert loaded.block_modes == ("star",)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_leaves_what_was_saved(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = training.losses_of
+    calls: list[None] = []
+
+    def broken(*given: Any) -> Any:
+        calls.append(None)
+        losses = real(*given)
+        return replace(losses, total=losses.total * math.nan) if len(calls) == 7 else losses
+
+    monkeypatch.setattr(training, "losses_of", broken)
+    with pytest.raises(LossNotFinite, match=r"loss of step 6 is nan\. What was saved last is step 4"):
+        run(config(home), home / "run")
+    monkeypatch.undo()
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "1")
+    monkeypatch.setenv("HOTSEAT_CACHE", str(home / "cache"))
+    assert [line["step"] for line in run(config(home), home / "run")[1]] == list(range(4, 12))
+
+
+def test_samples_longer_than_a_row_or_the_context_are_left_out_and_counted(home: Path) -> None:
+    with pytest.raises(NotTrainable, match="fits into 20 tokens"):
+        run(config(home, row_tokens=20), home / "short")
+    _, heard = run(config(home, steps=1), home / "run")
+    assert heard[0]["left_out"] == 0
