@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test check soak test-gpu bench clean
+.PHONY: setup demo test check soak test-gpu test-games bench clean
 
 setup: $(VENV)/.ready
 
@@ -36,6 +36,11 @@ soak: setup
 
 test-gpu: setup
 	$(BIN)/python -m pytest -q -m gpu tests/gpu
+
+# The games whose libraries are too heavy for every run: TextWorld, BabyAI and OpenSpiel.
+test-games: setup
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[tuning]"
+	$(BIN)/python -m pytest -q --timeout 600 tests/game_adapters tests/agent_runtime/tuning/data/test_games.py
 
 bench: setup
 	$(BIN)/hotseat bench turn --json

@@ -78,7 +78,7 @@ class ConnectFour:
 def _grid(env: Environment) -> list[list[str]]:
     """The board from the top row down. The environment keeps it flat: 0 empty, 1 the first player's, 2 the second's."""
     game = env.unwrapped
-    if not hasattr(game, "board") or len(game.board) != NUM_ROWS * NUM_COLUMNS:
+    if not isinstance(getattr(game, "board", None), list) or len(game.board) != NUM_ROWS * NUM_COLUMNS:
         raise WrongEnvironment("connect_four", str(game))
     board: list[int] = game.board
     return [

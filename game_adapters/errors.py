@@ -83,9 +83,10 @@ class GamesExtraMissing(GameAdapterError):
 
     game: str
     package: str
+    extra: str = "games"
 
     def __str__(self) -> str:
-        return f'{self.game} needs {self.package}, which is not installed. Run: pip install "hotseat[games]"'
+        return f'{self.game} needs {self.package}, which is not installed. Run: pip install "hotseat[{self.extra}]"'
 
 
 @dataclass

@@ -38,6 +38,7 @@ from game_adapters.game_state import class_name
 from prompts import PromptsError, find_games, load_game
 
 GAMES_EXTRA = ("rlcard", "pygame")
+TUNING_EXTRA = ("textworld", "minigrid", "pyspiel")
 ENTRY_POINTS = "hotseat.games"
 BUILT_IN = "built in"
 _CONTRACT = ("describe", "action_names")
@@ -60,6 +61,11 @@ GAMES: Mapping[str, GameLine] = MappingProxyType(
         "texas_holdem": GameLine("game_adapters.texas_holdem:TexasHoldem", "texas_holdem"),
         "connect_four": GameLine("game_adapters.connect_four:ConnectFour", "connect_four"),
         "camp": GameLine("game_adapters.camp:Camp", "camp"),
+        "leduc": GameLine("game_adapters.leduc:Leduc", "leduc"),
+        "tic_tac_toe": GameLine("game_adapters.tic_tac_toe:TicTacToe", "tic_tac_toe"),
+        "textworld": GameLine("game_adapters.textworld_game:TextWorldGame", "textworld"),
+        "babyai": GameLine("game_adapters.babyai:BabyAI", "babyai"),
+        "open_spiel": GameLine("game_adapters.open_spiel:OpenSpiel", "open_spiel"),
     }
 )
 
@@ -173,7 +179,8 @@ def make_env(game: str, seed: int, **options: Any) -> Environment:
         package = _missing_package(error)
         if package is None:
             raise GameCodeFailed(game, "make_env", error) from error
-        raise GamesExtraMissing(game, package) from error
+        extra = "games" if package in GAMES_EXTRA else "tuning"
+        raise GamesExtraMissing(game, package, extra) from error
 
 
 def known_names() -> tuple[str, ...]:
@@ -250,9 +257,9 @@ def _imported(game: str, module_name: str) -> Any:
 
 
 def _missing_package(error: BaseException | None) -> str | None:
-    """The package of the games extra whose absence is behind an error; PettingZoo wraps the import's own."""
+    """The package of an extra of ours whose absence is behind an error; PettingZoo wraps the import's own."""
     while error is not None:
-        if isinstance(error, ModuleNotFoundError) and error.name in GAMES_EXTRA:
+        if isinstance(error, ModuleNotFoundError) and error.name in GAMES_EXTRA + TUNING_EXTRA:
             return error.name
         error = error.__cause__
     return None

@@ -20,7 +20,9 @@ NEEDED = (
     "kv_store/migrations/env.py",
     *(
         f"prompts/templates/{game}/{name}"
-        for game in ("camp", "connect_four", "texas_holdem")
+        for game in (
+            *("camp", "connect_four", "texas_holdem", "leduc", "tic_tac_toe", "textworld", "babyai", "open_spiel"),
+        )
         for name in ("game.toml", "rules.md")
     ),
     *(f"{package}/py.typed" for package in PACKAGES),

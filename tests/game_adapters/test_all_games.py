@@ -9,6 +9,7 @@ import pytest
 
 from game_adapters import GAMES, TurnView, load_adapter, make_env
 from game_adapters.errors import WrongEnvironment
+from tests.game_adapters.playable import PLAYABLE
 
 # PettingZoo's test knows by name which of its own environments observe a dict with a mask; what it says about the
 # form of such observations is not about ours. A mask of zeros is that of an agent for whom the match is over.
@@ -20,7 +21,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Action mask numpy array is all zeros:UserWarning"),
     # Connect four's board is empty at first.
     pytest.mark.filterwarnings("ignore:Observation numpy array is all zeros:UserWarning"),
-    pytest.mark.parametrize("game", GAMES),
+    pytest.mark.parametrize("game", PLAYABLE),
 ]
 
 

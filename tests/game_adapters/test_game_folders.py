@@ -11,8 +11,19 @@ import pytest
 from game_adapters import GAMES, TurnView, load_adapter, make_env
 from game_adapters.adapter import SharedState
 from prompts import Game, ObservationInput, Prompt, StateBlocks, apply_patch, assemble, find_games, load_game
+from tests.game_adapters.playable import PLAYABLE
 
 FOLDERS = find_games([])
+LIVE = {
+    "texas_holdem": "table",
+    "connect_four": "turn",
+    "camp": "clock",
+    "leduc": "table",
+    "tic_tac_toe": "turn",
+    "textworld": "here",
+    "babyai": "here",
+    "open_spiel": "turn",
+}
 
 
 @cache
@@ -58,7 +69,7 @@ def test_each_registered_game_has_a_folder_with_rules_and_personas(game: str) ->
     assert "write exactly one of the listed answers" in folder.anchor.text
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("game", PLAYABLE)
 def test_no_part_of_a_state_is_left_without_a_rule(game: str) -> None:
     for seed in range(3):
         blocks = StateBlocks(folder_of(game), words)
@@ -67,7 +78,7 @@ def test_no_part_of_a_state_is_left_without_a_rule(game: str) -> None:
         assert blocks.warnings == ()
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("game", PLAYABLE)
 def test_the_blocks_of_a_view_are_those_of_the_whole_state_under_its_sight(game: str) -> None:
     folder = folder_of(game)
     for env, view in frames(game, 4):
@@ -79,7 +90,7 @@ def test_the_blocks_of_a_view_are_those_of_the_whole_state_under_its_sight(game:
         assert shared.live == own.live
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("game", PLAYABLE)
 def test_a_patch_between_two_frames_does_what_the_whole_state_does(game: str) -> None:
     whole, patched = StateBlocks(folder_of(game), words), StateBlocks(folder_of(game), words)
     state: Any = None
@@ -97,7 +108,7 @@ def test_a_patch_between_two_frames_does_what_the_whole_state_does(game: str) ->
         assert patched.blocks == whole.blocks
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("game", PLAYABLE)
 def test_blocks_change_exactly_when_their_part_of_the_state_does(game: str) -> None:
     """The JSON says what the templates say: no change is lost in words, and nothing changes by itself."""
     blocks = StateBlocks(folder_of(game), words)
@@ -111,11 +122,11 @@ def test_blocks_change_exactly_when_their_part_of_the_state_does(game: str) -> N
 
 
 def _without_live(game: str, state: Any) -> Any:
-    live = {"texas_holdem": "table", "connect_four": "turn", "camp": "clock"}[game]
+    live = LIVE[game]
     return {name: value for name, value in state.items() if name != live}
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("game", PLAYABLE)
 def test_the_observation_lists_the_answers_as_they_must_be_written_and_ends_there(game: str) -> None:
     blocks = StateBlocks(folder_of(game), words)
     for env, view in frames(game, 6):
@@ -127,7 +138,7 @@ def test_the_observation_lists_the_answers_as_they_must_be_written_and_ends_ther
         assert all(not offer.text or f"{offer.id} = {offer.text}" in text for offer in view.actions)
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("game", PLAYABLE)
 def test_any_answers_of_a_client_are_listed(game: str) -> None:
     env = make_env(game, 1)
     view, blocks = load_adapter(game).turn(env), StateBlocks(folder_of(game), words)
@@ -139,7 +150,7 @@ def test_any_answers_of_a_client_are_listed(game: str) -> None:
     assert "\ndance = with somebody.\nWhich" in prompt.observation
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("game", PLAYABLE)
 def test_a_failed_answer_is_told(game: str) -> None:
     env = make_env(game, 1)
     view, blocks = load_adapter(game).turn(env), StateBlocks(folder_of(game), words)

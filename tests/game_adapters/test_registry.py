@@ -13,9 +13,10 @@ from tests.game_adapters import lamps_game
 from tests.game_adapters.fakes import FakeEnv, FakeGame
 from tests.game_adapters.installed import WAITING, install, write_folder
 from tests.game_adapters.lamps_game import Lamps
+from tests.game_adapters.playable import PLAYABLE
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("game", PLAYABLE)
 def test_every_registered_game_makes_a_live_environment_with_a_turn(game: str) -> None:
     view = load_adapter(game).turn(make_env(game, 3))
     assert view is not None
@@ -93,9 +94,19 @@ def test_an_option_that_cannot_be_used_is_refused_with_what_can(game: str, optio
 
 
 @pytest.mark.parametrize(
-    ("game", "package"), [("texas_holdem", "rlcard"), ("texas_holdem", "pygame"), ("connect_four", "pygame")]
+    ("game", "package", "extra"),
+    [
+        ("texas_holdem", "rlcard", "games"),
+        ("texas_holdem", "pygame", "games"),
+        ("connect_four", "pygame", "games"),
+        ("leduc", "rlcard", "games"),
+        ("tic_tac_toe", "pygame", "games"),
+        ("textworld", "textworld", "tuning"),
+        ("babyai", "minigrid", "tuning"),
+        ("open_spiel", "pyspiel", "tuning"),
+    ],
 )
-def test_a_missing_game_library_is_named_with_the_command_that_installs_it(game: str, package: str) -> None:
+def test_a_missing_game_library_is_named_with_the_command_that_installs_it(game: str, package: str, extra: str) -> None:
     script = (
         "import sys\n"
         f"sys.modules[{package!r}] = None\n"
@@ -106,11 +117,22 @@ def test_a_missing_game_library_is_named_with_the_command_that_installs_it(game:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.startswith(f"{GamesExtraMissing.__name__} {game} needs {package}")
-    assert 'pip install "hotseat[games]"' in done.stdout
+    assert f'pip install "hotseat[{extra}]"' in done.stdout
 
 
 def test_importing_the_package_loads_no_game_library() -> None:
     script = "import sys, game_adapters; print(sorted({'rlcard', 'pygame', 'pettingzoo'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_listing_the_games_loads_none_of_their_libraries() -> None:
+    script = (
+        "import sys\n"
+        "from game_adapters.registry import list_games\n"
+        "assert not [game.error for game in list_games() if game.error]\n"
+        "print(sorted({'rlcard', 'pygame', 'textworld', 'minigrid', 'pyspiel'} & set(sys.modules)))\n"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[]\n"
 

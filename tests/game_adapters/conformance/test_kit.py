@@ -11,13 +11,13 @@ import pytest
 from gymnasium.spaces import Box
 
 from agent_runtime.actions import MAX_ANSWER_TOKENS
-from game_adapters import GAMES
 from game_adapters.conformance import CHECKS, Report, check_game
 from game_adapters.conformance.checks import MOST_NAME_TOKENS
 from game_adapters.errors import GameNonconforming, IncompleteGame, UnknownGame
 from prompts import StateBlocks
 from prompts.state_blocks import BlockChange
 from tests.game_adapters.lamps_game import COLOURS, Lamps, LampsEnv, ParallelLamps, PlainLamps
+from tests.game_adapters.playable import PLAYABLE
 
 NAME = "tests.game_adapters.conformance.test_kit"
 
@@ -54,7 +54,7 @@ def folder(parent: Path, toml: str = "", **files: str) -> Path:
     return made
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("game", PLAYABLE)
 def test_our_games_conform(game: str) -> None:
     report = check_game(game)
     assert set(outcomes(report).values()) == {"ok"}, report
