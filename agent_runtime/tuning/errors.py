@@ -104,7 +104,7 @@ class CutSamples(SamplesError):
     code: ClassVar[str] = "cut_samples"
 
     def __str__(self) -> str:
-        return f"{self.path}, line {self.line}: the file is cut here. Copy or generate it again."
+        return f"{self.path}, line {self.line}: the file is cut or damaged here. Copy or generate it again."
 
 
 @dataclass(eq=False)

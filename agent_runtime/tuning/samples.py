@@ -60,7 +60,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One state of a game: its anchor's text, its blocks (name, text) in the order of the prompt, questions about it."""
+    """One state of a game: its anchor's text, its blocks (name, text) in the order of the prompt, and questions."""
 
     game: str
     family: str
@@ -162,10 +162,8 @@ def read_samples(path: Path, *, part: int = 0, parts: int = 1) -> Iterator[Sampl
         _header(path, file)
         number = 0
         while True:
-            try:
+            with _not_cut(path, number + 2):
                 line = file.readline()
-            except (EOFError, zlib.error, gzip.BadGzipFile):
-                raise CutSamples(path, number + 2) from None
             if not line.endswith(b"\n"):
                 raise CutSamples(path, number + 2)
             if line.startswith(b'{"end":'):
@@ -197,7 +195,7 @@ def _header(path: Path, file: io.BufferedIOBase) -> Header:
         line = file.readline(_LONGEST_HEADER)
         values = json.loads(line)
         said = values.pop("format")
-    except (OSError, EOFError, zlib.error, ValueError, AttributeError, KeyError):
+    except (OSError, EOFError, zlib.error, ValueError, AttributeError, TypeError, KeyError):
         raise NotSamples(path) from None
     if said != FORMAT:
         if isinstance(said, str) and said.startswith("hotseat-samples-"):
@@ -230,5 +228,16 @@ def _sample(path: Path, number: int, text: bytes) -> Sample:
 def _check_end(path: Path, file: io.BufferedIOBase, line: bytes, number: int) -> None:
     if line != f"{_encode({'end': number})}\n".encode():
         raise EditedSamples(path, number + 2, f"there are {number} samples before it and it counts others")
-    if file.read(1):
+    with _not_cut(path, number + 2):
+        behind = file.read(1)
+    if behind:
         raise EditedSamples(path, number + 3, "there is something behind the end")
+
+
+@contextmanager
+def _not_cut(path: Path, number: int) -> Iterator[None]:
+    """Where gzip finds that its bytes end or make no sense, the file is cut."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise CutSamples(path, number) from None

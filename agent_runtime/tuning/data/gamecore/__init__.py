@@ -1,0 +1,19 @@
+"""Gamecore: synthetic game states as JSON, cut by the game's folder `folders/gamecore`, with questions and decisions.
+
+A state has rules that differ from sample to sample, regions, units, items and quests: 8 to 400 blocks, of about 30 to
+120 tokens each. What makes blocks longer is further facts about the land, and most are asked about (`details.py`).
+
+    kind             what it needs                         target
+    unit_fact        one block, by name                    31
+    reverse          one block, by what it holds           Kazimor
+    rules_and_unit   a table of the rules, and one block   bow; 57
+    linked           two blocks, one naming the other      Kazimor; 31
+    comparison       two blocks and the rules              Kazimor bow 57, Banor axe 31; Kazimor
+    counting         all units of a region                 Kazimor, Banor; 2
+    decision         the rules, a unit, and who is there   attack Banor
+    quest            the rules and two linked blocks       Kazimor, bow; 57     (held out: never in `train`)
+"""
+
+from agent_runtime.tuning.data.gamecore.recipe import HELD_OUT, KINDS, GameCore
+
+__all__ = ["HELD_OUT", "KINDS", "GameCore"]

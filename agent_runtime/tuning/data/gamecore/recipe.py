@@ -1,0 +1,133 @@
+"""Gamecore's samples: a land, cut into blocks by the game's folder, and questions about it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from random import Random
+from types import MappingProxyType
+from typing import Any
+
+from agent_runtime.tuning.data.gamecore import questions
+from agent_runtime.tuning.data.gamecore.decisions import decision
+from agent_runtime.tuning.data.gamecore.land import SMALLEST_LAND, Land, make_land
+from agent_runtime.tuning.data.gamecore.questions import Asker, Question
+from agent_runtime.tuning.data.generating import blocks_of, check_range, check_split, game_of, random_of
+from agent_runtime.tuning.errors import BadArgument
+from agent_runtime.tuning.samples import Ask, Sample, Split
+from prompts import Game, ObservationInput, assemble
+
+KINDS: Mapping[str, Asker] = MappingProxyType(
+    {
+        "unit_fact": questions.unit_fact,
+        "reverse": questions.reverse,
+        "rules_and_unit": questions.rules_and_unit,
+        "linked": questions.linked,
+        "comparison": questions.comparison,
+        "counting": questions.counting,
+        "decision": decision,
+        "quest": questions.quest,
+    }
+)
+HELD_OUT = "quest"
+MOST_BLOCKS = 400
+_LEAST_TOKENS, _MOST_TOKENS = 30, 120
+
+
+@dataclass(frozen=True, slots=True)
+class GameCore:
+    """What to generate. `blocks` (the number of a sample, anchor not counted) and `block_tokens` are ranges.
+
+    Sizes are drawn so that small ones are as frequent as large ones (log-uniform); `kinds` are kinds of questions with
+    their weights, empty for all alike. The kind `quest` is held out: it is asked for in no split called train.
+    """
+
+    seed: int = 0
+    split: Split = "train"
+    blocks: tuple[int, int] = (SMALLEST_LAND, 300)
+    block_tokens: tuple[int, int] = (33, 33)
+    asks: int = 16
+    kinds: tuple[tuple[str, float], ...] = ()
+    name: str = field(default="gamecore", init=False)
+
+    def arguments(self) -> dict[str, Any]:
+        """All that a sample depends on besides seed, split and its number."""
+        return {
+            "blocks": list(self.blocks),
+            "block_tokens": list(self.block_tokens),
+            "asks": self.asks,
+            "kinds": dict(self.weights()),
+        }
+
+    def weights(self) -> tuple[tuple[str, float], ...]:
+        """The kinds to ask, with their weights."""
+        return self.kinds or tuple((kind, 1.0) for kind in KINDS if kind != HELD_OUT or self.split != "train")
+
+    def maker(self) -> "GameCoreMaker":
+        """Return what makes the samples. Raises BadArgument."""
+        check_split(self.split)
+        check_range("blocks", self.blocks, SMALLEST_LAND, MOST_BLOCKS)
+        check_range("block_tokens", self.block_tokens, _LEAST_TOKENS, _MOST_TOKENS)
+        check_range("asks", (1, self.asks), 1, 10_000)
+        for kind, weight in self.weights():
+            if kind not in KINDS:
+                raise BadArgument("kinds", f"{kind!r} is none of {', '.join(KINDS)}.")
+            if kind == HELD_OUT and self.split == "train":
+                raise BadArgument(
+                    "kinds", f"{HELD_OUT!r} is held out: it is asked in validation and test, never in train."
+                )
+            if not (math.isfinite(weight) and weight > 0):
+                raise BadArgument("kinds", f"the weight of {kind!r} must be above 0.")
+        return GameCoreMaker(self, game_of("gamecore"))
+
+
+class GameCoreMaker:
+    """Makes the samples of a recipe."""
+
+    def __init__(self, recipe: GameCore, game: Game) -> None:
+        self._recipe = recipe
+        self.games = (game,)
+        self._kinds = [kind for kind, _ in recipe.weights()]
+        self._weights = [weight for _, weight in recipe.weights()]
+
+    def sample(self, number: int) -> Sample:
+        """Return a sample, which depends on the recipe and the number alone."""
+        recipe, [game] = self._recipe, self.games
+        random = random_of(recipe, number)
+        size, tokens = _size(random, recipe.blocks), random.uniform(*recipe.block_tokens)
+        questions: list[tuple[str, Question]] = []
+        while not questions:  # in a land of three units all may have one weapon
+            land = make_land(random, recipe.split, size, tokens)
+            questions = self._questions(random, land)
+        cut = blocks_of(game, land.state)
+        asks = []
+        for kind, question in questions:
+            shown = ObservationInput(question.text, cut.live, [(action, "") for action in question.actions])
+            prompt = assemble(game, persona=None, state=(), private=(), history=(), observation=shown)
+            answer = question.target.rpartition("; ")[2]
+            asks.append(Ask(prompt.observation, question.target, answer, kind, question.actions, question.chance))
+        return Sample(
+            game=game.name,
+            family=recipe.name,
+            split=recipe.split,
+            seed=recipe.seed,
+            anchor=game.anchor.text,
+            blocks=tuple([(block.name, block.text) for block in cut.blocks]),
+            asks=tuple(asks),
+        )
+
+    def _questions(self, random: Random, land: Land) -> list[tuple[str, Question]]:
+        """Different questions, their kinds drawn by weight; fewer where a small land has no more."""
+        found: dict[str, tuple[str, Question]] = {}
+        for _ in range(4 * self._recipe.asks):
+            [kind] = random.choices(self._kinds, self._weights)
+            question = KINDS[kind](random, land)
+            if question is not None:
+                found.setdefault(question.text, (kind, question))
+            if len(found) == self._recipe.asks:
+                break
+        return list(found.values())
+
+
+def _size(random: Random, blocks: tuple[int, int]) -> int:
+    low, high = blocks
+    return min(high, int(math.exp(random.uniform(math.log(low), math.log(high + 1)))))

@@ -1,0 +1,201 @@
+"""What a generator of samples is, and how a file of samples comes from one, in this process or in several."""
+
+import json
+import multiprocessing
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from random import Random
+from typing import Any, Protocol
+
+from agent_runtime.tuning.errors import BadArgument
+from agent_runtime.tuning.samples import SPLITS, Header, Sample, SampleWriter, Split, encode_sample
+from prompts import Game, StateBlocks, load_game
+
+FOLDERS = Path(__file__).parent / "folders"
+
+# Samples that a worker makes at a time, and how many times as many may wait for the writer.
+_CHUNK = 64
+_WAITING = 4
+# Answers beyond this many asks of a kind are not tallied: names are endless.
+_TALLIED = 20_000
+
+
+class Recipe(Protocol):
+    """What is to be generated: frozen, and small enough to be sent to other processes."""
+
+    @property
+    def name(self) -> str:
+        """The generator's name, as in `hotseat data`."""
+
+    @property
+    def seed(self) -> int:
+        """Another seed gives other samples."""
+
+    @property
+    def split(self) -> Split:
+        """Another split gives other samples, and other names in them."""
+
+    def arguments(self) -> dict[str, Any]:
+        """All that a sample depends on besides seed, split and its number, as JSON."""
+
+    def maker(self) -> "Maker":
+        """Return what makes the samples. Raises BadArgument."""
+
+
+class Maker(Protocol):
+    """Makes samples by their number, in any order."""
+
+    @property
+    def games(self) -> tuple[Game, ...]:
+        """The games whose folders cut the samples."""
+
+    def sample(self, number: int) -> Sample:
+        """Return a sample, which depends on the recipe and the number alone."""
+
+
+@dataclass
+class Tally:
+    """What was generated. `answers` counts the answers of each kind, `chances` are sums."""
+
+    num_samples: int = 0
+    num_blocks: int = 0
+    num_characters: int = 0
+    asks: Counter[str] = field(default_factory=Counter)
+    chances: Counter[str] = field(default_factory=Counter)
+    answers: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def add(self, sample: Sample) -> None:
+        """Count a sample."""
+        self.num_samples += 1
+        self.num_blocks += len(sample.blocks)
+        self.num_characters += sum([len(text) for _, text in sample.blocks])
+        for ask in sample.asks:
+            if self.asks[ask.kind] < _TALLIED:
+                self.answers.setdefault(ask.kind, Counter())[ask.answer] += 1
+            self.asks[ask.kind] += 1
+            self.chances[ask.kind] += ask.chance  # type: ignore[assignment]  # a Counter adds up fractions too
+
+    def join(self, other: "Tally") -> None:
+        """Add what another process counted."""
+        self.num_samples += other.num_samples
+        self.num_blocks += other.num_blocks
+        self.num_characters += other.num_characters
+        for kind, answers in other.answers.items():
+            if self.asks[kind] < _TALLIED:
+                self.answers.setdefault(kind, Counter()).update(answers)
+        self.asks.update(other.asks)
+        self.chances.update(other.chances)
+
+    def kinds(self) -> dict[str, dict[str, Any]]:
+        """Each kind: how many asks, the mean chance of a blind guess, and what the best constant answer would get."""
+        return {
+            kind: {
+                "asks": count,
+                "share": count / self.asks.total(),
+                "chance": self.chances[kind] / count,
+                "best_constant": max(self.answers[kind].values()) / self.answers[kind].total(),
+                "constant_answer": self.answers[kind].most_common(1)[0][0],
+            }
+            for kind, count in sorted(self.asks.items())
+        }
+
+
+def random_of(recipe: Recipe, number: int) -> Random:
+    """Return the source of all chance in one sample."""
+    arguments = json.dumps(recipe.arguments(), sort_keys=True)
+    return Random(f"hotseat/{recipe.name}/{recipe.split}/{recipe.seed}/{number}/{arguments}")
+
+
+def blocks_of(game: Game, state: Mapping[str, Any]) -> StateBlocks:
+    """Return a state cut as the runtime cuts it. Our folders split no block, so no token is counted."""
+    cut = StateBlocks(game, len)
+    cut.replace(state)
+    assert not cut.warnings, cut.warnings
+    return cut
+
+
+def game_of(name: str) -> Game:
+    """Return one of the games in the folders beside this file."""
+    return load_game(FOLDERS / name)
+
+
+def check_split(split: str) -> None:
+    """Raise BadArgument for a split that there is not."""
+    if split not in SPLITS:
+        raise BadArgument("split", f"{split!r} is none of {', '.join(SPLITS)}.")
+
+
+def check_range(argument: str, said: tuple[int, int], least: int, most: int) -> None:
+    """Raise BadArgument for a range that is none, or lies outside."""
+    low, high = said
+    if not least <= low <= high <= most:
+        raise BadArgument(argument, f"{low} to {high} is no range within {least} to {most}.")
+
+
+def write_samples(
+    recipe: Recipe, count: int, path: Path, *, workers: int = 1, tell: Callable[[int], None] | None = None
+) -> Tally:
+    """Write samples 0 to count - 1 into a file; `tell` hears how many there are so far.
+
+    The file's bytes do not depend on `workers`. Raises BadArgument, CannotWrite.
+    """
+    maker = recipe.maker()
+    header = Header(
+        generator=recipe.name,
+        arguments=recipe.arguments(),
+        version=_version(),
+        seed=recipe.seed,
+        split=recipe.split,
+        games={game.name: game.text_digests() for game in maker.games},
+    )
+    tally = Tally()
+    with SampleWriter(path, header) as file:
+        for lines, counted in _chunks(recipe, maker, count, workers):
+            for line in lines:
+                file.write_line(line)
+            tally.join(counted)
+            if tell is not None:
+                tell(tally.num_samples)
+    return tally
+
+
+def _chunks(recipe: Recipe, maker: Maker, count: int, workers: int) -> Iterator[tuple[list[bytes], Tally]]:
+    """The lines of all samples in their order, some at a time, with what was counted in them."""
+    parts = [range(first, min(first + _CHUNK, count)) for first in range(0, count, _CHUNK)]
+    if workers == 1 or len(parts) == 1:
+        for numbers in parts:
+            yield _lines(maker, numbers)
+        return
+    # Started afresh on every system: a fork of a process with threads is a trap.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        waiting: deque[Future[tuple[list[bytes], Tally]]] = deque()
+        for numbers in parts:
+            waiting.append(pool.submit(_lines_of, recipe, numbers))
+            if len(waiting) > workers * _WAITING:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _lines_of(recipe: Recipe, numbers: range) -> tuple[list[bytes], Tally]:
+    return _lines(recipe.maker(), numbers)
+
+
+def _lines(maker: Maker, numbers: range) -> tuple[list[bytes], Tally]:
+    lines, tally = [], Tally()
+    for number in numbers:
+        sample = maker.sample(number)
+        tally.add(sample)
+        lines.append(encode_sample(sample))
+    return lines, tally
+
+
+def _version() -> str:
+    try:
+        return version("hotseat")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "unknown"

@@ -1,0 +1,153 @@
+"""Gamecore: every question has one right answer, told by the blocks alone, and none pays off by itself."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent_runtime.tuning.data.gamecore import HELD_OUT, KINDS, GameCore
+from agent_runtime.tuning.data.gamecore.recipe import GameCoreMaker
+from agent_runtime.tuning.data.generating import Tally
+from agent_runtime.tuning.errors import BadArgument
+from agent_runtime.tuning.samples import SPLITS, Ask, Split
+from prompts import load_game
+from tests.agent_runtime.tuning.data.land_reader import Reader
+
+
+def question_of(ask: Ask) -> str:
+    """What is asked, without the day and the listed actions."""
+    return ask.observation.split("\n")[0].split(". ", 1)[1]
+
+
+def maker(
+    seed: int = 0, split: Split = "test", blocks: int = 60, tokens: int = 33, kind: str | None = None, asks: int = 16
+) -> GameCoreMaker:
+    kinds = ((kind, 1.0),) if kind else ()
+    return GameCore(seed, split, (blocks, blocks), (tokens, tokens), asks, kinds).maker()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.integers(0, 2**40), st.sampled_from(SPLITS), st.integers(8, 400), st.integers(30, 120), st.sampled_from([*KINDS])
+)
+def test_the_blocks_alone_tell_one_right_target_and_it_is_the_samples(
+    seed: int, split: Split, blocks: int, tokens: int, kind: str
+) -> None:
+    kind = "decision" if (split, kind) == ("train", HELD_OUT) else kind
+    sample = maker(seed, split, blocks, tokens, kind).sample(seed % 7)
+    assert len(sample.blocks) == blocks == len({name for name, _ in sample.blocks})
+    assert (sample.game, sample.family, sample.split, sample.seed) == ("gamecore", "gamecore", split, seed)
+    assert 0 < len(sample.asks) <= 16
+    reader = Reader(sample.blocks)
+    for ask in sample.asks:
+        assert reader.targets(question_of(ask), ask.actions) == [ask.target]
+        assert ask.answer == ask.target.split("; ")[-1] and ask.kind == kind
+        assert 0 < ask.chance <= 1
+
+
+@pytest.mark.parametrize("tokens", [33, 85])
+def test_every_kind_is_asked_in_lands_of_every_size_but_the_held_out_one(tokens: int) -> None:
+    for blocks in (8, 12, 30, 100, 300):
+        made = GameCore(3, "test", (blocks, blocks), (tokens, tokens)).maker()
+        assert {ask.kind for number in range(12) for ask in made.sample(number).asks} == {*KINDS}
+
+
+def test_the_held_out_kind_is_never_asked_in_train() -> None:
+    made = GameCore(seed=5, split="train", blocks=(8, 60)).maker()
+    assert {ask.kind for number in range(30) for ask in made.sample(number).asks} == {*KINDS} - {HELD_OUT}
+    with pytest.raises(BadArgument, match="held out"):
+        GameCore(split="train", kinds=((HELD_OUT, 1.0),)).maker()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("blocks", [8, 64])
+def test_no_constant_answer_is_right_more_often_than_a_blind_guess(kind: str, blocks: int) -> None:
+    tally, made = Tally(), maker(11, blocks=blocks, kind=kind, asks=2)
+    for number in range(250):
+        tally.add(made.sample(number))
+    found = tally.kinds()[kind]
+    assert found["best_constant"] <= found["chance"] + 0.06
+
+
+def test_the_first_and_the_second_of_two_win_alike_and_so_does_every_place_of_a_list() -> None:
+    fights, choices = maker(2, kind="comparison", asks=4), maker(2, kind="decision", asks=4)
+    first: list[bool] = []
+    places: Counter[str] = Counter()
+    for number in range(150):
+        first += [question_of(ask).split()[3] == ask.answer for ask in fights.sample(number).asks]
+        for ask in choices.sample(number).asks:
+            place = ask.actions.index(ask.target)
+            places["start" if place == 0 else "end" if place == len(ask.actions) - 1 else "middle"] += 1
+    assert 0.42 < sum(first) / len(first) < 0.58
+    assert 0.12 < places["start"] / places.total() < 0.3 and 0.12 < places["end"] / places.total() < 0.3
+
+
+def test_a_decision_lists_three_to_eight_different_actions_each_on_a_line_of_its_own() -> None:
+    kinds: Counter[str] = Counter()
+    made = maker(4, kind="decision")
+    for number in range(60):
+        for ask in made.sample(number).asks:
+            assert 3 <= len(ask.actions) == len({*ask.actions}) <= 8 and ask.target in ask.actions
+            assert ask.observation.splitlines()[1:] == [*ask.actions]
+            assert ask.chance == 1 / len(ask.actions)
+            kinds[ask.target.split()[0]] += 1
+    assert {*kinds} == {"attack", "go", "hold"} and kinds["hold"] < 0.25 * kinds.total()
+
+
+def test_counts_are_small_and_all_of_them_occur() -> None:
+    made = maker(6, blocks=200, kind="counting", asks=7)
+    answers = Counter(ask.answer for number in range(60) for ask in made.sample(number).asks)
+    assert {*answers} == {str(count) for count in range(7)}
+
+
+def test_a_sample_is_the_same_whoever_makes_it_and_no_two_are_alike() -> None:
+    assert maker(1).sample(5) == maker(1).sample(5)
+    others = [maker(1).sample(6), maker(2).sample(5), maker(1, "validation").sample(5), maker(1, "train").sample(5)]
+    texts = {sample.blocks for sample in (maker(1).sample(5), *others)}
+    assert len(texts) == 5
+
+
+def names_of(split: Split) -> set[str]:
+    made = maker(9, split, 300)
+    return {text.split("\n")[0].split("/")[2] for number in range(4) for _, text in made.sample(number).blocks[2:]}
+
+
+def test_splits_share_no_name_and_no_name_begins_like_one_of_another_split() -> None:
+    train, validation, test = (names_of(split) for split in SPLITS)
+    assert not train & validation and not train & test and not validation & test
+    starts = [{name[0] for name in found if "-" not in name} for found in (train, validation, test)]
+    assert not starts[0] & starts[1] and not starts[0] & starts[2] and not starts[1] & starts[2]
+
+
+def test_blocks_are_as_long_as_asked_for_by_saying_more() -> None:
+    def mean(tokens: int) -> float:
+        made = maker(0, "train", 150, tokens)
+        texts = [text for number in range(6) for _, text in made.sample(number).blocks]
+        return sum(map(len, texts)) / len(texts)
+
+    # Characters stand for tokens here: both of what blocks hold are names, words and two-digit numbers.
+    assert 2.2 < mean(85) / mean(33) < 2.8
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        GameCore(blocks=(7, 20)),
+        GameCore(blocks=(20, 8)),
+        GameCore(blocks=(8, 401)),
+        GameCore(block_tokens=(5, 5)),
+        GameCore(asks=0),
+        GameCore(kinds=(("riddle", 1.0),)),
+        GameCore(kinds=(("linked", 0.0),)),
+        GameCore(split="exam"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_cannot_be_generated_is_refused_with_a_sentence(recipe: GameCore) -> None:
+    with pytest.raises(BadArgument, match=r"^(blocks|block_tokens|asks|kinds|split): .*\.$"):
+        recipe.maker()
+
+
+def test_the_folder_is_a_game_like_any_other() -> None:
+    [game] = maker().games
+    assert load_game(game.folder).warnings == () and game.title == "Gamecore"
