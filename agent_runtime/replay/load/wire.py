@@ -8,9 +8,10 @@ What it adds to a turn, against a server that answers at once and says how long 
 priority (1.2 KB out, 3 KB back; the whole way through both sockets and the other end's own work are in it): in the
 closed loop 0.10 ms (median) and 0.26 ms (99 of 100), behind answers that took 20 ms 0.55 and 0.86 ms. In the open loop
 at 170 turns a second messages are 0.21 ms late (median), 0.44 ms (99 of 100), which their latencies say.
-Without that priority, four copies at 163 turns a second, another server's process on the same two cores: sending 0.10 ms
-(median) and 0.6 to 0.8 (99 of 100; 0.20 where the server has a core of its own, so most of it is the server's time),
-hearing the answer 0.08 and 0.14, making a sample of it in spare time 0.30 and 0.5; together 0.8 to 1.0 ms for 99 of 100.
+Without that priority, four copies at 163 turns a second, the server's process on the same two cores: sending takes
+0.10 ms (median) and 0.6 to 0.8 (99 of 100; 0.20 where the server has a core of its own, so most of it is the server's
+time), hearing the answer 0.08 and 0.14, making a sample of it in spare time 0.30 and 0.5; together 0.8 to 1.0 ms for 99
+of 100.
 """
 
 import asyncio
