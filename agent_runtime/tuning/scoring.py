@@ -1,0 +1,165 @@
+"""What a model answers to samples, under several conditions, through the same packed rows that tuning uses.
+
+A question is right if the most likely token is the target's at every place, end of turn included: that is what greedy
+decoding would write. A decision is right if the target has the highest probability of the listed actions, as the
+runtime decides. Every condition answers the same items, in the same rows.
+
+Shapes: B rows, T tokens, N predicted tokens, V vocabulary.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy
+import torch
+
+from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.engine.rope import RotaryTable
+from agent_runtime.engine.text import TextEncoder
+from agent_runtime.tuning.attention import Planner
+from agent_runtime.tuning.packing import Batch, batch_of, joined
+from agent_runtime.tuning.rows import Row, TokenAsk, TokenSample, row_of
+from agent_runtime.tuning.samples import Sample
+from agent_runtime.tuning.student import Student, wanted_of
+from agent_runtime.turn import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A way of attending. `moved` False leaves every block at its own positions: the paper's ablation."""
+
+    mode: Mode
+    moved: bool = True
+
+    @property
+    def name(self) -> str:
+        """Return how reports call it."""
+        return self.mode.value if self.moved else f"{self.mode.value}, not moved"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One ask of one sample, answered under every condition. `sample` and `ask` are numbers, `num_blocks` the state's.
+
+    `right` follows the conditions; `legal_mass`, of a decision, is the probability of all listed actions together.
+    """
+
+    sample: int
+    ask: int
+    family: str
+    kind: str
+    num_blocks: int
+    chance: float
+    right: tuple[bool, ...]
+    legal_mass: tuple[float, ...] | None = None
+
+
+class Scorer:
+    """Answers samples with one model. Rows are padded to `row_tokens`, so that a GPU compiles once."""
+
+    def __init__(self, loaded: LoadedModel, conditions: Sequence[Condition], row_tokens: int) -> None:
+        self.conditions = tuple(conditions)
+        self._row_tokens = row_tokens
+        self._limit = min(row_tokens, loaded.context_limit)
+        self._text = loaded.text
+        self._student = Student(loaded.model)
+        self._device = loaded.device
+        self._planners = [
+            Planner(RotaryTable(loaded.model.get_decoder().rotary_emb.inv_freq, loaded.context_limit), loaded.device)
+            for _ in self.conditions
+        ]
+
+    def score(self, samples: Iterable[Sample], too_long: Callable[[int, int], None]) -> Iterator[Item]:
+        """Yield the items of `samples`; `too_long` hears the number and the tokens of each that no row holds."""
+        waiting: list[_Expanded] = []
+        for number, sample in enumerate(samples):
+            expanded = _expanded(number, sample, self._text)
+            if expanded.tokens.num_tokens > self._limit:
+                too_long(number, expanded.tokens.num_tokens)
+                continue
+            if sum(each.tokens.num_tokens for each in [*waiting, expanded]) > self._row_tokens:
+                yield from self._answered(waiting)
+                waiting = []
+            waiting.append(expanded)
+        if waiting:
+            yield from self._answered(waiting)
+
+    @torch.inference_mode()
+    def _answered(self, packed: Sequence["_Expanded"]) -> Iterator[Item]:
+        """Answer one row of samples under all conditions."""
+        scores = []
+        for condition, planner in zip(self.conditions, self._planners, strict=True):
+            rows = [row_of(each.tokens, condition.mode) for each in packed]
+            if not condition.moved:
+                rows = [_not_moved(row) for row in rows]
+            batch = batch_of([joined(rows, self._row_tokens)]).to(self._device)
+            scores.append(self._scores(batch, planner))
+        first = 0
+        for each in packed:
+            num_asks = len(each.tokens.asks)
+            yield from each.items([part[first : first + num_asks] for part in scores])
+            first += num_asks
+
+    def _scores(self, batch: Batch, planner: Planner) -> list["_Score"]:
+        """Return the score of every ask of a row, in its order."""
+        wanted_N = wanted_of(batch)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
+            logits_NV = self._student(batch.ids, planner.plan(batch), wanted_N)
+        labels_N = batch.label.flatten().index_select(0, wanted_N)
+        logprob_N = logits_NV.log_softmax(-1).gather(-1, labels_N[:, None])[:, 0].double().cpu().numpy()
+        hit_N = (logits_NV.argmax(-1) == labels_N).cpu().numpy()
+        spans_N = batch.span.flatten().index_select(0, wanted_N).cpu().numpy()
+        starts = numpy.flatnonzero(numpy.diff(spans_N, prepend=-1))
+        all_hit = numpy.logical_and.reduceat(hit_N, starts)
+        total = numpy.add.reduceat(logprob_N, starts)
+        return [_Score(bool(hit), float(logprob)) for hit, logprob in zip(all_hit, total, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Score:
+    """Whether every token of an answer is the most likely one, and the answer's log-probability."""
+
+    is_greedy: bool
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Expanded:
+    """A sample whose decisions are one ask for each action; `parts` says which asks of a row are whose."""
+
+    number: int
+    sample: Sample
+    tokens: TokenSample
+    parts: tuple[slice, ...]
+
+    def items(self, scores: Sequence[Sequence[_Score]]) -> Iterator[Item]:
+        """Yield the sample's items from the scores of its asks under each condition."""
+        for number, (ask, part) in enumerate(zip(self.sample.asks, self.parts, strict=True)):
+            found = [each[part] for each in scores]
+            if ask.actions:
+                right = tuple(_best(ask.actions, each) == ask.target for each in found)
+                mass = tuple(float(numpy.exp([score.logprob for score in each]).sum()) for each in found)
+            else:
+                right, mass = tuple(each[0].is_greedy for each in found), None
+            blocks = len(self.sample.blocks)
+            yield Item(self.number, number, self.sample.family, ask.kind, blocks, ask.chance, right, mass)
+
+
+def _best(actions: Sequence[str], scores: Sequence[_Score]) -> str:
+    return max(zip(actions, scores, strict=True), key=lambda pair: pair[1].logprob)[0]
+
+
+def _expanded(number: int, sample: Sample, text: TextEncoder) -> _Expanded:
+    asks: list[TokenAsk] = []
+    parts = []
+    for ask in sample.asks:
+        observation = text.observation_ids(ask.observation)
+        answers = ask.actions or (ask.target,)
+        parts.append(slice(len(asks), len(asks) + len(answers)))
+        asks += [TokenAsk(observation, text.answer_ids(answer)) for answer in answers]
+    blocks = (text.anchor_ids(sample.anchor), *[text.block_ids(block) for _, block in sample.blocks])
+    return _Expanded(number, sample, TokenSample(tuple(blocks), tuple(asks)), tuple(parts))
+
+
+def _not_moved(row: Row) -> Row:
+    return replace(row, place=row.local)
