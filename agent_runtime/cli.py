@@ -5,6 +5,7 @@ import sys
 import typer
 
 from agent_runtime.commands.bench import bench_app
+from agent_runtime.commands.data import data_app
 from agent_runtime.commands.demo import demo
 from agent_runtime.commands.doctor import doctor
 from agent_runtime.commands.games import games_app
@@ -33,6 +34,7 @@ app.add_typer(prompts_app, name="prompts")
 app.add_typer(replay_app, name="replay")
 app.add_typer(store_app, name="store")
 app.add_typer(bench_app, name="bench")
+app.add_typer(data_app, name="data")
 
 
 def main() -> None:

@@ -25,6 +25,11 @@ NEEDED = (
         )
         for name in ("game.toml", "rules.md")
     ),
+    *(
+        f"agent_runtime/tuning/data/folders/{game}/{name}"
+        for game in ("gamecore", "passages", "demonstrations")
+        for name in ("game.toml", "rules.md", "observation.md")
+    ),
     *(f"{package}/py.typed" for package in PACKAGES),
 )
 

@@ -45,3 +45,8 @@ def things(random: Random, split: Split, count: int) -> list[str]:
         rounds += 1
         found += [f"{thing}-{rounds}" for thing in every[: count - len(found)]]
     return found
+
+
+def plain_things(split: Split) -> tuple[str, ...]:
+    """Return the things of a split without their looks: bell, book, and so on."""
+    return tuple(_THINGS[split].split())

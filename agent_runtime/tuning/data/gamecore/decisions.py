@@ -5,8 +5,8 @@ Attacks on units elsewhere, ways to other regions and holding are listed besides
 
 from random import Random
 
+from agent_runtime.tuning.data.asking import Question
 from agent_runtime.tuning.data.gamecore.land import ATTACKS, Land, Record
-from agent_runtime.tuning.data.gamecore.questions import Question
 
 _HOLD = "hold"
 _FEWEST, _MOST = 3, 8

@@ -90,13 +90,15 @@ class Land:
 
     @cached_property
     def num_values(self) -> dict[tuple[Kind, str], int]:
-        """How many different values a field has in the records of a kind."""
+        """How many different values a field has in the records of a kind; of notes, how many different events."""
         found: dict[tuple[Kind, str], set[Any]] = defaultdict(set)
         for kind, records in self.records.items():
             for record in records:
                 for field, value in record.items():
                     if isinstance(value, (str, int)):
                         found[kind, field].add(value)
+                    elif field == "notes":
+                        found[kind, field].update([note["event"] for note in value])
         return {place: len(values) for place, values in found.items()}
 
     def power(self, unit: Record) -> int:

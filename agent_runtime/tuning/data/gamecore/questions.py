@@ -5,23 +5,12 @@ the thing asked for has anywhere in this land: higher than that of a guess among
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from agent_runtime.tuning.data.asking import Question
 from agent_runtime.tuning.data.gamecore.details import PACKED, STORED
 from agent_runtime.tuning.data.gamecore.land import TERRAINS, WEAPONS, WINNERS, Kind, Land, Record
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked and what is to be written; the answer is the target's part behind the last "; "."""
-
-    text: str
-    target: str
-    chance: float
-    actions: tuple[str, ...] = ()
-
 
 Asker = Callable[[Random, Land], Question | None]
 
@@ -96,7 +85,7 @@ def unit_fact(random: Random, land: Land) -> Question | None:
     field = random.choice([field for field in record if field in facts or field in _STOCKS or field == "notes"])
     if field == "notes":
         note = random.choice(record["notes"])
-        return Question(_NOTE.format(record["id"], note["day"]), note["event"], 1 / len(record["notes"]))
+        return Question(_NOTE.format(record["id"], note["day"]), note["event"], _chance(land, kind, field))
     if field in _STOCKS:
         wording, _ = _STOCKS[field]
         what = random.choice(sorted(record[field]))

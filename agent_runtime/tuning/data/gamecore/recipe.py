@@ -1,20 +1,21 @@
 """Gamecore's samples: a land, cut into blocks by the game's folder, and questions about it."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from types import MappingProxyType
 from typing import Any
 
+from agent_runtime.tuning.data.asking import Question, ask_of, check_kinds, draw_questions, size_of
 from agent_runtime.tuning.data.gamecore import questions
 from agent_runtime.tuning.data.gamecore.decisions import decision
 from agent_runtime.tuning.data.gamecore.land import SMALLEST_LAND, Land, make_land
-from agent_runtime.tuning.data.gamecore.questions import Asker, Question
+from agent_runtime.tuning.data.gamecore.questions import Asker
 from agent_runtime.tuning.data.generating import blocks_of, check_range, check_split, game_of, random_of
 from agent_runtime.tuning.errors import BadArgument
-from agent_runtime.tuning.samples import Ask, Sample, Split
-from prompts import Game, ObservationInput, assemble
+from agent_runtime.tuning.samples import Sample, Split
+from prompts import Game
 
 KINDS: Mapping[str, Asker] = MappingProxyType(
     {
@@ -68,15 +69,9 @@ class GameCore:
         check_range("blocks", self.blocks, SMALLEST_LAND, MOST_BLOCKS)
         check_range("block_tokens", self.block_tokens, _LEAST_TOKENS, _MOST_TOKENS)
         check_range("asks", (1, self.asks), 1, 10_000)
-        for kind, weight in self.weights():
-            if kind not in KINDS:
-                raise BadArgument("kinds", f"{kind!r} is none of {', '.join(KINDS)}.")
-            if kind == HELD_OUT and self.split == "train":
-                raise BadArgument(
-                    "kinds", f"{HELD_OUT!r} is held out: it is asked in validation and test, never in train."
-                )
-            if not (math.isfinite(weight) and weight > 0):
-                raise BadArgument("kinds", f"the weight of {kind!r} must be above 0.")
+        check_kinds(self.weights(), KINDS)
+        if self.split == "train" and any(kind == HELD_OUT for kind, _ in self.weights()):
+            raise BadArgument("kinds", f"{HELD_OUT!r} is held out: it is asked in validation and test, never in train.")
         return GameCoreMaker(self, game_of("gamecore"))
 
 
@@ -93,18 +88,12 @@ class GameCoreMaker:
         """Return a sample, which depends on the recipe and the number alone."""
         recipe, [game] = self._recipe, self.games
         random = random_of(recipe, number)
-        size, tokens = _size(random, recipe.blocks), random.uniform(*recipe.block_tokens)
+        size, tokens = size_of(random, recipe.blocks), random.uniform(*recipe.block_tokens)
         questions: list[tuple[str, Question]] = []
         while not questions:  # in a land of three units all may have one weapon
             land = make_land(random, recipe.split, size, tokens)
-            questions = self._questions(random, land)
+            questions = draw_questions(recipe.asks, partial(self._question, random, land))
         cut = blocks_of(game, land.state)
-        asks = []
-        for kind, question in questions:
-            shown = ObservationInput(question.text, cut.live, [(action, "") for action in question.actions])
-            prompt = assemble(game, persona=None, state=(), private=(), history=(), observation=shown)
-            answer = question.target.rpartition("; ")[2]
-            asks.append(Ask(prompt.observation, question.target, answer, kind, question.actions, question.chance))
         return Sample(
             game=game.name,
             family=recipe.name,
@@ -112,22 +101,9 @@ class GameCoreMaker:
             seed=recipe.seed,
             anchor=game.anchor.text,
             blocks=tuple([(block.name, block.text) for block in cut.blocks]),
-            asks=tuple(asks),
+            asks=tuple([ask_of(game, kind, question, cut.live) for kind, question in questions]),
         )
 
-    def _questions(self, random: Random, land: Land) -> list[tuple[str, Question]]:
-        """Different questions, their kinds drawn by weight; fewer where a small land has no more."""
-        found: dict[str, tuple[str, Question]] = {}
-        for _ in range(4 * self._recipe.asks):
-            [kind] = random.choices(self._kinds, self._weights)
-            question = KINDS[kind](random, land)
-            if question is not None:
-                found.setdefault(question.text, (kind, question))
-            if len(found) == self._recipe.asks:
-                break
-        return list(found.values())
-
-
-def _size(random: Random, blocks: tuple[int, int]) -> int:
-    low, high = blocks
-    return min(high, int(math.exp(random.uniform(math.log(low), math.log(high + 1)))))
+    def _question(self, random: Random, land: Land) -> tuple[str, Question | None]:
+        [kind] = random.choices(self._kinds, self._weights)
+        return kind, KINDS[kind](random, land)

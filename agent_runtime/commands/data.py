@@ -1,0 +1,127 @@
+"""`hotseat data`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agent_runtime.commands.options import JsonOption
+
+data_app = typer.Typer(no_args_is_help=True, help="Samples for block tuning, made here and without a network.")
+
+OutOption = Annotated[Path, typer.Option(help="The file to write, JSON lines; gzipped if its name ends in .gz.")]
+SamplesOption = Annotated[int, typer.Option(min=1, help="How many samples.")]
+SplitOption = Annotated[str, typer.Option(help="train, validation or test: they share no sample and no name.")]
+SeedOption = Annotated[int, typer.Option(help="Another seed makes other samples.")]
+AsksOption = Annotated[int, typer.Option(min=1, help="Questions about each sample, at most.")]
+KindsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND[=WEIGHT],...", help="The kinds of questions, as in linked=2,counting; all alike if not given."
+    ),
+]
+WorkersOption = Annotated[int, typer.Option(min=1, help="Processes that generate; the file is the same with any.")]
+
+
+@data_app.command("gamecore")
+def data_gamecore(
+    out: OutOption,
+    samples: SamplesOption = 1000,
+    split: SplitOption = "train",
+    seed: SeedOption = 0,
+    blocks: Annotated[str, typer.Option(metavar="N[-M]", help="Blocks of a sample, 8 to 400.")] = "8-300",
+    block_tokens: Annotated[
+        str, typer.Option(metavar="N[-M]", help="About how many tokens a block has in the mean, 30 to 120.")
+    ] = "33",
+    asks: AsksOption = 16,
+    kinds: KindsOption = None,
+    workers: WorkersOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Generate synthetic game states with questions and decisions."""
+    from agent_runtime.tuning.data.gamecore import GameCore
+
+    recipe = GameCore(seed, _split(split), _range(blocks), _range(block_tokens), asks, _kinds(kinds))
+    _write(recipe, samples, out, workers, as_json)
+
+
+@data_app.command("passages")
+def data_passages(
+    out: OutOption,
+    samples: SamplesOption = 1000,
+    split: SplitOption = "train",
+    seed: SeedOption = 0,
+    blocks: Annotated[str, typer.Option(metavar="N[-M]", help="Passages of a sample, 10 to 60.")] = "10-60",
+    asks: AsksOption = 16,
+    kinds: KindsOption = None,
+    workers: WorkersOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Generate questions over passages, of which one or two tell the answer."""
+    from agent_runtime.tuning.data.passages import Passages
+
+    _write(Passages(seed, _split(split), _range(blocks), asks, _kinds(kinds)), samples, out, workers, as_json)
+
+
+@data_app.command("demonstrations")
+def data_demonstrations(
+    out: OutOption,
+    samples: SamplesOption = 1000,
+    split: SplitOption = "train",
+    seed: SeedOption = 0,
+    blocks: Annotated[str, typer.Option(metavar="N[-M]", help="Demonstrations of a sample, 4 to 64.")] = "4-64",
+    asks: AsksOption = 16,
+    kinds: KindsOption = None,
+    workers: WorkersOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Generate tasks that only their demonstrations tell: labels, transformations, a made-up language."""
+    from agent_runtime.tuning.data.demonstrations import Demonstrations
+
+    _write(Demonstrations(seed, _split(split), _range(blocks), asks, _kinds(kinds)), samples, out, workers, as_json)
+
+
+@data_app.command("show")
+def data_show(
+    file: Annotated[Path, typer.Argument(help="A file that `hotseat data` has written.")],
+    number: Annotated[int, typer.Option(min=0, help="Which sample, counted from 0.")] = 0,
+) -> None:
+    """Print one sample of a file: its blocks with their tokens, and what is asked."""
+    from agent_runtime.commands.data_output import print_sample
+
+    print_sample(file, number)
+
+
+def _write(recipe: Any, samples: int, out: Path, workers: int, as_json: bool) -> None:
+    from agent_runtime.commands.data_output import write_and_print
+
+    write_and_print(recipe, samples, out, workers, as_json)
+
+
+def _split(said: str) -> Any:
+    from agent_runtime.tuning.samples import SPLITS
+
+    if said not in SPLITS:
+        raise typer.BadParameter(f"{said!r} is none of {', '.join(SPLITS)}", param_hint="--split")
+    return said
+
+
+def _range(said: str) -> tuple[int, int]:
+    """Return what `8-300` or `33` says, as its two ends."""
+    low, _, high = said.partition("-")
+    try:
+        return int(low), int(high or low)
+    except ValueError:
+        raise typer.BadParameter(f"{said!r} is neither a number nor a range such as 8-300") from None
+
+
+def _kinds(said: str | None) -> tuple[tuple[str, float], ...]:
+    """Return what `linked=2,counting` says, as kinds with their weights."""
+    kinds: dict[str, float] = {}
+    for each in said.split(",") if said else ():
+        kind, _, weight = each.strip().partition("=")
+        try:
+            kinds[kind] = float(weight or 1)
+        except ValueError:
+            raise typer.BadParameter(f"{weight!r} is no weight: write {kind}=2", param_hint="--kinds") from None
+    return tuple(kinds.items())

@@ -1,0 +1,153 @@
+"""What `hotseat data` prints."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from agent_runtime.commands.options import printable, say
+from agent_runtime.designer.tokens import TokenCounter, token_counter
+from agent_runtime.tuning.data.generating import Maker, Recipe, Tally, write_samples
+from agent_runtime.tuning.errors import BadArgument
+from agent_runtime.tuning.samples import Ask, Sample, read_header, read_samples
+
+# Tokens are counted in so many samples, spread over all.
+_COUNTED = 48
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+def write_and_print(recipe: Recipe, samples: int, out: Path, workers: int, as_json: bool) -> None:
+    """Write a file of samples and say what is in it. Raises BadArgument, CannotWrite."""
+    started = time.perf_counter()
+    with _progress(recipe.name, samples) as tell:
+        tally = write_samples(recipe, samples, out, workers=workers, tell=tell)
+    seconds = time.perf_counter() - started
+    report = _report(recipe, tally, out, seconds)
+    if as_json:
+        print(json.dumps(report, indent=1))
+    else:
+        _print(report)
+
+
+@contextmanager
+def _progress(name: str, samples: int) -> Iterator[Callable[[int], None]]:
+    """Yield what hears how many samples there are: a bar at a terminal, else a line now and then."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task(f"{name} samples", total=samples)
+            yield lambda done: progress.update(task, completed=done)
+        return
+    started = said = time.monotonic()
+
+    def tell(done: int) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if now - said >= _SECONDS_BETWEEN_LINES:
+            said = now
+            left = (now - started) / done * (samples - done)
+            say(f"{done:,} of {samples:,} {name} samples, {left:.0f} s left")
+
+    yield tell
+
+
+def print_sample(file: Path, number: int) -> None:
+    """Print one sample of a file. Raises SamplesError, BadArgument if there are not so many."""
+    header = read_header(file)
+    sample = next(islice(read_samples(file), number, None), None)
+    if sample is None:
+        raise BadArgument("--number", f"{file} has fewer than {number + 1} samples. They are counted from 0.")
+    counter = _counter()
+    made = f"{header.generator}, {sample.split}, seed {sample.seed}"
+    blocks = [(name, text, counter.count(text)) for name, text in sample.blocks]
+    total = sum([tokens for _, _, tokens in blocks])
+    lines = [f"Sample {number} of {file} ({made}): {len(blocks)} blocks, {total} tokens, {len(sample.asks)} asks"]
+    lines += ["", f"anchor  {counter.count_anchor(sample.anchor)} tokens", *_indented(sample.anchor)]
+    for name, text, tokens in blocks:
+        lines += ["", f"{name}  {tokens} tokens", *_indented(text)]
+    for ask in sample.asks:
+        lines += ["", *_asked(ask, counter)]
+    print(printable("\n".join(lines)))
+
+
+def _asked(ask: Ask, counter: TokenCounter) -> list[str]:
+    tokens = f"{counter.count_observation(ask.observation)} + {counter.count(ask.target)} tokens"
+    compared = f", of which {ask.answer!r} is compared" if ask.answer != ask.target else ""
+    lines = [f"{ask.kind}  {tokens}, chance {ask.chance:.3g}", *_indented(ask.observation)]
+    return [*lines, f"    -> {ask.target}{compared}"]
+
+
+def _indented(text: str) -> list[str]:
+    return [f"    {line}" for line in text.splitlines()]
+
+
+def _counter() -> TokenCounter:
+    counter = token_counter()
+    if counter.note:
+        say(counter.note)
+    return counter
+
+
+def _report(recipe: Recipe, tally: Tally, out: Path, seconds: float) -> dict[str, Any]:
+    counter = _counter()
+    counted = _tokens(recipe.maker(), tally.num_samples, counter)
+    a_block = counted["blocks"] / max(1, counted["num_blocks"])
+    return {
+        "format": "hotseat.data",
+        "version": 1,
+        "file": str(out),
+        "generator": recipe.name,
+        "arguments": recipe.arguments(),
+        "split": recipe.split,
+        "seed": recipe.seed,
+        "samples": tally.num_samples,
+        "blocks": tally.num_blocks,
+        "asks": tally.asks.total(),
+        "tokens": {
+            "a_block": round(a_block, 2),
+            "an_observation": round(counted["observations"] / max(1, counted["num_asks"]), 2),
+            "a_target": round(counted["targets"] / max(1, counted["num_asks"]), 2),
+            "all_blocks": round(a_block * tally.num_blocks),
+            "largest_sample": counted["largest"],
+            "counted_samples": counted["num_samples"],
+            "counted_by": counter.name,
+        },
+        "kinds": tally.kinds(),
+        "seconds": round(seconds, 2),
+        "tokens_per_second": round(a_block * tally.num_blocks / seconds),
+    }
+
+
+def _tokens(maker: Maker, num_samples: int, counter: TokenCounter) -> dict[str, int]:
+    """Tokens in samples spread over all: made again, which is faster than reading so far."""
+    found = dict.fromkeys(("num_samples", "num_blocks", "num_asks", "blocks", "observations", "targets", "largest"), 0)
+    for number in range(0, num_samples, -(-num_samples // _COUNTED)):
+        sample: Sample = maker.sample(number)
+        blocks = sum([counter.count(text) for _, text in sample.blocks])
+        found["num_samples"] += 1
+        found["num_blocks"] += len(sample.blocks)
+        found["num_asks"] += len(sample.asks)
+        found["blocks"] += blocks
+        found["largest"] = max(found["largest"], blocks)
+        found["observations"] += sum([counter.count_observation(ask.observation) for ask in sample.asks])
+        found["targets"] += sum([counter.count(ask.target) for ask in sample.asks])
+    return found
+
+
+def _print(report: dict[str, Any]) -> None:
+    tokens = report["tokens"]
+    print(
+        f"{report['file']}: {report['samples']} samples, {report['blocks']} blocks of {tokens['a_block']:.1f} tokens, "
+        f"{report['asks']} asks; {report['seconds']:.1f} s, {report['tokens_per_second']:,} tokens a second"
+    )
+    print(f"{'kind':>16}  {'asks':>8}  {'chance':>6}  best constant answer")
+    for kind, found in report["kinds"].items():
+        constant = f"{found['best_constant']:.3f}  {found['constant_answer']}"
+        print(printable(f"{kind:>16}  {found['asks']:>8}  {found['chance']:>6.3f}  {constant}"))

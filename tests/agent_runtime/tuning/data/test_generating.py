@@ -1,0 +1,51 @@
+"""Files of samples from a generator: the same bytes by one process and by several, and a tally of what is in them."""
+
+from pathlib import Path
+
+import pytest
+
+from agent_runtime.tuning.data.demonstrations import Demonstrations
+from agent_runtime.tuning.data.gamecore import GameCore
+from agent_runtime.tuning.data.generating import FOLDERS, Recipe, game_of, random_of, write_samples
+from agent_runtime.tuning.data.passages import Passages
+from agent_runtime.tuning.samples import read_header, read_samples
+from prompts import find_games
+
+RECIPES: list[Recipe] = [GameCore(seed=4, blocks=(8, 20)), Passages(seed=4, blocks=(10, 12)), Demonstrations(seed=4)]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_a_file_holds_the_samples_by_their_numbers_and_how_they_were_made(recipe: Recipe, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl.gz"
+    heard: list[int] = []
+    tally = write_samples(recipe, 70, path, tell=heard.append)
+    maker = recipe.maker()
+    read = [*read_samples(path)]
+    assert read == [maker.sample(number) for number in range(70)]
+    header = read_header(path)
+    assert (header.generator, header.seed, header.split) == (recipe.name, 4, "train")
+    assert header.arguments == recipe.arguments()
+    assert {*header.games[recipe.name]} >= {"game.toml", "rules.md", "observation.md"}
+    assert heard[-1] == tally.num_samples == 70 and heard == sorted(heard)
+    assert tally.num_blocks == sum(len(sample.blocks) for sample in read)
+    assert tally.asks.total() == sum(len(sample.asks) for sample in read)
+
+
+def test_several_processes_write_the_same_bytes_as_one(tmp_path: Path) -> None:
+    recipe = GameCore(seed=1, blocks=(8, 12), asks=2)
+    one = write_samples(recipe, 150, tmp_path / "one.gz")
+    two = write_samples(recipe, 150, tmp_path / "two.gz", workers=2)
+    assert (tmp_path / "one.gz").read_bytes() == (tmp_path / "two.gz").read_bytes()
+    assert one.kinds() == two.kinds()
+
+
+def test_chance_in_a_sample_depends_on_recipe_and_number() -> None:
+    recipes = [GameCore(), GameCore(seed=1), GameCore(split="test"), GameCore(asks=3), Passages()]
+    drawn = {random_of(recipe, number).random() for recipe in recipes for number in range(3)}
+    assert len(drawn) == 15 and random_of(GameCore(), 2).random() in drawn
+
+
+def test_the_folders_are_games_that_others_find_too() -> None:
+    assert {*find_games([FOLDERS])} >= {"gamecore", "passages", "demonstrations"}
+    for name in ("gamecore", "passages", "demonstrations"):
+        assert game_of(name).warnings == ()
