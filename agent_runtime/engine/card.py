@@ -58,6 +58,8 @@ def read_card(path: Path | None) -> Card:
     for name, kind in kinds.items():
         if card.get(name) is not None and (not isinstance(card[name], kind) or isinstance(card[name], bool)):
             raise BrokenModel(str(path), f"the card's {name} is no {kind.__name__}", "Copy the adapter again.")
+    if (context := card.get("context")) is not None and context < 1:
+        raise BrokenModel(str(path), f"the card's context is {context} positions", "Copy the adapter again.")
     return Card(declared, *(card.get(name) for name in kinds))
 
 

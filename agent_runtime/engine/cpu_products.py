@@ -8,6 +8,7 @@ what is chosen here (`attention.py`).
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,7 +19,7 @@ import torch.nn.functional as F
 from transformers import PreTrainedModel
 
 MIN_ROWS = 32
-# Smaller matrices are nobody's bottleneck; larger ones (a vocabulary) would take long to try.
+# Smaller matrices are nobody's bottleneck; larger ones would take long to try.
 _MIN_WEIGHTS, _MAX_WEIGHTS = 2**18, 2**26
 _TRIED_ROWS, _TRIES = 256, 4
 _WORTH_IT = 0.8
@@ -28,10 +29,11 @@ class ManyRowsLinear(torch.nn.Linear):
     """A Linear whose products of MIN_ROWS rows and more are oneDNN's."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Return input W^T + b. What gradients are asked of goes torch's way."""
-        if input.numel() < MIN_ROWS * self.in_features or torch.is_grad_enabled():
-            return _by_torch(input, self.weight, self.bias)
-        return product(input, self.weight, self.bias)
+        """Return input W^T + b. What gradients are asked of goes torch's way, and what is no float32 on a CPU."""
+        is_ours = input.numel() >= MIN_ROWS * self.in_features and not torch.is_grad_enabled()
+        if is_ours and input.is_cpu and input.dtype is self.weight.dtype is torch.float32:
+            return product(input, self.weight, self.bias)
+        return _by_torch(input, self.weight, self.bias)
 
 
 def product(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
@@ -46,11 +48,13 @@ def product(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
 def choose_products(model: PreTrainedModel) -> bool:
     """Have a float32 model on a CPU multiply by oneDNN if that is faster here; return whether it does."""
     linears = [module for module in model.modules() if type(module) is torch.nn.Linear]
-    tried = [linear.weight for linear in linears if _MIN_WEIGHTS <= linear.weight.numel() <= _MAX_WEIGHTS]
     weights = [linear.weight for linear in linears]
-    if not tried or any(w.dtype != torch.float32 or w.device.type != "cpu" for w in weights) or not has_onednn():
+    tried = [weight for weight in weights if _MIN_WEIGHTS <= weight.numel() <= _MAX_WEIGHTS]
+    if not tried or not all(map(_is_plain, weights)) or not has_onednn():
         return False
-    if not _is_faster(max(tried, key=lambda weight: weight.numel())):
+    # What most layers are like, not the one vocabulary, which is large and is given few rows.
+    frequency = Counter(weight.shape for weight in tried)
+    if not _is_faster(max(tried, key=lambda weight: (frequency[weight.shape], weight.numel()))):
         return False
     for linear in linears:
         linear.__class__ = ManyRowsLinear
@@ -78,6 +82,11 @@ def torchs_own_products(model: PreTrainedModel) -> Iterator[None]:
 def has_onednn() -> bool:
     """Whether this build of torch brings oneDNN, and the call that torch.compile makes of a Linear on a CPU."""
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def _is_plain(weight: torch.Tensor) -> bool:
+    """False as well for weights that were quantised: they say the dtype of their products, and are another class."""
+    return type(weight) is torch.nn.Parameter and weight.dtype is torch.float32 and weight.device.type == "cpu"
 
 
 def _is_faster(weight: torch.Tensor) -> bool:

@@ -280,13 +280,28 @@ def _merged(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
         with warnings.catch_warnings():
             # PEFT leaves weights it does not find at their random start and warns.
             warnings.filterwarnings("error", message="Found missing adapter keys")
-            merged = peft.PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+            warnings.filterwarnings("ignore", message=".*tie_word_embeddings")
+            adapted = peft.PeftModel.from_pretrained(model, str(adapter))
+            _untie(model)
+            merged = adapted.merge_and_unload()
     except Exception as error:
         raise BrokenModel(
             str(adapter), f"it does not fit the model: {first_line(error)}", "Name an adapter of this model."
         ) from error
     assert isinstance(merged, PreTrainedModel)
     return merged
+
+
+def _untie(model: PreTrainedModel) -> None:
+    """Give a head weights of its own if it shares the embedding's and an adapter changes either.
+
+    Merging would change both: what the adapter says of the head would be in the embedding too.
+    """
+    modules: list[Any] = [model.get_output_embeddings(), model.get_input_embeddings()]
+    head, embedding = (getattr(module, "base_layer", module) for module in modules)
+    if [head, embedding] != modules and head is not None and head.weight is embedding.weight:
+        head.weight = torch.nn.Parameter(head.weight.detach().clone(), requires_grad=False)
+        model.config.tie_word_embeddings = False
 
 
 def _card(location: Location) -> Card:

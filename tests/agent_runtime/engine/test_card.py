@@ -43,7 +43,9 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert read_card(tmp_path / "nothing.json") == read_card(None) == NO_CARD
 
 
-@pytest.mark.parametrize("said", ['"base": 1', '"context": "long"', '"rope_parameters": []', '"context": true'])
+@pytest.mark.parametrize(
+    "said", ['"base": 1', '"context": "long"', '"rope_parameters": []', '"context": true', '"context": 0']
+)
 def test_a_card_with_a_value_of_another_kind_is_refused(tmp_path: Path, said: str) -> None:
     (tmp_path / "hotseat.json").write_text('{"block_modes": [], ' + said + "}")
     with pytest.raises(BrokenModel, match=said.split('"')[1]):

@@ -88,3 +88,42 @@ def test_a_library_that_is_wrong_fails_or_is_not_there_is_not_taken(monkeypatch:
     assert not chosen(model())
     monkeypatch.setattr(cpu_products, "has_onednn", lambda: False)
     assert not chosen(model())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_model_that_is_given_another_dtype_later_goes_torchs_way(faster: None, dtype: torch.dtype) -> None:
+    plain, made = model().to(dtype), model()
+    chosen(made)
+    input = torch.randn(2 * MIN_ROWS, 512, generator=torch.Generator().manual_seed(1)).to(dtype)
+    with torch.inference_mode():
+        assert torch.equal(made.to(dtype)(input), plain(input))
+
+
+def test_under_autocast_torch_converts_what_ours_would_not(faster: None) -> None:
+    plain, made = model(), model()
+    chosen(made)
+    input = torch.randn(2 * MIN_ROWS, 512, generator=torch.Generator().manual_seed(1)).bfloat16()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(made(input), plain(input))
+
+
+class QuantisedWeight(torch.Tensor):
+    """As torchao's: it says that it is float32 on a CPU, and knows how a Linear multiplies by it."""
+
+
+def test_weights_that_only_look_like_float32_are_left_alone(faster: None) -> None:
+    made = model()
+    made[0].weight = nn.Parameter(made[0].weight.detach().as_subclass(QuantisedWeight))  # type: ignore[index]
+    assert not chosen(made) and kinds(made) == [nn.Linear] * 2
+
+
+def test_a_vocabulary_is_not_what_the_libraries_are_tried_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[torch.Size] = []
+
+    def is_faster(weight: torch.Tensor) -> bool:
+        tried.append(weight.shape)
+        return True
+
+    monkeypatch.setattr(cpu_products, "_is_faster", is_faster)
+    made = nn.Sequential(nn.Linear(512, 512), nn.Linear(512, 512), nn.Linear(512, 49_152, bias=False))
+    assert chosen(made) and tried == [(512, 512)] and kinds(made) == [ManyRowsLinear] * 3

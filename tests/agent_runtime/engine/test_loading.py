@@ -134,6 +134,23 @@ def test_an_adapter_is_merged_and_named(folder, tmp_path, cache):
     assert not torch.allclose(loaded.model(IDS).logits, base.model(IDS).logits)
 
 
+@pytest.mark.filterwarnings("ignore:Model has .tie_word_embeddings", "ignore:Setting .save_embedding_layers. to")
+@pytest.mark.parametrize("changed", ["lm_head", "embed_tokens"])
+def test_an_adapter_of_a_head_that_is_the_embedding_changes_what_it_was_trained_for_alone(changed, folder, cache):
+    peft = pytest.importorskip("peft")
+    model = tiny_model("llama")
+    model.config.tie_word_embeddings, model.lm_head.weight = True, model.get_input_embeddings().weight
+    model.save_pretrained(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        config = peft.LoraConfig(r=4, target_modules=["q_proj", changed], init_lora_weights=False)
+        trained = peft.get_peft_model(model, config).eval()
+    trained.save_pretrained(folder / "brave")
+    loaded = _load(folder, cache, adapter=folder / "brave")
+    with torch.inference_mode():
+        assert torch.allclose(loaded.model(IDS).logits, trained(IDS).logits, atol=1e-3)
+
+
 def test_the_card_of_the_weights_does_not_speak_for_another_adapter(folder, tmp_path, cache):
     (folder / "hotseat.json").write_text('{"block_modes": ["star"]}')
     assert _load(folder, cache).block_modes == ("star",)
