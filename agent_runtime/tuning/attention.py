@@ -16,15 +16,16 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from transformers import AttentionInterface
 
 from agent_runtime.engine.attention import refuse_keywords
 from agent_runtime.engine.rope import RotaryTable, Rotation
 from agent_runtime.tuning.packing import Batch
-from agent_runtime.tuning.rows import ANCHOR, ASKED, SEES_ANCHOR, SEES_STATIC
 
 TRAINING = "hotseat_training"
+# FlexAttention works in tiles of this many queries and keys.
+TILE = 128
 MaskMod = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -50,59 +51,100 @@ class Planner:
     def __init__(self, rope: RotaryTable, device: torch.device) -> None:
         self._rope = rope
         self._device = device
-        self._buffers: tuple[torch.Tensor, ...] | None = None
+        self._seen: Seen | None = None
         self._mask_mod: MaskMod | None = None
 
     def plan(self, batch: Batch) -> Plan:
         """Return what the layers need to attend `batch`, which lies on the planner's device."""
-        shape = batch.ids.shape
+        seen = Seen.of(batch)
         is_gpu = self._device.type != "cpu"
-        mask_mod = self._fixed_mask_mod(batch) if is_gpu else mask_mod_of(*_columns(batch))
         return Plan(
             at_place=self._rope.at(batch.place.flatten()),
             at_local=self._rope.at(batch.local.flatten()) if batch.is_doubled else None,
-            is_anchor_B1T1=(batch.kind == ANCHOR)[:, None, :, None],
-            block_mask=_compiled_mask()(mask_mod, shape[0], None, shape[1], shape[1], device=self._device)
-            if is_gpu
-            else None,
-            sees_B1TT=None if is_gpu else dense_mask(batch, mask_mod),
+            is_anchor_B1T1=(batch.is_anchor == 1)[:, None, :, None],
+            block_mask=self._block_mask(seen) if is_gpu else None,
+            sees_B1TT=None if is_gpu else seen.dense()[:, None],
         )
 
-    def _fixed_mask_mod(self, batch: Batch) -> MaskMod:
-        columns = _columns(batch)
-        if self._buffers is None or self._buffers[0].shape != columns[0].shape:
-            self._buffers = tuple(column.clone() for column in columns)
-            self._mask_mod = mask_mod_of(*self._buffers)
+    def _block_mask(self, seen: "Seen") -> BlockMask:
+        if self._seen is None or self._seen.own_from.shape != seen.own_from.shape:
+            self._seen = seen
+            self._mask_mod = seen.mask_mod()
         else:
-            for buffer, column in zip(self._buffers, columns, strict=True):
-                buffer.copy_(column)
+            self._seen.take(seen)
+        some, whole = seen.tiles()
         assert self._mask_mod is not None
-        return self._mask_mod
-
-
-def _columns(batch: Batch) -> tuple[torch.Tensor, ...]:
-    return batch.document, batch.span, batch.sees, batch.kind
-
-
-def mask_mod_of(document: torch.Tensor, span: torch.Tensor, sees: torch.Tensor, kind: torch.Tensor) -> MaskMod:
-    """Return which token sees which, as FlexAttention asks for it; all [B, T]."""
-
-    def mask_mod(b: torch.Tensor, h: torch.Tensor, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-        is_before = (q >= k) & (document[b, q] == document[b, k])
-        in_view = ((sees[b, q] == SEES_STATIC) & (kind[b, k] != ASKED)) | (
-            (sees[b, q] == SEES_ANCHOR) & (kind[b, k] == ANCHOR)
+        length = seen.own_from.shape[1]
+        return BlockMask.from_kv_blocks(
+            *_listed(some & ~whole), *_listed(whole), TILE, self._mask_mod, seq_lengths=(length, length)
         )
-        return is_before & ((span[b, q] == span[b, k]) | in_view)
-
-    return mask_mod
 
 
-def dense_mask(batch: Batch, mask_mod: MaskMod) -> torch.Tensor:
-    """Return the same as bool [B, 1, T, T]: a million times as much memory, for a CPU and few tokens."""
-    num_rows, length = batch.ids.shape
-    b = torch.arange(num_rows, device=batch.ids.device)[:, None, None]
-    q = torch.arange(length, device=batch.ids.device)[None, :, None]
-    return mask_mod(b, torch.zeros_like(b), q, q.transpose(1, 2))[:, None]
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What every token sees, int32 [B, T]: from `own_from` up to itself, and from `seen_from` up to `seen_to`."""
+
+    own_from: torch.Tensor
+    seen_from: torch.Tensor
+    seen_to: torch.Tensor
+
+    @classmethod
+    def of(cls, batch: Batch) -> "Seen":
+        """Return what the tokens of a batch see, in memory of its own."""
+        return cls(*(column.int() for column in (batch.own_from, batch.seen_from, batch.seen_to)))
+
+    def take(self, other: "Seen") -> None:
+        """Take the values of `other`, in this one's memory."""
+        self.own_from.copy_(other.own_from)
+        self.seen_from.copy_(other.seen_from)
+        self.seen_to.copy_(other.seen_to)
+
+    def mask_mod(self) -> MaskMod:
+        """Return whether one token sees another, as FlexAttention asks for it."""
+        own_from, seen_from, seen_to = self.own_from, self.seen_from, self.seen_to
+
+        def mask_mod(b: torch.Tensor, h: torch.Tensor, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+            return ((k >= own_from[b, q]) & (k <= q)) | ((k >= seen_from[b, q]) & (k < seen_to[b, q]))
+
+        return mask_mod
+
+    def dense(self) -> torch.Tensor:
+        """Return the same as bool [B, T, T]: for a CPU and few tokens."""
+        num_rows, length = self.own_from.shape
+        b = torch.arange(num_rows, device=self.own_from.device)[:, None, None]
+        q = torch.arange(length, device=self.own_from.device)[None, :, None]
+        return self.mask_mod()(b, torch.zeros_like(b), q, q.transpose(1, 2))
+
+    def tiles(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return of which tiles some pair is seen, and of which all are, bool [B, query tiles, key tiles].
+
+        Counted from the ends of what each token sees. To evaluate all pairs instead, as `create_block_mask` does, took
+        minutes to compile for 16,384 tokens.
+        """
+        num_rows, length = self.own_from.shape
+        num_tiles = -(-length // TILE)
+        queries = torch.arange(length, device=self.own_from.device)
+        tile_of = (queries // TILE).expand(num_rows, length)
+        row_of = torch.arange(num_rows, device=self.own_from.device)[:, None].expand(num_rows, length)
+        touched, covered = (self.own_from.new_zeros((num_rows, num_tiles, num_tiles + 1)) for _ in range(2))
+        for begin, end in ((self.own_from, (queries + 1).expand_as(self.own_from)), (self.seen_from, self.seen_to)):
+            first, stop = begin // TILE, (end + TILE - 1) // TILE
+            inner_first, inner_stop = (begin + TILE - 1) // TILE, end // TILE
+            for counts, low, high in ((touched, first, stop), (covered, inner_first, inner_stop)):
+                one = (low < high).int()
+                for place, sign in ((low, one), (high, -one)):
+                    at = (row_of, tile_of, place.clamp(0, num_tiles).long())
+                    counts.index_put_(at, sign, accumulate=True)
+        in_tile = torch.bincount(queries // TILE, minlength=num_tiles)[:, None]
+        counted = [counts.cumsum(-1)[..., :num_tiles] for counts in (touched, covered)]
+        return counted[0] > 0, counted[1] == in_tile
+
+
+def _listed(tiles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return how many key tiles each query tile has, int32 [B, 1, Q], and which, those first, int32 [B, 1, Q, K]."""
+    counts = tiles.sum(-1).int()
+    places = tiles.int().argsort(dim=-1, descending=True, stable=True).int()
+    return counts[:, None], places[:, None]
 
 
 def attend(
@@ -147,8 +189,3 @@ def rotated(x_BHTD: torch.Tensor, rotation: Rotation) -> torch.Tensor:
 @cache
 def _compiled_flex() -> Any:
     return torch.compile(flex_attention, dynamic=False)
-
-
-@cache
-def _compiled_mask() -> Any:
-    return torch.compile(create_block_mask, dynamic=False)

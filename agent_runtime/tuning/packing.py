@@ -18,7 +18,7 @@ _PADDING = {"document": -1, "label": IGNORED, "ask": -1}
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows as tensors [B, T], int64 but for `document` to `kind`, which are int32. See `Row`.
+    """Rows as tensors [B, T], int64. See `Row`.
 
     `left_out` samples were longer than a row, or than the model's context.
     """
@@ -26,11 +26,12 @@ class Batch:
     ids: torch.Tensor
     place: torch.Tensor
     local: torch.Tensor
-    document: torch.Tensor
-    span: torch.Tensor
-    sees: torch.Tensor
-    kind: torch.Tensor
+    own_from: torch.Tensor
+    seen_from: torch.Tensor
+    seen_to: torch.Tensor
+    is_anchor: torch.Tensor
     label: torch.Tensor
+    document: torch.Tensor
     ask: torch.Tensor
     is_doubled: bool
     left_out: int = 0
@@ -41,8 +42,9 @@ class Batch:
         return replace(self, **tensors)
 
 
+# What points at tokens of the row.
+_INDICES = ("own_from", "seen_from", "seen_to")
 _TENSORS = tuple(field.name for field in fields(Row))
-_SMALL = frozenset({"document", "span", "sees", "kind"})
 
 
 def joined(rows: Sequence[Row], length: int) -> Row:
@@ -50,22 +52,24 @@ def joined(rows: Sequence[Row], length: int) -> Row:
     total = sum(len(row.ids) for row in rows)
     if total > length:
         raise SampleTooLong(total, length)
-    num_spans = 0
-    numbered = []
+    placed, first = [], 0
     for number, row in enumerate(rows):
-        numbered.append(replace(row, document=numpy.full(len(row.ids), number), span=row.span + num_spans))
-        num_spans += int(row.span.max()) + 1
+        here = {name: getattr(row, name) + first for name in _INDICES}
+        placed.append(replace(row, document=numpy.full(len(row.ids), number), **here))
+        first += len(row.ids)
     columns = {}
     for name in _TENSORS:
+        # Padding sees itself and nothing else.
         padding = numpy.full(length - total, _PADDING.get(name, 0), dtype=numpy.int64)
-        columns[name] = numpy.concatenate([*[getattr(row, name) for row in numbered], padding])
+        if name == "own_from":
+            padding = numpy.arange(total, length)
+        columns[name] = numpy.concatenate([*[getattr(row, name) for row in placed], padding])
     return Row(**columns)
 
 
 def batch_of(rows: Sequence[Row]) -> Batch:
     """Return rows of equal length as one batch."""
-    tensors: dict[str, Any] = {}
-    for name in _TENSORS:
-        stacked = torch.from_numpy(numpy.stack([getattr(row, name) for row in rows]))
-        tensors[name] = stacked.int() if name in _SMALL else stacked
+    tensors: dict[str, Any] = {
+        name: torch.from_numpy(numpy.stack([getattr(row, name) for row in rows])) for name in _TENSORS
+    }
     return Batch(**tensors, is_doubled=any(row.is_doubled for row in rows))

@@ -3,7 +3,7 @@
 A sample in a mode is a list of engine spans whose kept runs are places in the row: a block is encoded at its own local
 positions, what it sees is its view, and what is asked sees all blocks moved to their places. From these spans alone
 follows, for every token of the row, where its key stands (`place`), where its query stands as it looks at its view
-(`local`), and what it sees. So training attends exactly as the engine does.
+(`local`), and which tokens its view holds. So training attends exactly as the engine does.
 
 Shapes: T tokens of a row.
 """
@@ -20,10 +20,6 @@ from agent_runtime.turn import Mode
 
 Ids = tuple[int, ...]
 IGNORED = -100
-# What a token sees besides its own span, up to itself.
-SEES_NOTHING, SEES_ANCHOR, SEES_STATIC = 0, 1, 2
-# What a token is.
-ANCHOR, STATIC, ASKED = 0, 1, 2
 TRAINED_MODES = (Mode.FULL, Mode.STAR, Mode.ANCHORED)
 
 
@@ -56,23 +52,29 @@ class TokenSample:
 class Row:
     """Tokens one behind the other, each array [T], int64. `label` is the token to be predicted there, or IGNORED.
 
-    `document` numbers the samples of the row (-1: padding), `span` the spans, `ask` the asks of a document.
+    A token sees its span, which begins at `own_from`, up to itself, and its view, from `seen_from` up to `seen_to`.
+    `is_anchor` is 1 where the anchor is. `document` numbers the samples of the row (-1: padding), `ask` the asks of a
+    document (-1: none).
     """
 
     ids: numpy.ndarray
     place: numpy.ndarray
     local: numpy.ndarray
-    document: numpy.ndarray
-    span: numpy.ndarray
-    sees: numpy.ndarray
-    kind: numpy.ndarray
+    own_from: numpy.ndarray
+    seen_from: numpy.ndarray
+    seen_to: numpy.ndarray
+    is_anchor: numpy.ndarray
     label: numpy.ndarray
+    document: numpy.ndarray
     ask: numpy.ndarray
 
     @property
     def is_doubled(self) -> bool:
-        """Whether some token looks at its view from another place than the one where others see it."""
-        return bool(((self.place != self.local) & (self.sees != SEES_NOTHING)).any())
+        """Whether some token looks at its view from another place than the one where others see it.
+
+        Such a view is the anchor: rows in which it is more are refused.
+        """
+        return bool(((self.place != self.local) & (self.seen_from < self.seen_to)).any())
 
 
 def spans_of(sample: TokenSample, mode: Mode) -> tuple[list[Span], list[Span]]:
@@ -100,7 +102,7 @@ def spans_of(sample: TokenSample, mode: Mode) -> tuple[list[Span], list[Span]]:
 
 
 def row_of(sample: TokenSample, mode: Mode) -> Row:
-    """Return a sample as a row of its own (document 0)."""
+    """Return a sample as a row of its own (document 0). Raises NotTrainable."""
     static, asked = spans_of(sample, mode)
     spans = [*static, *asked]
     lengths = numpy.array([len(span.ids) for span in spans])
@@ -114,19 +116,23 @@ def row_of(sample: TokenSample, mode: Mode) -> Row:
         stop = begin + len(span.ids)
         label[stop - len(ask.answer) : stop] = ask.answer
         begin = stop
-    num_anchor = len(sample.blocks[0])
-    kind = numpy.repeat([ANCHOR, STATIC, ASKED], [num_anchor, num_static - num_anchor, total - num_static])
-    return Row(
+    seen = numpy.array([_seen(span.view) for span in spans])
+    row = Row(
         ids=numpy.concatenate([numpy.asarray(span.ids, dtype=numpy.int64) for span in spans]),
         place=_places(spans, local),
         local=local,
-        document=numpy.zeros(total, dtype=numpy.int64),
-        span=numpy.repeat(numpy.arange(len(spans)), lengths),
-        sees=numpy.repeat([_sees(span, num_anchor, num_static) for span in spans], lengths),
-        kind=kind,
+        own_from=numpy.repeat(numpy.cumsum(lengths) - lengths, lengths),
+        seen_from=numpy.repeat(seen[:, 0], lengths),
+        seen_to=numpy.repeat(seen[:, 1], lengths),
+        is_anchor=(numpy.arange(total) < len(sample.blocks[0])).astype(numpy.int64),
         label=label,
+        document=numpy.zeros(total, dtype=numpy.int64),
         ask=ask_of,
     )
+    moved = row.place != row.local
+    if (row.seen_to[moved] > len(sample.blocks[0])).any():
+        raise NotTrainable("a block that stands elsewhere than where it was encoded sees more than the anchor.")
+    return row
 
 
 def _places(spans: Sequence[Span], local: numpy.ndarray) -> numpy.ndarray:
@@ -145,9 +151,11 @@ def _places(spans: Sequence[Span], local: numpy.ndarray) -> numpy.ndarray:
     return place
 
 
-def _sees(span: Span, num_anchor: int, num_static: int) -> int:
-    """Return the code of what a span's view holds. Raises NotTrainable if there is none for it."""
-    for code, num_seen in ((SEES_NOTHING, 0), (SEES_ANCHOR, num_anchor), (SEES_STATIC, num_static)):
-        if numpy.array_equal(span.view.slots, numpy.arange(num_seen)):
-            return code
-    raise NotTrainable("a view is neither empty, nor the anchor, nor all blocks in their order.")
+def _seen(view: View) -> tuple[int, int]:
+    """Return the tokens of a view as the interval that they are in the row. Raises NotTrainable if they are none."""
+    if not view.length:
+        return 0, 0
+    first = int(view.slots[0])
+    if not numpy.array_equal(view.slots, numpy.arange(first, first + view.length)):
+        raise NotTrainable("a view holds blocks that do not lie one behind the other.")
+    return first, first + view.length

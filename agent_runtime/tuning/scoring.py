@@ -108,8 +108,9 @@ class Scorer:
         labels_N = batch.label.flatten().index_select(0, wanted_N)
         logprob_N = logits_NV.log_softmax(-1).gather(-1, labels_N[:, None])[:, 0].double().cpu().numpy()
         hit_N = (logits_NV.argmax(-1) == labels_N).cpu().numpy()
-        spans_N = batch.span.flatten().index_select(0, wanted_N).cpu().numpy()
-        starts = numpy.flatnonzero(numpy.diff(spans_N, prepend=-1))
+        # The tokens of one ask begin at the same place.
+        asked_N = batch.own_from.flatten().index_select(0, wanted_N).cpu().numpy()
+        starts = numpy.flatnonzero(numpy.diff(asked_N, prepend=-1))
         all_hit = numpy.logical_and.reduceat(hit_N, starts)
         total = numpy.add.reduceat(logprob_N, starts)
         return [_Score(bool(hit), float(logprob)) for hit, logprob in zip(all_hit, total, strict=True)]

@@ -1,5 +1,6 @@
 """The proof of tuning: what is trained is what the engine computes from blocks that were encoded alone and stored."""
 
+import warnings
 from collections.abc import Sequence
 
 import numpy
@@ -7,12 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.attention.flex_attention import flex_attention
 from transformers import PreTrainedModel
 
 from agent_runtime.engine.pool import Run
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
-from agent_runtime.tuning.attention import TRAINING, Planner, dense_mask, mask_mod_of, register
+from agent_runtime.tuning.attention import TILE, TRAINING, Planner, Seen, register
 from agent_runtime.tuning.packing import batch_of, joined
 from agent_runtime.tuning.rows import TRAINED_MODES, TokenAsk, TokenSample, row_of
 from agent_runtime.turn import Mode
@@ -105,7 +107,7 @@ def test_what_a_token_sees_is_what_its_spans_views_hold(mode: Mode) -> None:
     rng = numpy.random.default_rng(3)
     samples = [random_sample(rng, [4, 3, 5], 2), random_sample(rng, [2, 2], 1)]
     batch = batch_of([joined([row_of(sample, mode) for sample in samples], 60)])
-    sees = dense_mask(batch, mask_mod_of(batch.document, batch.span, batch.sees, batch.kind))[0, 0].numpy()
+    sees = Seen.of(batch).dense()[0].numpy()
     expected = numpy.zeros_like(sees)
     first = 0
     for sample in samples:
@@ -125,3 +127,43 @@ def test_what_a_token_sees_is_what_its_spans_views_hold(mode: Mode) -> None:
     num = sum(sample.num_tokens for sample in samples)
     assert numpy.array_equal(sees[:num, :num], expected[:num, :num])
     assert not sees[:num, num:].any() and not sees[num:, :num].any()
+
+
+@settings(max_examples=20, deadline=None)
+@given(mode=st.sampled_from(TRAINED_MODES), length=st.integers(300, 900), seed=st.integers(0, 2**16))
+def test_tiles_that_are_left_out_hold_nothing_seen_and_whole_ones_everything(
+    mode: Mode, length: int, seed: int
+) -> None:
+    rng = numpy.random.default_rng(seed)
+    rows, left = [], length
+    while True:
+        sample = random_sample(rng, rng.integers(1, 60, size=int(rng.integers(1, 9))).tolist(), 3)
+        if sample.num_tokens > left:
+            break
+        rows.append(row_of(sample, mode))
+        left -= sample.num_tokens
+    seen = Seen.of(batch_of([joined(rows, length)]))
+    some, whole = (tiles[0] for tiles in seen.tiles())
+    dense = seen.dense()[0]
+    for q in range(len(some)):
+        for k in range(len(some)):
+            pairs = dense[q * TILE : (q + 1) * TILE, k * TILE : (k + 1) * TILE]
+            assert bool(some[q, k]) == bool(pairs.any())
+            assert not whole[q, k] or bool(pairs.all())
+
+
+def test_a_long_samples_earlier_tiles_are_whole_and_flex_attention_reads_them() -> None:
+    rng = numpy.random.default_rng(4)
+    sample = random_sample(rng, [100] * 6, 2)
+    batch = batch_of([joined([row_of(sample, Mode.FULL)], 640), joined([row_of(sample, Mode.STAR)], 640)])
+    some, whole = Seen.of(batch).tiles()
+    assert whole[0, 3].tolist() == [True, True, True, False, False] and some[0, 3].tolist() == [True] * 4 + [False]
+    assert not whole[1, :4].any()
+    planner = Planner(RotaryTable(torch.ones(4), CONTEXT), CPU)
+    block_mask = planner._block_mask(Seen.of(batch))
+    q, k, v = (torch.randn((2, 1, 640, 8), generator=torch.Generator().manual_seed(seed)) for seed in range(3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is slow without a compiler
+        found = flex_attention(q, k, v, block_mask=block_mask)
+    mask = Seen.of(batch).dense()[:, None]
+    torch.testing.assert_close(found, torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask))
