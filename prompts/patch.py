@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import jsonpatch
-
 from prompts.errors import PatchError, StateError
 from prompts.json_text import Json, canonical
 
@@ -13,6 +11,8 @@ def apply_patch(state: Json, ops: Sequence[Json]) -> Json:
 
     Only the containers on the way to what an operation touches are copied; everything else is the same object.
     """
+    import jsonpatch  # here, so that prompts of whole states need no more than Jinja
+
     if not isinstance(ops, (list, tuple)):
         raise PatchError(None, "a patch is an array of operations. Put the operation into one.")
     # Containers made by this call, which it may change; held here, so that no id is given to another object meanwhile.

@@ -1,5 +1,7 @@
 """Files of samples from a generator: the same bytes by one process and by several, and a tally of what is in them."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,39 @@ def test_the_folders_are_games_that_others_find_too() -> None:
     assert {*find_games([FOLDERS])} >= {"gamecore", "passages", "demonstrations"}
     for name in ("gamecore", "passages", "demonstrations"):
         assert game_of(name).warnings == ()
+
+
+# What a machine that only generates and trains need not have; torch is left out to see that no generator waits for it.
+_WITHOUT = """
+import sys
+from importlib.abc import MetaPathFinder
+class Lacking(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in sys.argv[2:]:
+            raise ImportError(name)
+sys.meta_path.insert(0, Lacking())
+from pathlib import Path
+from agent_runtime.tuning.data.demonstrations import Demonstrations
+from agent_runtime.tuning.data.gamecore import GameCore
+from agent_runtime.tuning.data.generating import write_samples
+from agent_runtime.tuning.data.passages import Passages
+for recipe in (GameCore(), Passages(), Demonstrations()):
+    write_samples(recipe, 2, Path(sys.argv[1]) / recipe.name)
+"""
+
+
+def test_generating_needs_nothing_but_jinja(tmp_path: Path) -> None:
+    lacking = (
+        "jsonpatch",
+        "pydantic",
+        "websockets",
+        "sqlalchemy",
+        "typer",
+        "rich",
+        "pettingzoo",
+        "torch",
+        "transformers",
+    )
+    ran = subprocess.run([sys.executable, "-c", _WITHOUT, str(tmp_path), *lacking], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert {file.name for file in tmp_path.iterdir()} == {"gamecore", "passages", "demonstrations"}
