@@ -199,7 +199,7 @@ class _Run:
         finally:
             self._spare.finish()
             _learn(mode, players)
-        for end in ends:
+        for end in (*ends, *(player.failed for player in players)):
             if isinstance(end, BaseException):
                 raise end
 

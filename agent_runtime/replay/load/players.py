@@ -21,8 +21,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
+from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
+from agent_runtime.replay.load.errors import ServerLost
 from agent_runtime.replay.load.options import LoadOptions
 from agent_runtime.replay.load.script import AskedTurn, Cue, Script
 from agent_runtime.replay.load.spare import SpareTime
@@ -69,7 +71,7 @@ class Player:
     """One copy of the match in one mode, on one connection.
 
     `began` is the zero of the run, `on_turn` hears of every turn that was answered. `opened` is what the server said of
-    the match, `shut_out` why it did not open it.
+    the match, `shut_out` why it did not open it, `failed` what went wrong in the open loop where nobody waited for it.
     """
 
     wire: Wire
@@ -84,6 +86,7 @@ class Player:
     on_turn: Callable[[AnsweredTurn], None] = lambda turn: None
     opened: s2c.MatchOpened | None = None
     shut_out: str | None = None
+    failed: BaseException | None = None
     spare: SpareTime = field(default_factory=SpareTime)
     # By its recorded name, the frame that opened a match which is still to be closed.
     _open_matches: dict[str, bytes] = field(default_factory=dict)
@@ -139,7 +142,7 @@ class Player:
             if cue.kind == "turn.applied" and (turn := self._turn_of(cue)) is not None:
                 held = asyncio.create_task(self._say_behind(turn, cue))
                 self._held.add(held)
-                held.add_done_callback(self._held.discard)
+                held.add_done_callback(self._let_go)
                 continue
             if self._is_void(cue):
                 continue
@@ -234,12 +237,17 @@ class Player:
         await wait_for(turn, self.options.answer_s)
         await self.take(cue)
 
+    def _let_go(self, held: "asyncio.Task[None]") -> None:
+        self._held.discard(held)
+        error = None if held.cancelled() else held.exception()
+        self.failed = self.failed or error
+
     def _hear_in_time(self, cue: Cue, question: Question, due: float) -> None:
         """Take up at once of an answer what other messages wait for, and the rest when there is time."""
         self._hear(cue, question)
         if cue.turn is not None:
             heard_s = time.perf_counter() - question.answered_at
-            self.spare.put(partial(self._measure, cue, cue.turn, question, due, heard_s))
+            self.spare.put(partial(self._measure_in_time, cue, cue.turn, question, due, heard_s))
 
     def _hear(self, cue: Cue, question: Question) -> None:
         """Take up what an answer says of the messages that follow."""
@@ -247,7 +255,10 @@ class Player:
         refusal = question.refusal
         if cue.kind == "match.open":
             if refusal is None:
-                self.opened = s2c.MatchOpened.model_validate(question.answer)
+                try:
+                    self.opened = s2c.MatchOpened.model_validate(question.answer)
+                except ValidationError:
+                    raise self.wire.give_up() from None
             else:
                 self.shut_out = refusal
                 self._open_matches.clear()
@@ -262,14 +273,23 @@ class Player:
             if refusal is not None or (question.answer or {}).get("outcome") not in DECIDED:
                 self._undecided.append(name)
 
+    def _measure_in_time(self, cue: Cue, turn: AskedTurn, question: Question, due: float, heard_s: float) -> None:
+        try:
+            self._measure(cue, turn, question, due, heard_s)
+        except ServerLost as lost:
+            self.failed = self.failed or lost
+
     def _measure(
         self, cue: Cue, turn: AskedTurn, question: Question, due: float | None, heard_s: float
     ) -> AnsweredTurn:
         """Make a sample of a turn that was answered. `due` is when it was due in the open loop, `heard_s` what hearing
-        its answer took."""
+        its answer took. Raises ServerLost for what is no result."""
         assert cue.session is not None
         began = time.perf_counter()
-        result = None if question.refusal is not None else s2c.TurnResult.model_validate(question.answer)
+        try:
+            result = None if question.refusal is not None else s2c.TurnResult.model_validate(question.answer)
+        except ValidationError:
+            raise self.wire.give_up() from None
         first = question.piece_at or question.answered_at
         zero = question.said_at if due is None else due
         at = Measured(

@@ -112,6 +112,10 @@ class Wire:
         await wait_for(question, answer_s)
         return question
 
+    def give_up(self) -> ServerLost:
+        """Ask nothing more of a server whose answers make no sense; return the error that says so."""
+        return self._lose(None, "it sent something that is no answer")
+
     async def close(self) -> None:
         """Say goodbye."""
         await self._socket.close()
@@ -128,7 +132,9 @@ class Wire:
         except ConnectionClosed as closed:
             self._lose(closed)
         except ValueError:
-            self._lose(None, "it sent something that is no answer")
+            self.give_up()
+        except ServerLost:
+            pass  # whoever heard the answer has given up
 
     def _hear(self, message: Any, now: float) -> None:
         if not isinstance(message, dict):
@@ -142,10 +148,12 @@ class Wire:
         elif kind in (question.last, "error"):
             del self._asked[message_id]
             question.answered_at, question.answer = now, message
-            if question.heard is not None:
-                question.heard()
-            if not question.done.done():
-                question.done.set_result(None)
+            try:
+                if question.heard is not None:
+                    question.heard()
+            finally:
+                if not question.done.done():
+                    question.done.set_result(None)
 
     def _lose(self, closed: ConnectionClosed | None, why: str = "") -> ServerLost:
         """The connection is gone, and with it every answer that has not come."""

@@ -1,5 +1,6 @@
 """Whole runs against a server that is none, and that does what a test says."""
 
+import gc
 import json
 import os
 import signal
@@ -441,3 +442,38 @@ def test_the_protocol_has_no_message_that_a_script_would_not_say(file: Path) -> 
     assert stub.kinds() == said
     with socket.socket():  # and what was said is JSON that the real server takes
         assert all(json.loads(json.dumps(message)) == message for message in stub.heard)
+
+
+@pytest.mark.parametrize("pace", [None, 1.0])
+@pytest.mark.parametrize("kind", ["match.open", "turn"])
+def test_an_answer_that_makes_no_sense_ends_the_run_and_what_was_measured_stays(
+    file: Path, kind: str, pace: float | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    def answers(stub: Stub, message: Message) -> list[Message]:
+        is_wrong = message["type"] == kind and message.get("turn_id") in (None, 2)
+        return [stub.answer(message, **({"mode": 7, "outcome": "perhaps"} if is_wrong else {}))]
+
+    played = run(file, Stub(answers=answers), match_of(3), LoadOptions(pace=pace, answer_s=PATIENCE_S))
+    assert isinstance(played.ended, ServerLost) and "no answer" in str(played.ended)
+    assert 1 in [sample.turn_id for sample in played.modes[0].tally.samples] or kind == "match.open"
+    assert caplog.messages == []
+
+
+def test_what_waits_for_a_turn_goes_quietly_with_the_server(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def answers(stub: Stub, message: Message) -> list[Message] | None:
+        if message["type"] == "turn":
+            return [] if message["turn_id"] < 3 else None
+        return [stub.answer(message)]
+
+    played = run(file, Stub(answers=answers), match_of(5), LoadOptions(pace=1.0, answer_s=PATIENCE_S))
+    assert isinstance(played.ended, ServerLost) and played.modes[0].tally.unanswered >= 3
+    gc.collect()
+    assert caplog.messages == []
+
+
+def test_what_waits_for_a_turn_in_vain_ends_the_run(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    stub = Stub(answers=lambda stub, message: [] if message["type"] == "turn" else [stub.answer(message)])
+    played = run(file, stub, match_of(2), LoadOptions(pace=1.0, answer_s=0.2))
+    assert isinstance(played.ended, NoAnswer) and played.ended.asked == "turn"
+    gc.collect()
+    assert caplog.messages == []
