@@ -33,6 +33,7 @@ class BabyAICore:
             raise BadOption("babyai", "level", f"there is no BabyAI-{level}-v0; try {', '.join(_NAMED)}.")
         if steps < 1:
             raise BadOption("babyai", "steps", f"{steps} steps leave no turn; at least 1.")
+        self.level = level
         self.steps = steps
         self.grid: Any = gymnasium.make(f"BabyAI-{level}-v0", disable_env_checker=True).unwrapped
 

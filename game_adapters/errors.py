@@ -19,6 +19,8 @@ GameAdapterError
 ├── BadGameState            a state that is no JSON object: the place, and what stands there
 ├── NoLegalAction           a live agent whose mask allows nothing
 ├── UnknownAction           an answer that was not offered
+├── NoExpert                a game for which no policy is known that plays it well
+├── ExpertLost              a moment in which a game's expert has no answer
 └── GameNonconforming       a game that fails a check of `conformance`
 """
 
@@ -289,6 +291,28 @@ class UnknownAction(GameAdapterError):
 
     def __str__(self) -> str:
         return f"{self.action!r} was not offered to {self.agent!r} in {self.game}; offered: {', '.join(self.offered)}"
+
+
+@dataclass
+class NoExpert(GameAdapterError):
+    """A game for which no policy is known that plays it well."""
+
+    game: str
+    known: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"There is no expert for {self.game!r}. There are experts for {', '.join(self.known)}."
+
+
+@dataclass
+class ExpertLost(GameAdapterError):
+    """A moment in which a game's expert has no answer, as after a mistake that cannot be mended."""
+
+    game: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"The expert of {self.game} has no answer here: {self.why}. End the game, or go on without it."
 
 
 @dataclass

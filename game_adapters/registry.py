@@ -176,11 +176,19 @@ def make_env(game: str, seed: int, **options: Any) -> Environment:
     except GameAdapterError:
         raise
     except Exception as error:
-        package = _missing_package(error)
-        if package is None:
+        if (lacking := missing_extra(error)) is None:
             raise GameCodeFailed(game, "make_env", error) from error
-        extra = "games" if package in GAMES_EXTRA else "tuning"
-        raise GamesExtraMissing(game, package, extra) from error
+        raise GamesExtraMissing(game, *lacking) from error
+
+
+def missing_extra(error: BaseException | None) -> tuple[str, str] | None:
+    """The package whose absence is behind an error, and the extra of ours that brings it; PettingZoo wraps the
+    import's own error."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError) and error.name in GAMES_EXTRA + TUNING_EXTRA:
+            return error.name, "games" if error.name in GAMES_EXTRA else "tuning"
+        error = error.__cause__
+    return None
 
 
 def known_names() -> tuple[str, ...]:
@@ -254,12 +262,3 @@ def _imported(game: str, module_name: str) -> Any:
         raise GameCodeFailed(game, f"importing {module_name}", error) from error
     except Exception as error:  # a module is a program, and raises what it likes
         raise GameCodeFailed(game, f"importing {module_name}", error) from error
-
-
-def _missing_package(error: BaseException | None) -> str | None:
-    """The package of an extra of ours whose absence is behind an error; PettingZoo wraps the import's own."""
-    while error is not None:
-        if isinstance(error, ModuleNotFoundError) and error.name in GAMES_EXTRA + TUNING_EXTRA:
-            return error.name
-        error = error.__cause__
-    return None

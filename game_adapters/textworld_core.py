@@ -117,6 +117,19 @@ class TextWorldCore:
         return self.named(self._first("at", "P")[1])
 
     @property
+    def room_id(self) -> str:
+        """Where the agent is, by the game's id."""
+        return self._first("at", "P")[1]
+
+    def room_of(self, thing: str) -> str | None:
+        """The id of the room where a thing is, on something or not; seen or not."""
+        things = {self.named(each): each for each in self.game.infos}
+        place = next(
+            (fact[2] for fact in self._facts if fact[0] in ("at", "on", "in") and fact[1] == things.get(thing)), None
+        )
+        return place if place is None or self.game.infos[place].type == "r" else self.room_of(self.named(place))
+
+    @property
     def policy(self) -> Sequence[str]:
         """TextWorld's own commands from here to the end of the quest; none if it is lost."""
         return tuple(self._state["policy_commands"] or ())

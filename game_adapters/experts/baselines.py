@@ -1,0 +1,60 @@
+"""What an agent must be better than: chance, and always the same answer."""
+
+from collections.abc import Callable
+from random import Random
+
+from game_adapters.adapter import PettingZooAdapter
+from game_adapters.environments import Environment
+from game_adapters.experts.contest import Policy, Score, contest
+
+
+class RandomPolicy:
+    """Any legal action, each as likely as the others."""
+
+    def __init__(self, adapter: PettingZooAdapter, seed: int = 0) -> None:
+        self._adapter = adapter
+        self._random = Random(f"random policy/{seed}")
+
+    def choose(self, env: Environment, agent: str) -> int:
+        """Draw one."""
+        view = self._adapter.turn(env, agent)
+        assert view is not None
+        return self._random.choice(view.actions).number
+
+
+class ConstantPolicy:
+    """Always the same answer; where it is not offered, any."""
+
+    def __init__(self, adapter: PettingZooAdapter, answer: str, seed: int = 0) -> None:
+        self._adapter = adapter
+        self.answer = answer
+        self._random = Random(f"constant policy/{seed}")
+
+    def choose(self, env: Environment, agent: str) -> int:
+        """The answer's number, or a drawn one."""
+        view = self._adapter.turn(env, agent)
+        assert view is not None
+        numbers = [offer.number for offer in view.actions if offer.id == self.answer]
+        return numbers[0] if numbers else self._random.choice(view.actions).number
+
+
+def best_constant(
+    adapter: PettingZooAdapter,
+    make: Callable[[int], Environment],
+    opponent: Policy | None,
+    games: int,
+    seed: int = 0,
+    most: int = 12,
+) -> tuple[str, Score]:
+    """The answer that does best when it is always given, and how well: of the `most` that are offered most often."""
+    offered: dict[str, int] = {}
+    for number in range(4):
+        env, random = make(seed + number), RandomPolicy(adapter, seed)
+        while env.agents and (view := adapter.turn(env)) is not None:
+            for offer in view.actions:
+                offered[offer.id] = offered.get(offer.id, 0) + 1
+            env.step(random.choose(env, view.agent))
+    answers = sorted(offered, key=lambda answer: (-offered[answer], answer))[:most]
+    scores = {answer: contest(make, ConstantPolicy(adapter, answer, seed), opponent, games, seed) for answer in answers}
+    best = max(answers, key=lambda answer: scores[answer].mean)
+    return best, scores[best]

@@ -1,0 +1,121 @@
+"""Connect four by alpha-beta on two bit boards: a few moves ahead, near the end to it.
+
+A column takes seven bits, six for its places and one that is always empty, so that no line runs over a border.
+"""
+
+from collections.abc import Mapping
+
+from game_adapters.connect_four import NUM_COLUMNS, NUM_ROWS
+from game_adapters.environments import Environment
+from game_adapters.errors import WrongEnvironment
+
+DEPTH = 6
+# With so many free places or fewer, the game is looked through to its end.
+EXACT = 11
+WIN = 1000.0
+_HEIGHT = NUM_ROWS + 1
+_ORDER = (3, 2, 4, 1, 5, 0, 6)
+_LINES = tuple(
+    sum(1 << (column + step * dx) * _HEIGHT + row + step * dy for step in range(4))
+    for dx, dy in ((1, 0), (0, 1), (1, 1), (1, -1))
+    for column in range(NUM_COLUMNS)
+    for row in range(NUM_ROWS)
+    if column + 3 * dx < NUM_COLUMNS and 0 <= row + 3 * dy < NUM_ROWS
+)
+# What a line that the other player cannot complete any more is worth, by one's own pieces in it.
+_WORTH = (0.0, 0.1, 0.5, 2.0, 0.0)
+
+
+class ConnectFourExpert:
+    """Looks `DEPTH` moves ahead; sees every win and every block within."""
+
+    def __init__(self, seed: int = 0, depth: int = DEPTH) -> None:
+        self._depth = depth
+
+    def choose(self, env: Environment, agent: str) -> int:
+        """The best column; of equals the one nearest to the middle."""
+        search, own, other, depth = self._begin(env, agent)
+        best, best_value = -1, -float("inf")
+        for column in search.free(own | other):
+            value = search.after(own, other, column, depth, best_value, float("inf"))
+            if value > best_value:
+                best, best_value = column, value
+        return best
+
+    def values(self, env: Environment, agent: str) -> Mapping[int, float]:
+        """For each column that is not full: about `WIN` for a win, minus that for a loss, else what lines promise."""
+        search, own, other, depth = self._begin(env, agent)
+        infinite = float("inf")
+        return {c: search.after(own, other, c, depth, -infinite, infinite) for c in search.free(own | other)}
+
+    def _begin(self, env: Environment, agent: str) -> "tuple[_Search, int, int, int]":
+        board = getattr(env.unwrapped, "board", None)
+        if not isinstance(board, list) or len(board) != NUM_ROWS * NUM_COLUMNS:
+            raise WrongEnvironment("connect_four", str(env.unwrapped))
+        boards = [0, 0]
+        for place, cell in enumerate(board):
+            if cell:
+                row, column = NUM_ROWS - 1 - place // NUM_COLUMNS, place % NUM_COLUMNS
+                boards[int(cell) - 1] |= 1 << column * _HEIGHT + row
+        own = env.possible_agents.index(agent)
+        free = NUM_ROWS * NUM_COLUMNS - (boards[0] | boards[1]).bit_count()
+        depth = free if free <= EXACT else self._depth
+        return _Search(), boards[own], boards[1 - own], depth
+
+
+class _Search:
+    """One search, with the positions that it has valued."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int, int], tuple[float, int]] = {}
+
+    @staticmethod
+    def free(taken: int) -> list[int]:
+        """The columns with room, from the middle outwards."""
+        return [column for column in _ORDER if not taken >> column * _HEIGHT + NUM_ROWS - 1 & 1]
+
+    def after(self, own: int, other: int, column: int, depth: int, low: float, high: float) -> float:
+        """What a piece in a column is worth to who puts it there, within bounds."""
+        taken = own | other
+        bottom = 1 << column * _HEIGHT
+        own |= (taken + bottom) & ((1 << NUM_ROWS) - 1) << column * _HEIGHT & ~taken
+        if _has_four(own):
+            return WIN + depth
+        if (own | other).bit_count() == NUM_ROWS * NUM_COLUMNS:
+            return 0.0
+        if depth <= 1:
+            return _promise(own, other)
+        return -self._best(other, own, depth - 1, -high, -low)
+
+    def _best(self, own: int, other: int, depth: int, low: float, high: float) -> float:
+        key = (own, other, depth)
+        if key in self._known:
+            value, bound = self._known[key]
+            if bound == 0 or (bound > 0 and value >= high) or (bound < 0 and value <= low):
+                return value
+        best, floor = -float("inf"), low
+        for column in self.free(own | other):
+            best = max(best, self.after(own, other, column, depth, floor, high))
+            floor = max(floor, best)
+            if best >= high:
+                break
+        self._known[key] = (best, 1 if best >= high else -1 if best <= low else 0)
+        return best
+
+
+def _has_four(board: int) -> bool:
+    for step in (1, _HEIGHT, _HEIGHT + 1, _HEIGHT - 1):
+        pairs = board & board >> step
+        if pairs & pairs >> 2 * step:
+            return True
+    return False
+
+
+def _promise(own: int, other: int) -> float:
+    worth = 0.0
+    for line in _LINES:
+        if not other & line:
+            worth += _WORTH[(own & line).bit_count()]
+        elif not own & line:
+            worth -= _WORTH[(other & line).bit_count()]
+    return worth
