@@ -1,10 +1,10 @@
 """What `hotseat data` prints."""
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def _progress(name: str, samples: int) -> Iterator[Callable[[int], None]]:
 def print_sample(file: Path, number: int) -> None:
     """Print one sample of a file. Raises SamplesError, BadArgument if there are not so many."""
     header = read_header(file)
-    sample = next(islice(read_samples(file), number, None), None)
+    sample = next(read_samples(file, part=number, parts=sys.maxsize), None)
     if sample is None:
         raise BadArgument("--number", f"{file} has fewer than {number + 1} samples. They are counted from 0.")
     counter = _counter()

@@ -64,10 +64,10 @@ def test_the_held_out_kind_is_never_asked_in_train() -> None:
 @pytest.mark.parametrize("blocks", [8, 64])
 def test_no_constant_answer_is_right_more_often_than_a_blind_guess(kind: str, blocks: int) -> None:
     tally, made = Tally(), maker(11, blocks=blocks, kind=kind, asks=2)
-    for number in range(250):
+    for number in range(150):
         tally.add(made.sample(number))
     found = tally.kinds()[kind]
-    assert found["best_constant"] <= found["chance"] + 0.06
+    assert found["best_constant"] <= found["chance"] + 0.08
 
 
 def test_the_first_and_the_second_of_two_win_alike_and_so_does_every_place_of_a_list() -> None:
