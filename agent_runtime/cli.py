@@ -16,6 +16,7 @@ from agent_runtime.commands.protocol import protocol
 from agent_runtime.commands.replay import replay_app
 from agent_runtime.commands.serve import serve
 from agent_runtime.commands.store import store_app
+from agent_runtime.commands.tune import evaluate, tune
 from agent_runtime.commands.turn import turn
 from agent_runtime.errors import HotseatError
 
@@ -35,6 +36,8 @@ app.add_typer(replay_app, name="replay")
 app.add_typer(store_app, name="store")
 app.add_typer(bench_app, name="bench")
 app.add_typer(data_app, name="data")
+app.command()(tune)
+app.command()(evaluate)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ HotseatError (agent_runtime.errors)
     ├── BadTuneConfig      a configuration with a key or a value that cannot be
     ├── LossNotFinite      training that has come apart
     ├── OtherRun           a folder with a run of another configuration
+    ├── LacksTuningExtra   a package of the extra is not installed
     └── SamplesError       a file of samples that cannot be read
         ├── NotSamples     some other file, or none
         ├── NewerSamples   written by a later version of this program
@@ -159,3 +160,15 @@ class OtherRun(TuningError):
 
     def __str__(self) -> str:
         return f"{self.folder} holds a run with another {self.what}. Name another folder, or remove that one first."
+
+
+@dataclass(eq=False)
+class LacksTuningExtra(TuningError):
+    """Something for which a package of the extra `tuning` is needed."""
+
+    what: str
+    package: str
+    code: ClassVar[str] = "lacks_tuning_extra"
+
+    def __str__(self) -> str:
+        return f'{self.what} needs {self.package}. Install it with: pip install "hotseat[tuning]"'

@@ -1,0 +1,112 @@
+"""`hotseat tune` and `hotseat evaluate`."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agent_runtime.commands.options import AdapterOption, JsonOption, ModelOption, say, say_that_it_loads
+
+_INTERRUPTED = 130
+
+
+def tune(
+    config: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A tuning run, as TOML.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="The run's folder; one that was interrupted goes on.")],
+    plot: Annotated[bool, typer.Option(help="Draw the losses to loss.svg.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Tune a model for block modes on samples that `hotseat data` has written; the adapter lies in OUT/adapter.
+
+    Ctrl-C ends it behind the step it is at; the same command goes on from there. On several GPUs: accelerate launch.
+    """
+    from agent_runtime.tuning.config import read_config
+    from agent_runtime.tuning.plots import plot_losses
+    from agent_runtime.tuning.training import METRICS, tune
+
+    run = read_config(config)
+    asked: list[int] = []
+    # The step under way is finished and saved; whoever asks again means it.
+    before = {number: signal.signal(number, lambda *_: asked.append(1)) for number in (signal.SIGINT, signal.SIGTERM)}
+    say_that_it_loads()
+
+    def tell(line: dict[str, Any]) -> None:
+        if as_json:
+            print(json.dumps(line), flush=True)
+        elif line["step"] % 10 == 0 or line["step"] + 1 == run.training.steps:
+            parts = [f"{name.removeprefix('loss_')} {line[name]:.3f}" for name in line if name.startswith("loss_")]
+            rate = f"{line['tokens_per_s']:.0f} tokens/s"
+            say(f"step {line['step'] + 1:>6} of {run.training.steps}  {'  '.join(parts)}  {rate}")
+        if line["left_out"]:
+            say(f"step {line['step'] + 1}: {line['left_out']} samples are longer than a row, and left out.")
+        if asked:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    result = tune(run, out, tell, lambda: bool(asked))
+    if plot and (out / METRICS).is_file():
+        plot_losses(out / METRICS, out / "loss.svg")
+    if result.made is None:
+        say(f"Stopped behind step {result.step} of {run.training.steps}, which is saved. The same command goes on.")
+        raise typer.Exit(_INTERRUPTED)
+    say(f"What came out lies in {result.made}. Play with it: hotseat serve --adapter {result.made}")
+
+
+def evaluate(
+    samples: Annotated[
+        list[Path], typer.Argument(exists=True, dir_okay=False, help="Files that `hotseat data` wrote.")
+    ],
+    model: ModelOption = "embedded",
+    adapter: AdapterOption = None,
+    modes: Annotated[
+        str, typer.Option(help="Conditions to compare with the first: full, star, anchored, or star:unmoved.")
+    ] = "full,star,anchored",
+    row_tokens: Annotated[int, typer.Option(min=1, help="Tokens that are answered at once.")] = 16384,
+    out: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the report as JSON.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Draw right answers by blocks: a .svg or .png.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer samples in full and in block modes, and print what block modes cost, with 95 % intervals."""
+    from agent_runtime.engine.loading import ModelSpec, load_model
+    from agent_runtime.errors import CannotWrite
+    from agent_runtime.tuning.evaluation import as_markdown, condition_of, evaluate
+    from agent_runtime.tuning.plots import plot_accuracy
+
+    conditions = []
+    for name in modes.split(","):
+        try:
+            conditions.append(condition_of(name.strip()))
+        except ValueError:
+            raise typer.BadParameter(
+                f"{name.strip()!r} is none of full, star, anchored, star:unmoved, anchored:unmoved",
+                param_hint="--modes",
+            ) from None
+    say_that_it_loads()
+    loaded = load_model(ModelSpec(source=model, adapter=adapter))
+
+    def tell(path: Path, answered: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{path.name}: {answered} answers", end="", file=sys.stderr, flush=True)
+
+    report = evaluate(loaded, samples, conditions, row_tokens, tell)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    for file in report["files"]:
+        if number := file["too_long"]["samples"]:
+            most = file["too_long"]["most_tokens"]
+            say(
+                f"{file['file']}: {number} samples are too long (up to {most} tokens) for a row or the model's context."
+            )
+    if out is not None:
+        try:
+            out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise CannotWrite(out, error.strerror or str(error)) from error
+    if plot is not None:
+        plot_accuracy(report, plot)
+    print(json.dumps(report, indent=1) if as_json else as_markdown(report), end="\n" if as_json else "")

@@ -1,0 +1,109 @@
+"""`hotseat tune` and `hotseat evaluate`, as they are typed: a run that a signal ends goes on; adapters are measured."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from agent_runtime.cli import app, main
+from tests.agent_runtime.tuning.test_training import write_samples
+from tests.tiny_models import save_tiny_model
+
+pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+
+CONFIG = """
+[model]
+source = "guard"
+[data]
+train = ["train.jsonl"]
+[training]
+modes = ["full", "star"]
+steps = {steps}
+row_tokens = 160
+lora_rank = 2
+save_every = 100
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "1")
+    monkeypatch.setenv("HOTSEAT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    save_tiny_model(tmp_path / "guard", "llama")
+    write_samples(tmp_path / "train.jsonl", 12)
+    (tmp_path / "tune.toml").write_text(CONFIG.format(steps=3))
+    return tmp_path
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(app, [*map(str, words)], catch_exceptions=False)
+
+
+def test_an_adapter_is_tuned_and_measured(home: Path) -> None:
+    ran = run("tune", "tune.toml", "--out", "run", "--json")
+    assert ran.exit_code == 0
+    assert [json.loads(line)["step"] for line in ran.stdout.splitlines()] == [0, 1, 2]
+    assert "<svg" in (home / "run" / "loss.svg").read_text()
+    measured = run(
+        *("evaluate", "train.jsonl", "--model", "guard", "--adapter", "run/adapter", "--row-tokens", 256),
+        *("--modes", "full,star,star:unmoved", "--out", "report.json", "--plot", "curve.svg"),
+    )
+    assert measured.exit_code == 0
+    head, _, line = measured.stdout.splitlines()
+    assert "| full | star | star, not moved | full - star | full - star, not moved |" in head
+    assert line.startswith("| train.jsonl | unit_fact | 36 | 50.0 |")
+    report = json.loads((home / "report.json").read_text())
+    assert report["block_modes"] == ["star"] and "<svg" in (home / "curve.svg").read_text()
+    cell = report["files"][0]["cells"][0]
+    assert cell["right"]["full"]["samples"] == 12 and cell["cost"]["star"]["interval"][0] is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["tune", "tune.toml", "--out", "run"], "tune.toml, training.stepz: there is no such key"),
+        (["evaluate", "tune.toml", "--model", "guard"], "tune.toml is no file of samples"),
+        (["evaluate", "train.jsonl", "--model", "guard", "--plot", "a.xyz"], "a.xyz"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    (home / "tune.toml").write_text(CONFIG.format(steps=3).replace("steps", "stepz"))
+    monkeypatch.setattr(sys, "argv", ["hotseat", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_condition_that_is_none_is_named(home: Path) -> None:
+    ran = run("evaluate", "train.jsonl", "--modes", "full,moon")
+    assert ran.exit_code == 2 and "'moon' is none of full, star" in " ".join(ran.output.replace("│", "").split())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a signal that asks kindly")
+def test_a_signal_ends_a_run_behind_its_step_and_the_same_command_goes_on(home: Path) -> None:
+    (home / "tune.toml").write_text(CONFIG.format(steps=100_000))
+    command = [sys.executable, "-m", "agent_runtime.cli", "tune", "tune.toml", "--out", "run", "--json", "--no-plot"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as running:
+        assert running.stdout is not None and running.stderr is not None
+        assert json.loads(running.stdout.readline())["step"] == 0
+        running.send_signal(signal.SIGTERM)
+        lines, said = running.communicate(timeout=120)
+    assert running.returncode == 130
+    done = len(lines.splitlines()) + 1
+    assert f"Stopped behind step {done} of 100000, which is saved." in said
+    config = home / "tune.toml"
+    saved = json.loads((home / "run" / "saved" / "step.json").read_text())
+    assert saved == {"step": done} and config.is_file()
