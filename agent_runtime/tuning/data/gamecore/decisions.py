@@ -18,8 +18,12 @@ _HOLD_SHARE, _GO_SHARE = 0.12, 0.4
 def decision(random: Random, land: Land) -> Question | None:
     """Choose one of 3 to 8 actions."""
     wanted = random.random()
-    ways = [_hold, _go, _attack] if wanted < _HOLD_SHARE else [_go, _attack] if wanted < _HOLD_SHARE + _GO_SHARE else []
-    for way in [*ways, _attack]:
+    ways = [_attack, _go]
+    if wanted < _HOLD_SHARE:
+        ways = [_hold, _go, _attack]
+    elif wanted < _HOLD_SHARE + _GO_SHARE:
+        ways = [_go, _attack]
+    for way in ways:
         for _ in range(_TRIES):
             unit = way(random, land)
             if unit is not None and (action := right_action(land, unit)) is not None:

@@ -12,7 +12,7 @@ from agent_runtime.tuning.data.generating import Tally
 from agent_runtime.tuning.errors import BadArgument
 from agent_runtime.tuning.samples import SPLITS, Ask, Split
 from prompts import load_game
-from tests.agent_runtime.tuning.data.land_reader import Reader
+from tests.agent_runtime.tuning.data.gamecore.land_reader import Reader
 
 
 def question_of(ask: Ask) -> str:
