@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agent_runtime.commands.options import JsonOption
+from agent_runtime.commands.options import GameOptions, JsonOption, game_options
 
 data_app = typer.Typer(no_args_is_help=True, help="Samples for block tuning, made here and without a network.")
 
@@ -79,6 +79,30 @@ def data_demonstrations(
     from agent_runtime.tuning.data.demonstrations import Demonstrations
 
     _write(Demonstrations(seed, _split(split), _range(blocks), asks, _kinds(kinds)), samples, out, workers, as_json)
+
+
+@data_app.command("games")
+def data_games(
+    out: OutOption,
+    game: Annotated[str, typer.Option(help="One of the games with an expert; hotseat games lists them.")],
+    episodes: Annotated[int, typer.Option(min=1, help="How many games are played.")] = 100,
+    turns: Annotated[int, typer.Option(min=1, help="Decisions of each, drawn from all of it; a sample each.")] = 8,
+    split: SplitOption = "train",
+    seed: SeedOption = 0,
+    option: GameOptions = None,
+    wander: Annotated[
+        float, typer.Option(min=0, max=1, help="How often an agent does anything instead of what the expert says.")
+    ] = 0.1,
+    persona: Annotated[str | None, typer.Option(help="One of the game's, or mixed: any and none.")] = None,
+    workers: WorkersOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Play games with their experts: each sample is a decision, and the answer is the expert's."""
+    from agent_runtime.tuning.data.games import Games
+
+    options = tuple(sorted(game_options(option).items()))
+    recipe = Games(game, options, seed, _split(split), turns, wander, persona)
+    _write(recipe, episodes * turns, out, workers, as_json)
 
 
 @data_app.command("show")

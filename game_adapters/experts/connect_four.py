@@ -9,7 +9,7 @@ from game_adapters.connect_four import NUM_COLUMNS, NUM_ROWS
 from game_adapters.environments import Environment
 from game_adapters.errors import WrongEnvironment
 
-DEPTH = 6
+DEPTH = 5
 # With so many free places or fewer, the game is looked through to its end.
 EXACT = 11
 WIN = 1000.0

@@ -1,0 +1,220 @@
+"""Samples from games with experts: each is a decision of an agent, and the answer is its expert's.
+
+Episodes are played by the experts, all agents alike; with a small probability an agent does anything legal instead, so
+that states come up which experts avoid, and the answer is still the expert's. Prompts are made as a `Seat` makes them:
+the state of the match cut under the agent's sight, persona, the turns that the session would remember, observation.
+
+The seeds of the episodes of train, validation and test are different numbers modulo 3.
+"""
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+from agent_runtime.tuning.data.generating import check_split, random_of
+from agent_runtime.tuning.errors import BadArgument
+from agent_runtime.tuning.samples import SPLITS, Ask, Sample, Split
+from game_adapters import PettingZooAdapter, SharedState, TurnView, make_env
+from game_adapters.environments import Environment, reward_since
+from game_adapters.errors import ExpertLost
+from game_adapters.experts import load_expert
+from game_adapters.game_state import Json, json_state
+from game_adapters.registry import game_folder, load_contract
+from prompts import Game, ObservationInput, Prompt, StateBlocks, assemble, load_game
+from prompts.history import HistoryEntry, history_block
+
+# An episode that ends before it has given its decisions is followed by another; so many, and something is wrong.
+_MOST_EPISODES = 100
+_KEPT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One agent's turn: what it was shown, its prompt, what the expert says, and what was done."""
+
+    view: TurnView
+    prompt: Prompt
+    right: int
+    done: int
+
+
+@dataclass(slots=True)
+class _Place:
+    """An agent as a session would have it."""
+
+    blocks: StateBlocks
+    turn_id: int = 0
+    history: list[HistoryEntry] = field(default_factory=list)
+    pending: HistoryEntry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Games:
+    """What to generate: of the game `game` with its `options`, `turns` decisions of each episode.
+
+    `wander` is the probability of a move that is anybody's; `persona` one of the game's, "mixed" for one of all and
+    none, drawn for each agent, or None. Episodes that are shorter than `turns` are followed by others.
+    """
+
+    game: str
+    options: tuple[tuple[str, Any], ...] = ()
+    seed: int = 0
+    split: Split = "train"
+    turns: int = 8
+    wander: float = 0.1
+    persona: str | None = None
+    name: str = field(default="games", init=False)
+
+    def arguments(self) -> dict[str, Any]:
+        """All that a sample depends on besides seed, split and its number."""
+        return {
+            "game": self.game,
+            "options": dict(self.options),
+            "turns": self.turns,
+            "wander": self.wander,
+            "persona": self.persona,
+        }
+
+    def maker(self) -> "GamesMaker":
+        """Return what makes the samples. Raises BadArgument, GameAdapterError, PromptsError."""
+        check_split(self.split)
+        if not 0 <= self.wander <= 1:
+            raise BadArgument("wander", f"{self.wander} is no probability.")
+        if self.turns < 1:
+            raise BadArgument("turns", f"{self.turns} decisions of an episode are none.")
+        return GamesMaker(self)
+
+
+class GamesMaker:
+    """Plays episodes; those just played are kept, since the samples of one come one after the other."""
+
+    def __init__(self, recipe: Games) -> None:
+        self._recipe = recipe
+        self._expert = load_expert(recipe.game, recipe.seed)
+        contract = load_contract(recipe.game)
+        self._shared = contract if isinstance(contract, SharedState) else None
+        self._adapter = PettingZooAdapter(recipe.game, contract)
+        self.game: Game = load_game(game_folder(contract))
+        personas = tuple(self.game.personas)
+        if recipe.persona not in (None, "mixed", *personas):
+            raise BadArgument("persona", f"{recipe.game} has no {recipe.persona!r}; it has {', '.join(personas)}.")
+        self._personas: tuple[str | None, ...] = (None, *personas) if recipe.persona == "mixed" else (recipe.persona,)
+        self._kept: OrderedDict[int, tuple[Decision, ...]] = OrderedDict()
+        # The options and the library are tried now: a refusal should not wait for the first episode.
+        make_env(recipe.game, self.episode_seed(0, 0), **dict(recipe.options))
+
+    @property
+    def games(self) -> tuple[Game, ...]:
+        """The game's folder."""
+        return (self.game,)
+
+    def sample(self, number: int) -> Sample:
+        """Return a sample: a decision of an episode, one of `turns` that are drawn from all of it."""
+        recipe = self._recipe
+        episode, place = divmod(number, recipe.turns)
+        if episode not in self._kept:
+            self._kept[episode] = self._decisions(episode)
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        decision = self._kept[episode][place]
+        view, answers = decision.view, {offer.number: offer.id for offer in decision.view.actions}
+        right = answers[decision.right]
+        ask = Ask(
+            observation=decision.prompt.observation,
+            target=right,
+            answer=right,
+            kind="decision",
+            actions=tuple(offer.id for offer in view.actions),
+            chance=1 / len(view.actions),
+        )
+        return Sample(
+            game=self.game.name,
+            family="/".join((recipe.game, *(str(value) for _, value in sorted(recipe.options)))),
+            split=recipe.split,
+            seed=recipe.seed,
+            anchor=decision.prompt.anchor.text,
+            blocks=tuple((block.name, block.text) for block in decision.prompt.blocks),
+            asks=(ask,),
+        )
+
+    def episode_seed(self, episode: int, again: int) -> int:
+        """The seed of an episode's environment; `again` counts those that follow a short one."""
+        recipe = self._recipe
+        said = json.dumps([recipe.game, recipe.split, recipe.seed, episode, again])
+        drawn = int.from_bytes(hashlib.blake2b(said.encode(), digest_size=4).digest())
+        return 3 * (drawn >> 3) + SPLITS.index(recipe.split)
+
+    def _decisions(self, episode: int) -> tuple[Decision, ...]:
+        recipe, random = self._recipe, random_of(self._recipe, episode)
+        found: list[Decision] = []
+        for again in range(_MOST_EPISODES):
+            env = make_env(recipe.game, self.episode_seed(episode, again), **dict(recipe.options))
+            found += self.play(env, random)
+            if len(found) >= recipe.turns:
+                return tuple(found[place] for place in sorted(random.sample(range(len(found)), recipe.turns)))
+        raise BadArgument("turns", f"{_MOST_EPISODES} episodes of {recipe.game} gave {len(found)} decisions together.")
+
+    def play(self, env: Environment, random: Random) -> Iterator[Decision]:
+        """Play an episode to its end, or to where its expert has no answer."""
+        personas: dict[str, str | None] = {}
+        places: dict[str, _Place] = {}
+        frames: dict[str, tuple[int, Json]] = {}
+        for agent in env.agent_iter():
+            view = self._adapter.turn(env, agent)
+            if view is None:
+                env.step(None)
+                continue
+            if agent not in places:
+                personas[agent] = random.choice(self._personas)
+                sight = () if self._shared is None else self._shared.sight(agent)
+                # Our folders split no block, so no token is counted.
+                places[agent] = _Place(StateBlocks(self.game, len, sight))
+            match = "" if self._shared is not None else agent
+            frames[match] = frame = self._frame(env, view, frames.get(match))
+            try:
+                right = self._expert.choose(env, agent)
+            except ExpertLost:
+                return
+            prompt = self._prompt(places[agent], env, view, frame, personas[agent])
+            done = random.choice(view.actions).number if random.random() < self._recipe.wander else right
+            self._note(places[agent], view, frame[0], done)
+            yield Decision(view, prompt, right, done)
+            env.step(done)
+
+    def _frame(self, env: Environment, view: TurnView, before: tuple[int, Json] | None) -> tuple[int, Json]:
+        """The match's frame with its number, which counts only what differs."""
+        state = view.state
+        if self._shared is not None:
+            state = json_state(self._recipe.game, view.agent, self._shared.describe_match(env))
+        if before is None:
+            return 1, state
+        return before if before[1] == state else (before[0] + 1, state)
+
+    def _prompt(
+        self, place: _Place, env: Environment, view: TurnView, frame: tuple[int, Json], persona: str | None
+    ) -> Prompt:
+        if place.pending is not None:
+            applied = replace(place.pending, reward=reward_since(self._recipe.game, env, view.agent))
+            place.history = [*place.history, applied][-self.game.history_turns :]
+            place.pending = None
+        place.blocks.replace(frame[1])
+        actions = [(offer.id, offer.text) for offer in view.actions]
+        return assemble(
+            self.game,
+            persona=None if persona is None else self.game.personas[persona],
+            state=place.blocks,
+            private=(),
+            history=[history_block(self.game, entry) for entry in place.history],
+            observation=ObservationInput(view.observation_text, place.blocks.live, actions, None, persona),
+        )
+
+    def _note(self, place: _Place, view: TurnView, frame: int, done: int) -> None:
+        """What was done is remembered when the agent is asked again, with what it gained by it."""
+        place.turn_id += 1
+        if self.game.history_turns:
+            said = next(offer.id for offer in view.actions if offer.number == done)
+            place.pending = HistoryEntry(place.turn_id, frame, view.observation_text, said, True)
