@@ -11,6 +11,7 @@ import typer
 from agent_runtime.commands.options import AdapterOption, JsonOption, ModelOption, say, say_that_it_loads
 
 _INTERRUPTED = 130
+_PLOT = "loss.svg"
 
 
 def tune(
@@ -24,10 +25,12 @@ def tune(
     Ctrl-C ends it behind the step it is at; the same command goes on from there. On several GPUs: accelerate launch.
     """
     from agent_runtime.tuning.config import read_config
-    from agent_runtime.tuning.plots import plot_losses
+    from agent_runtime.tuning.plots import plot_losses, require_plotting
     from agent_runtime.tuning.training import METRICS, tune
 
     run = read_config(config)
+    if plot:
+        require_plotting(out / _PLOT)
     asked: list[int] = []
     # The step under way is finished and saved; whoever asks again means it.
     before = {number: signal.signal(number, lambda *_: asked.append(1)) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -48,7 +51,7 @@ def tune(
 
     result = tune(run, out, tell, lambda: bool(asked))
     if plot and (out / METRICS).is_file():
-        plot_losses(out / METRICS, out / "loss.svg")
+        plot_losses(out / METRICS, out / _PLOT)
     if result.made is None:
         say(f"Stopped behind step {result.step} of {run.training.steps}, which is saved. The same command goes on.")
         raise typer.Exit(_INTERRUPTED)
@@ -75,7 +78,7 @@ def evaluate(
     from agent_runtime.engine.loading import ModelSpec, load_model
     from agent_runtime.errors import CannotWrite
     from agent_runtime.tuning.evaluation import as_markdown, condition_of, evaluate
-    from agent_runtime.tuning.plots import plot_accuracy
+    from agent_runtime.tuning.plots import plot_accuracy, require_plotting
 
     conditions = []
     for name in modes.split(","):
@@ -86,6 +89,8 @@ def evaluate(
                 f"{name.strip()!r} is none of full, star, anchored, star:unmoved, anchored:unmoved",
                 param_hint="--modes",
             ) from None
+    if plot is not None:
+        require_plotting(plot)
     say_that_it_loads()
     loaded = load_model(ModelSpec(source=model, adapter=adapter))
 

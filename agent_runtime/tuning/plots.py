@@ -10,6 +10,14 @@ from agent_runtime.tuning.errors import LacksTuningExtra
 from agent_runtime.tuning.evaluation import ALL
 
 
+def require_plotting(out: Path) -> None:
+    """Raise what a plot to `out` would raise in the end, before anything else is done for it."""
+    figure, _ = _axes("", "")
+    known = figure.canvas.get_supported_filetypes()
+    if out.suffix.removeprefix(".") not in known:
+        raise CannotWrite(out, f"no kind of picture ends so; there are {', '.join(sorted(known))}")
+
+
 def plot_losses(metrics: Path, out: Path) -> None:
     """Draw the losses of a run's metrics.jsonl by step, one line per mode. Raises LacksTuningExtra, CannotWrite."""
     lines = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()]
@@ -66,5 +74,3 @@ def _save(figure: Any, axes: Any, out: Path) -> None:
         figure.savefig(out)
     except OSError as error:
         raise CannotWrite(out, error.strerror or str(error)) from error
-    except ValueError as error:  # an ending that is no kind of picture
-        raise CannotWrite(out, str(error)) from error

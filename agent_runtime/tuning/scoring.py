@@ -55,7 +55,11 @@ class Item:
 
 
 class Scorer:
-    """Answers samples with one model. Rows are padded to `row_tokens`, so that a GPU compiles once."""
+    """Answers samples with one model, in rows of at most `row_tokens`.
+
+    For a GPU samples share rows, which are padded to that length, so that it compiles once. On a CPU each has a row of
+    its own length: there every pair of tokens of a row costs time.
+    """
 
     def __init__(self, loaded: LoadedModel, conditions: Sequence[Condition], row_tokens: int) -> None:
         self.conditions = tuple(conditions)
@@ -77,22 +81,27 @@ class Scorer:
             if expanded.tokens.num_tokens > self._limit:
                 too_long(number, expanded.tokens.num_tokens)
                 continue
-            if sum(each.tokens.num_tokens for each in [*waiting, expanded]) > self._row_tokens:
+            total = sum(each.tokens.num_tokens for each in [*waiting, expanded])
+            if waiting and (total > self._row_tokens or not self._is_packed()):
                 yield from self._answered(waiting)
                 waiting = []
             waiting.append(expanded)
         if waiting:
             yield from self._answered(waiting)
 
+    def _is_packed(self) -> bool:
+        return self._device.type != "cpu"
+
     @torch.inference_mode()
     def _answered(self, packed: Sequence["_Expanded"]) -> Iterator[Item]:
         """Answer one row of samples under all conditions."""
         scores = []
+        length = self._row_tokens if self._is_packed() else sum(each.tokens.num_tokens for each in packed)
         for condition, planner in zip(self.conditions, self._planners, strict=True):
             rows = [row_of(each.tokens, condition.mode) for each in packed]
             if not condition.moved:
                 rows = [_not_moved(row) for row in rows]
-            batch = batch_of([joined(rows, self._row_tokens)]).to(self._device)
+            batch = batch_of([joined(rows, length)]).to(self._device)
             scores.append(self._scores(batch, planner))
         first = 0
         for each in packed:
