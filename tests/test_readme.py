@@ -54,7 +54,7 @@ def test_every_program_in_a_shell_block_is_one_that_these_tests_know() -> None:
 def test_every_hotseat_line_parses(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for word in words:
-        if word.endswith((".jsonl", ".json")):  # a recording or a report has to exist
+        if word.endswith((".jsonl", ".json", ".gz", ".toml")):  # what a command reads has to exist
             Path(word).parent.mkdir(parents=True, exist_ok=True)
             Path(word).touch()
     command, rest = command_of(words[1:])

@@ -281,6 +281,7 @@ def _merged(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
             # PEFT leaves weights it does not find at their random start and warns.
             warnings.filterwarnings("error", message="Found missing adapter keys")
             warnings.filterwarnings("ignore", message=".*tie_word_embeddings")
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
             adapted = peft.PeftModel.from_pretrained(model, str(adapter))
             _untie(model)
             merged = adapted.merge_and_unload()

@@ -13,6 +13,7 @@ import math
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -275,7 +276,9 @@ def _with_lora(model: Any, part: TrainingPart) -> Any:
     settings = peft.LoraConfig(
         r=part.lora_rank, lora_alpha=part.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
     )
-    return peft.get_peft_model(model, settings)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        return peft.get_peft_model(model, settings)
 
 
 def _sources(config: TuneConfig) -> list[tuple[float, Source]]:
