@@ -13,8 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from game_adapters.environments import Environment, code_of, look
-from game_adapters.errors import BadActionMask, BadActionNames, NoLegalAction, UnknownAction
-from game_adapters.game_state import Json, json_state
+from game_adapters.errors import BadActionMask, BadActionNames, BadWords, NoLegalAction, UnknownAction
+from game_adapters.game_state import Json, is_text, json_state
 
 
 class GameContract(Protocol):
@@ -132,6 +132,7 @@ class PettingZooAdapter:
                 text = self._narrator.observation(env, agent)
             with code_of(self.game, f"action_texts for {agent!r}"):
                 texts = self._narrator.action_texts(env, agent)
+            self._check_words(agent, text, texts)
             if len(texts) != len(names):
                 raise BadActionNames(self.game, agent, f"{len(names)} names but {len(texts)} texts")
         with code_of(self.game, f"describe for {agent!r}"):
@@ -148,17 +149,49 @@ class PettingZooAdapter:
 
     def _checked_names(self, env: Environment, agent: str, num_actions: int) -> list[str]:
         with code_of(self.game, f"action_names for {agent!r}"):
-            names = list(self.contract.action_names(env, agent))
+            names = self.contract.action_names(env, agent)
+        if not isinstance(names, (list, tuple)):
+            raise BadActionNames(self.game, agent, f"it returned {names!r}; a list with a name an action is wanted")
+        names = list(names)
         if len(names) != num_actions:
             raise BadActionNames(self.game, agent, f"{num_actions} actions but {len(names)} names")
         seen: dict[str, int] = {}
         for index, name in enumerate(names):
             if not isinstance(name, str) or not name.strip() or len(name.splitlines()) != 1:
                 raise BadActionNames(self.game, agent, f"action {index} is {name!r}; a name is one line of text")
+            if not is_text(name):
+                raise BadActionNames(self.game, agent, f"action {index}, {name!r}, holds half of a surrogate pair")
             first = seen.setdefault(" ".join(name.split()), index)
             if first != index:
                 raise BadActionNames(self.game, agent, f"actions {first} and {index} are both named {name!r}")
         return names
+
+    def _check_words(self, agent: str, text: object, texts: object) -> None:
+        if not is_text(text):
+            raise BadWords(self.game, agent, "observation", f"it returned {text!r}; a sentence is wanted")
+        if not isinstance(texts, (list, tuple)):
+            raise BadWords(self.game, agent, "action_texts", f"it returned {texts!r}; a list of sentences is wanted")
+        for index, each in enumerate(texts):
+            if not is_text(each):
+                raise BadWords(
+                    self.game, agent, "action_texts", f"that of action {index} is {each!r}; write a sentence, or ''"
+                )
+
+
+def match_state(game: str, contract: SharedState, env: Environment, agent: str) -> tuple[Json, object]:
+    """The whole state of a match, and the very object that the game returned. Raises GameAdapterError."""
+    with code_of(game, f"describe_match for {agent!r}"):
+        given = contract.describe_match(env)
+    return json_state(game, agent, given), given
+
+
+def sight_of(game: str, contract: SharedState, agent: str) -> tuple[str, ...]:
+    """The patterns of what an agent may see. Raises GameAdapterError."""
+    with code_of(game, f"sight({agent!r})"):
+        patterns = contract.sight(agent)
+    if not isinstance(patterns, (list, tuple)) or not all(map(is_text, patterns)):
+        raise BadWords(game, agent, "sight", f"it returned {patterns!r}; a tuple of patterns is wanted")
+    return tuple(patterns)
 
 
 def legal_indices(
@@ -178,7 +211,10 @@ def legal_indices(
 
 
 def _mask_values(game: str, agent: str, num_actions: int, mask: Sequence[float]) -> "np.ndarray[Any, Any]":
-    values = np.asarray(mask)
+    try:
+        values = np.asarray(mask)
+    except ValueError:
+        raise BadActionMask(game, agent, f"its parts are of different lengths. Return {num_actions} numbers.") from None
     if values.dtype.kind not in "biuf":
         raise BadActionMask(game, agent, f"its values are {values.dtype}, not numbers. Return 0 or 1 an action.")
     if values.shape != (num_actions,):

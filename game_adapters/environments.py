@@ -75,6 +75,8 @@ def live_agents(game: str, env: Environment) -> list[str]:
         return list(env.agents)
     except AttributeError as error:
         raise BrokenEnvironment(game, "it was not reset. Call env.reset(seed=...) before the first turn.") from error
+    except TypeError:
+        raise BrokenEnvironment(game, f"its agents are {env.agents!r} instead of a list.") from None
 
 
 def agent_on_turn(game: str, env: Environment) -> str | None:
@@ -82,7 +84,7 @@ def agent_on_turn(game: str, env: Environment) -> str | None:
     agents = live_agents(game, env)
     if not agents:
         return None
-    on_turn: str = env.agent_selection
+    on_turn: str | None = getattr(env, "agent_selection", None)
     if on_turn not in agents:
         raise BrokenEnvironment(
             game, f"it waits for {on_turn!r}, who is not among its agents ({', '.join(map(str, agents))})."
@@ -115,7 +117,7 @@ def look(
             raise NotOnTurn(game, agent, on_turn)
         with code_of(game, f"observe({agent!r})"):
             observation = env.observe(agent)
-        info = env.infos.get(agent)
+        info = table_of(game, env, "infos").get(agent)
     if info is not None and not isinstance(info, Mapping):
         raise BrokenEnvironment(game, f"the info of {agent!r} is {type(info).__name__} instead of a dict.")
     _check_numbers(game, agent, observation)
@@ -155,9 +157,17 @@ def checked_reward(game: str, agent: str, reward: object) -> float:
 def is_over(game: str, env: Environment, agent: str) -> bool:
     """Whether an agent of an AEC environment is dead: terminated or truncated. Raises BrokenEnvironment."""
     for name in ("terminations", "truncations"):
-        if agent not in getattr(env, name):
+        if agent not in table_of(game, env, name):
             raise BrokenEnvironment(game, f"{agent!r} is among its agents and not in its {name}.")
     return bool(env.terminations[agent] or env.truncations[agent])
+
+
+def table_of(game: str, env: Environment, name: str) -> Mapping[str, Any]:
+    """What an AEC environment keeps of all agents, as `infos`. Raises BrokenEnvironment if it is no dict."""
+    table = getattr(env, name, None)
+    if not isinstance(table, Mapping):
+        raise BrokenEnvironment(game, f"its {name} are {table!r} instead of a dict with its agents as keys.")
+    return table
 
 
 def _has_mask(game: str, env: Environment, agent: str) -> bool:

@@ -16,6 +16,7 @@ GameAdapterError
 ├── UnsupportedActionSpace  an action space that is not Discrete
 ├── BadActionMask           a mask of the wrong length, or with values other than 0 and 1
 ├── BadActionNames          names that are missing, empty, broken over lines or not unique
+├── BadWords                a sentence, explanations or a sight that are something else
 ├── BadGameState            a state that is no JSON object: the place, and what stands there
 ├── NoLegalAction           a live agent whose mask allows nothing
 ├── UnknownAction           an answer that was not offered
@@ -245,6 +246,19 @@ class BadActionNames(GameAdapterError):
 
     def __str__(self) -> str:
         return f"action_names of {self.game} for {self.agent!r}: {self.why}"
+
+
+@dataclass
+class BadWords(GameAdapterError):
+    """What a method of a game's class returned instead of a sentence, of explanations or of a sight."""
+
+    game: str
+    agent: str
+    method: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.method} of {self.game} for {self.agent!r}: {self.why}"
 
 
 @dataclass

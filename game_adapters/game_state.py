@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,12 +10,16 @@ from game_adapters.errors import BadGameState
 
 Json = Any
 
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+# More than Python itself writes in decimal, unless it is told to.
+_MOST_BITS = 14_000
+
 
 def json_state(game: str, agent: str, state: object) -> Json:
     """The state as it would come over the wire; tuples become arrays. Raises BadGameState with the place."""
     if isinstance(state, dict):
         try:
-            copy = json.loads(json.dumps(state, allow_nan=False))
+            copy = json.loads(json.dumps(state, allow_nan=False, ensure_ascii=False).encode())
         except (TypeError, ValueError, RecursionError):
             pass
         else:
@@ -22,6 +27,11 @@ def json_state(game: str, agent: str, state: object) -> Json:
                 return copy
     where, found = _wrong(state, "") or ("", f"a {type(state).__name__}")
     raise BadGameState(game, agent, where, found)
+
+
+def is_text(value: object) -> bool:
+    """Whether a value is a string that can be sent and kept: without halves of surrogate pairs."""
+    return isinstance(value, str) and not _HALF_PAIR.search(value)
 
 
 def pointer_label(key: str) -> str:
@@ -38,7 +48,11 @@ def class_name(kind: type) -> str:
 def _wrong(value: object, where: str, depth: int = 0) -> tuple[str, str] | None:
     """The first place below a value that is no JSON, and what stands there."""
     match value:
-        case None | str() | bool() | int() if depth:
+        case str() if depth:
+            return None if is_text(value) else (where, "a string with half of a surrogate pair")
+        case int() if depth and value.bit_length() > _MOST_BITS:
+            return where, f"an int of {value.bit_length():,} bits"
+        case None | bool() | int() if depth:
             return None
         case float() if depth and math.isfinite(value):
             return None
@@ -46,6 +60,8 @@ def _wrong(value: object, where: str, depth: int = 0) -> tuple[str, str] | None:
             for key, part in value.items():
                 if not isinstance(key, str):
                     return where, f"a dict with the key {_named(key)}"
+                if not is_text(key):
+                    return where, f"a dict whose key {key!r} holds half of a surrogate pair"
                 if found := _wrong(part, f"{where}/{pointer_label(key)}", depth + 1):
                     return found
             return None

@@ -16,6 +16,7 @@ from game_adapters.environments import (
     is_over,
     is_parallel,
     live_agents,
+    table_of,
 )
 from game_adapters.errors import BrokenEnvironment, GameCodeFailed
 
@@ -42,7 +43,8 @@ class Stepper:
         self._told: Mapping[str, Mapping[str, Any]] = {}
         if is_parallel(env):
             with code_of(game, f"reset(seed={seed})"):
-                self._seen, self._told = env.reset(seed=seed)
+                returned = env.reset(seed=seed)
+            self._seen, self._told = self._tables(f"reset(seed={seed})", returned, "observations", "infos")
 
     def waiting(self) -> list[Waiting]:
         """The agents that may act now: the one on turn, or all of a parallel environment; none when the game is over.
@@ -78,11 +80,17 @@ class Stepper:
             raise GameCodeFailed(self.game, f"step({said})", error) from error
         self.num_steps += 1
         if is_aec:
-            rewards: Any = self.env.rewards
-        elif isinstance(returned, tuple) and len(returned) == 5:
-            self._seen, rewards, _, _, self._told = returned
+            rewards = table_of(self.game, self.env, "rewards")
         else:
-            raise BrokenEnvironment(
-                self.game, f"step({said}) must return observations, rewards, terminations, truncations and infos."
-            )
+            names_of_tables = ("observations", "rewards", "terminations", "truncations", "infos")
+            self._seen, rewards, _, _, self._told = self._tables(f"step({said})", returned, *names_of_tables)
         return {agent: checked_reward(self.game, agent, reward) for agent, reward in rewards.items()}
+
+    def _tables(self, asked: str, returned: object, *names: str) -> tuple[Mapping[str, Any], ...]:
+        """What a parallel environment returned, if it is so many dicts. Raises BrokenEnvironment."""
+        if isinstance(returned, tuple) and len(returned) == len(names):
+            if all(isinstance(table, Mapping) for table in returned):
+                return returned
+            wrong = next(name for name, table in zip(names, returned, strict=True) if not isinstance(table, Mapping))
+            raise BrokenEnvironment(self.game, f"the {wrong} that {asked} returned are no dict with agents as keys.")
+        raise BrokenEnvironment(self.game, f"{asked} must return {', '.join(names[:-1])} and {names[-1]}.")

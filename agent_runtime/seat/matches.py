@@ -21,6 +21,7 @@ from agent_runtime.turn import (
     TurnRequest,
 )
 from game_adapters import SharedState, TurnView
+from game_adapters.adapter import sight_of
 
 _UNSAFE_IN_NAME = re.compile(r"[^\w.@+-]")
 _LONGEST = 50
@@ -72,7 +73,7 @@ class Matches:
 
     def open_session(self, match: str, agent: str, persona: str | None, history_turns: int | None) -> Place:
         """Seat an agent at a match that has a state."""
-        sight = self._shared.sight(agent) if self._shared is not None else ()
+        sight = sight_of(self._game, self._shared, agent) if self._shared is not None else ()
         spec = SessionSpec(f"{match}:{_safe(agent)}", match, sight, persona, history_turns=history_turns)
         self._note(match, spec, self._runtime.open_session(spec))
         return Place(spec.session, match)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from agent_runtime.seat.seat import Seat
 from agent_runtime.turn import Json, TurnResult
 from game_adapters import PettingZooAdapter, SharedState, TurnView
+from game_adapters.adapter import match_state
 from game_adapters.stepping import Stepper
 
 
@@ -47,6 +48,8 @@ def play(seat: Seat, adapter: PettingZooAdapter, stepper: Stepper, max_steps: in
             {view.agent: number for view, number, _ in turns},
             {view.agent: result.action.id for view, _, result in turns if result.action is not None},
         )
-        after = shared.describe_match(stepper.env) if shared is not None and stepper.env.agents else {}
+        after: Json = {}
+        if shared is not None and turns and stepper.env.agents:
+            after, _ = match_state(adapter.game, shared, stepper.env, turns[0][0].agent)
         for view, number, result in turns:
             yield Played(stepper.num_steps, view.agent, view, result, number, rewards, after)

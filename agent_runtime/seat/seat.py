@@ -30,8 +30,9 @@ from agent_runtime.turn import (
     TurnResult,
 )
 from game_adapters import GameContract, PettingZooAdapter, SharedState, TurnView
+from game_adapters.adapter import match_state
 from game_adapters.environments import Environment, is_parallel, live_agents, reward_since
-from game_adapters.game_state import Json, json_state
+from game_adapters.game_state import Json
 from game_adapters.registry import load_contract
 
 # A seat's forward keeps nobody else waiting, so it may be large.
@@ -285,7 +286,7 @@ class Seat:
             self._begin_anew(table)
         if self._shared is None:
             return table, view, view.state
-        return table, view, json_state(self._adapter.game, view.agent, self._shared.describe_match(env))
+        return table, view, match_state(self._adapter.game, self._shared, env, view.agent)[0]
 
     def _begin(self, table: Table, view: TurnView, state: Json, *, acts: bool) -> SeatTurn:
         place = table.places.get(view.agent)

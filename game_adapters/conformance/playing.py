@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
-from game_adapters.adapter import PettingZooAdapter, SharedState, TurnView
+from game_adapters.adapter import PettingZooAdapter, SharedState, TurnView, match_state
 from game_adapters.environments import Environment, checked_env, code_of
 from game_adapters.errors import GameAdapterError
 from game_adapters.game_state import Json, json_state
@@ -97,12 +97,12 @@ class Player:
 
     def _seen(self, waiting: Waiting, random: Random) -> Seen:
         view = self.view(waiting)
-        with code_of(self.game, "describe"):
-            if self.shared is not None:
-                given = self.shared.describe_match(waiting.env)
-            else:
+        if self.shared is not None:
+            state, given = match_state(self.game, self.shared, waiting.env, view.agent)
+        else:
+            with code_of(self.game, f"describe for {view.agent!r}"):
                 given = self.contract.describe(waiting.env, view.agent)
-        state = json_state(self.game, view.agent, given)
+            state = json_state(self.game, view.agent, given)
         return Seen(view, state, given, random.choice(view.actions).number)
 
     def view(self, waiting: Waiting) -> TurnView:

@@ -1,19 +1,24 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from hypothesis import given
 from hypothesis import strategies as st
 
-from game_adapters.adapter import ActionOffer, PettingZooAdapter, legal_indices
+from game_adapters.adapter import ActionOffer, PettingZooAdapter, legal_indices, match_state, sight_of
 from game_adapters.errors import (
     BadActionMask,
     BadActionNames,
+    BadWords,
+    GameCodeFailed,
     NoLegalAction,
     NotOnTurn,
     UnknownAction,
     UnsupportedActionSpace,
 )
 from tests.game_adapters.fakes import FakeEnv, FakeGame, TalkingGame
+from tests.game_adapters.lamps_game import Lamps
 
 ADAPTER = PettingZooAdapter("fake", FakeGame())
 
@@ -86,11 +91,71 @@ def test_only_discrete_actions_can_be_listed(space: object) -> None:
 
 @pytest.mark.parametrize(
     "names",
-    [["wait", "go"], ["wait", "go", "go"], ["wait", "go  on", "go on "], ["wait", " ", "go"], ["a", "b", "c\nd"]],
+    [
+        ["wait", "go"],
+        ["wait", "go", "go"],
+        ["wait", "go  on", "go on "],
+        ["wait", " ", "go"],
+        ["a", "b", "c\nd"],
+        ["a", "b", "\ud800"],
+        "abc",
+        {"wait": 0, "go": 1, "stop": 2},
+    ],
 )
-def test_names_that_an_agent_could_not_answer_with_are_refused(names: list[str]) -> None:
+def test_names_that_an_agent_could_not_answer_with_are_refused(names: Any) -> None:
     with pytest.raises(BadActionNames):
         PettingZooAdapter("fake", FakeGame(names)).turn(FakeEnv())
+
+
+@pytest.mark.parametrize("text", [None, 7, "\ud800"])
+def test_an_observation_in_other_than_words_is_refused(text: Any) -> None:
+    class Silent(TalkingGame):
+        def observation(self, env: Any, agent: str) -> str:
+            return text  # type: ignore[no-any-return]
+
+    with pytest.raises(BadWords, match="observation of fake for 'left': it returned"):
+        PettingZooAdapter("fake", Silent()).turn(FakeEnv())
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"), [(None, "returned None"), ("abc", "returned 'abc'"), (["", None, ""], "of action 1 is None")]
+)
+def test_explanations_that_are_none_are_refused(texts: Any, said: str) -> None:
+    class Silent(TalkingGame):
+        def action_texts(self, env: Any, agent: str) -> list[str]:
+            return texts  # type: ignore[no-any-return]
+
+    with pytest.raises(BadWords, match=f"action_texts of fake for 'left': .*{said}"):
+        PettingZooAdapter("fake", Silent()).turn(FakeEnv())
+
+
+def test_a_mask_of_uneven_parts_is_refused() -> None:
+    with pytest.raises(BadActionMask, match="parts are of different lengths. Return 3 numbers"):
+        ADAPTER.turn(FakeEnv({"action_mask": [[1], [1, 0]]}))
+
+
+@pytest.mark.parametrize("patterns", [None, "/lamps", ("/lamps", 3)])
+def test_a_sight_that_is_no_tuple_of_patterns_is_refused(patterns: Any) -> None:
+    class Blind(Lamps):
+        def sight(self, agent: str) -> tuple[str, ...]:
+            return patterns  # type: ignore[no-any-return]
+
+    with pytest.raises(BadWords, match="sight of lamps for 'left': it returned .*; a tuple of patterns is wanted"):
+        sight_of("lamps", Blind(), "left")
+
+
+def test_what_describe_match_and_sight_raise_is_told_with_its_place() -> None:
+    class Raising(Lamps):
+        def describe_match(self, env: Any) -> Any:
+            raise RuntimeError("no match")
+
+        def sight(self, agent: str) -> tuple[str, ...]:
+            raise RuntimeError("no eyes")
+
+    with pytest.raises(GameCodeFailed, match=r"describe_match for 'left' .* no match \(.*test_adapter.py:\d+\)"):
+        match_state("lamps", Raising(), None, "left")
+    with pytest.raises(GameCodeFailed, match=r"sight\('left'\) .* no eyes \(.*test_adapter.py:\d+\)"):
+        sight_of("lamps", Raising(), "left")
 
 
 def test_a_dead_agent_has_no_turn() -> None:

@@ -83,6 +83,27 @@ def test_a_live_agent_that_a_table_lacks_is_named(name: str) -> None:
         LAMPS.turn(env)
 
 
+@pytest.mark.parametrize("name", ["infos", "terminations", "truncations"])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_table_that_is_none_is_named(name: str, is_there: bool) -> None:
+    env = lamps()
+    setattr(env, name, None)
+    if not is_there:
+        delattr(env, name)
+    with pytest.raises(BrokenEnvironment, match=f"its {name} are None instead of a dict"):
+        LAMPS.turn(env)
+
+
+def test_an_environment_without_agents_or_without_one_on_turn_is_broken() -> None:
+    env = lamps()
+    del env.agent_selection
+    with pytest.raises(BrokenEnvironment, match="waits for None"):
+        LAMPS.turn(env)
+    env.agents = None  # type: ignore[assignment]
+    with pytest.raises(BrokenEnvironment, match="its agents are None instead of a list"):
+        LAMPS.turn(env)
+
+
 def test_an_info_that_is_no_dict_is_named_and_a_missing_one_is_empty() -> None:
     env = lamps()
     env.infos["player_0"] = [1]  # type: ignore[assignment]

@@ -62,6 +62,9 @@ def deep(depth: int) -> Any:
         ({"units": {3: "wolf"}}, "at /units stands a dict with the key the int 3"),
         ({"seen": {1, 2}}, "at /seen stands the set"),
         ({"board": Board()}, "stands the tests.game_adapters.test_game_state.Board <"),
+        ({"say": ["\ud800"]}, "at /say/0 stands a string with half of a surrogate pair"),
+        ({"names": {"\ud800": 1}}, "at /names stands a dict whose key .* holds half of a surrogate pair"),
+        ({"gold": 10**5000}, "at /gold stands an int of 16,610 bits"),
         (deep(5000), "stands something nested too deep|stands a dict"),
     ],
 )

@@ -96,3 +96,38 @@ def test_a_parallel_step_that_returns_something_else_is_told() -> None:
     made = stepper(Odd())
     with pytest.raises(BrokenEnvironment, match="must return observations, rewards"):
         made.step({"player_0": 0, "player_1": 0})
+
+
+@pytest.mark.parametrize(("place", "name"), [(0, "observations"), (1, "rewards"), (4, "infos")])
+def test_a_parallel_step_that_returns_no_dict_is_told_which(place: int, name: str) -> None:
+    class Odd(ParallelLamps):
+        def step(self, actions: dict[str, int]) -> Any:
+            returned = list(super().step(actions))
+            returned[place] = None
+            return tuple(returned)
+
+    made = stepper(Odd())
+    with pytest.raises(BrokenEnvironment, match=f"the {name} that step.* returned are no dict"):
+        made.step({"player_0": 0, "player_1": 0})
+
+
+def test_a_parallel_reset_that_returns_something_else_is_told() -> None:
+    class Odd(ParallelLamps):
+        def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+            return super().reset(seed)[0]
+
+    with pytest.raises(BrokenEnvironment, match=r"reset\(seed=2\) must return observations and infos"):
+        stepper(Odd())
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_an_environment_without_rewards_is_told(is_there: bool) -> None:
+    class Odd(LampsEnv):
+        def step(self, action: int | None) -> None:
+            super().step(action)
+            self.rewards = None  # type: ignore[assignment]
+            if not is_there:
+                del self.rewards
+
+    with pytest.raises(BrokenEnvironment, match="its rewards are None instead of a dict"):
+        stepper(Odd()).step({"player_0": 0})

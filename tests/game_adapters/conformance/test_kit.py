@@ -505,3 +505,14 @@ def test_a_make_env_that_returns_no_environment_is_told_where_it_stands() -> Non
         assert failed(report) == {"turns"}
         line = type(game).make_env.__code__.co_firstlineno
         assert f"returned {found} ({__file__}:{line}). Let it return the environment" in said(report, "turns")
+
+
+@pytest.mark.parametrize("broken", ["infos", "terminations", "rewards"])
+def test_an_environment_that_loses_a_table_on_the_way_is_told_so_and_the_seeds_are_not_blamed(broken: str) -> None:
+    class Losing(LampsEnv):
+        def step(self, action: int | None) -> None:
+            super().step(action)
+            setattr(self, broken, None)
+
+    report = check_game(PlainLamps(), makes(Losing), seeds=(0,), num_turns=6)
+    assert failed(report) == {"turns"} and f"its {broken} are None" in said(report, "turns")
