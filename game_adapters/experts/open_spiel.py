@@ -8,6 +8,8 @@ from game_adapters.environments import Environment
 from game_adapters.open_spiel import core_of
 
 SIMULATIONS = 1000
+# A game of othello is some 60 moves long, and so is each simulation.
+_OF_LONG_GAMES = {"othello": 200}
 _EXPLORATION = 1.5
 _MEGABYTES = 64
 
@@ -15,7 +17,7 @@ _MEGABYTES = 64
 class OpenSpielExpert:
     """Searches anew for each move, from the seed and the position alone."""
 
-    def __init__(self, seed: int = 0, simulations: int = SIMULATIONS) -> None:
+    def __init__(self, seed: int = 0, simulations: int | None = None) -> None:
         self._seed = seed
         self._simulations = simulations
 
@@ -25,5 +27,6 @@ class OpenSpielExpert:
         digest = hashlib.blake2b(f"{self._seed}/{core.title}/{core.state}".encode(), digest_size=4).digest()
         seed = int.from_bytes(digest) >> 1
         evaluator = pyspiel.RandomRolloutEvaluator(1, seed)
-        bot = pyspiel.MCTSBot(core.spiel, evaluator, _EXPLORATION, self._simulations, _MEGABYTES, True, seed + 1, False)
+        simulations = self._simulations or _OF_LONG_GAMES.get(core.title, SIMULATIONS)
+        bot = pyspiel.MCTSBot(core.spiel, evaluator, _EXPLORATION, simulations, _MEGABYTES, True, seed + 1, False)
         return int(bot.step(core.state))
