@@ -253,15 +253,14 @@ class Player:
         """Take up what an answer says of the messages that follow."""
         del self._waiting[question]
         refusal = question.refusal
-        if cue.kind == "match.open":
-            if refusal is None:
-                try:
-                    self.opened = s2c.MatchOpened.model_validate(question.answer)
-                except ValidationError:
-                    raise self.wire.give_up() from None
-            else:
-                self.shut_out = refusal
-                self._open_matches.clear()
+        if cue.kind == "match.open" and refusal is None:
+            try:
+                self.opened = s2c.MatchOpened.model_validate(question.answer)
+            except ValidationError:
+                raise self.wire.give_up() from None
+        elif cue.kind == "match.open" and self.opened is None:
+            self.shut_out = refusal
+            self._open_matches.clear()
         elif refusal is not None:
             self.tally.refuse(refusal)
         elif cue.kind == "match.close":

@@ -477,3 +477,19 @@ def test_what_waits_for_a_turn_in_vain_ends_the_run(file: Path, caplog: pytest.L
     assert isinstance(played.ended, NoAnswer) and played.ended.asked == "turn"
     gc.collect()
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("pace", [None, 1.0])
+def test_a_match_that_is_not_opened_once_more_is_played_on_and_closed(file: Path, pace: float | None) -> None:
+    """A client that came back opens its match again; a server that refuses it then has it still."""
+
+    def answers(stub: Stub, message: Message) -> list[Message]:
+        is_second = message["type"] == "match.open" and len(stub.of_type("match.open")) == 2
+        return [stub.error(message) if is_second else stub.answer(message)]
+
+    stub = Stub(answers=answers)
+    messages = [*match_of(1), OPEN, turn(2), result(2)]
+    played = run(file, stub, messages, LoadOptions(pace=pace, answer_s=PATIENCE_S))
+    assert [sample.turn_id for sample in played.modes[0].tally.samples] == [1, 2]
+    assert played.modes[0].tally.refused == 1 and played.modes[0].shut_out == []
+    assert stub.kinds()[-1] == "match.close" and played.left_open == 0
