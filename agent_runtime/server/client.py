@@ -31,8 +31,17 @@ from agent_runtime.server import server_messages as s2c
 from agent_runtime.server.access import is_loopback
 from agent_runtime.server.answers import error_message
 from agent_runtime.server.client_messages import MessageId, OnDeadline
-from agent_runtime.server.errors import ConnectionLost, MessageError, MessageTooBig, NoAnswer, NotOpen, ServerError
+from agent_runtime.server.errors import (
+    BadField,
+    ConnectionLost,
+    MessageError,
+    MessageTooBig,
+    NoAnswer,
+    NotOpen,
+    ServerError,
+)
 from agent_runtime.server.messages import PROTOCOL, client_message, read_json, server_message
+from agent_runtime.server.plain_json import not_json
 from agent_runtime.turn import Action, ActionOption, Decide, Json, Mode
 
 log = logging.getLogger(__name__)
@@ -211,6 +220,9 @@ class Client:
         on_partial: Callable[[s2c.TurnPartial], None] | None = None,
     ) -> Future[s2c.TurnResult]:
         """Ask for an action. `on_partial` is called on the reading thread and must not wait for this client."""
+        for place, each in enumerate(actions):
+            if not isinstance(each, ActionOption):
+                raise BadField("turn", f"actions.{place}", f"{each!r} is no action: write ActionOption({each!r})")
         if on_partial is not None:
             self._hear_partial[session, turn_id] = on_partial
         how = decide or Decide()
@@ -272,6 +284,8 @@ class Client:
     def _begin(self, kind: type[Answer], type_: str, **fields: Json) -> Future[Answer]:
         """Send a message; the future is done by what answers it. `kind` only types it."""
         message_id = f"q{next(self._ids)}"
+        if (strange := not_json(fields)) is not None:
+            raise BadField(type_, *strange)
         text = client_message({"type": type_, "id": message_id, **fields}).encode()
         if self._limit_bytes is not None and (size_bytes := len(text.encode())) > self._limit_bytes:
             raise MessageTooBig(size_bytes, self._limit_bytes)

@@ -198,6 +198,12 @@ def test_what_the_server_would_refuse_is_not_sent() -> None:
             client.open_match("../m", "camp")
         with pytest.raises(BadCombination, match="'state'"):
             client.put_state("m", 1)
+        with pytest.raises(BadField, match=r"'state\.ships\.0' of 'match\.state': the number nan"):
+            client.put_state("m", 1, state={"ships": [float("nan")]})
+        with pytest.raises(BadField, match=r"'patch\.0\.value'.*the set"):
+            client.put_state("m", 1, patch=[{"op": "add", "path": "/seen", "value": {"gull"}}])
+        with pytest.raises(BadField, match=r"'actions\.0' of 'turn'.*ActionOption\('wait'\)"):
+            client.turn("s", 1, frame=1, observation="", actions=["wait"])  # type: ignore[list-item]
         with pytest.raises(MessageTooBig):
             client.put_state("m", 1, state={"x": "y" * client.welcome.limits.message_bytes})
 
