@@ -24,6 +24,19 @@ def test_a_game_is_its_folder_its_name_or_its_class(tmp_path: Path, monkeypatch:
     assert game_folder(".").resolve() == folder
 
 
+def test_a_name_means_the_game_that_games_has_before_a_folder_where_the_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    folder = write_game(there)
+    write_game(here)
+    (here / "camp").mkdir()
+    monkeypatch.chdir(here)
+    assert game_folder("tiny", [there]) == game_folder("tiny", [folder]) == folder
+    assert game_folder("tiny") == Path("tiny")
+    assert game_folder("camp") == find_games(())["camp"]  # an empty folder is no game
+
+
 def test_an_installed_game_goes_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("shiny", LAMPS, registry.ENTRY_POINTS)
     monkeypatch.setattr(registry, "_entry_points", lambda: (point,))
