@@ -208,10 +208,9 @@ class _Adviser:
             if family.is_rest:
                 change = added(family.match, family.name.removeprefix("rest/"), max_tokens=_SPLIT_TOKENS)
             after = self._costs([change])
-            if (
-                after.blocks_mode > 0.8 * self._before.blocks_mode
-                or after.prefix_mode > 1.05 * self._before.prefix_mode
-            ):
+            # Parts repeat their path, which prefix pays for: a little, or a fraction of what a block mode saves.
+            saved, lost = self._before.blocks_mode - after.blocks_mode, after.prefix_mode - self._before.prefix_mode
+            if saved < 0.2 * self._before.blocks_mode or lost > max(0.05 * self._before.prefix_mode, 0.25 * saved):
                 continue
             self._changes.append(change)
             sentence = (
@@ -377,8 +376,8 @@ class _Adviser:
         return Advice(
             "few",
             str(self._course.file.file),
-            f"{self._num_frames} frames are too few to say what changes often. Record a match with "
-            "`hotseat serve --record`, or write more states.",
+            f"{'1 frame is' if self._num_frames == 1 else f'{self._num_frames} frames are'} too few to say what "
+            "changes often. Record a match with `hotseat serve --record`, or write more states.",
         )
 
     def _game_warnings(self) -> Iterator[Advice]:

@@ -65,8 +65,8 @@ class PromptsReport:
         """The first lines: what was read, and what a turn costs."""
         course, costs = self.course, self.course.costs
         yield (
-            f"{course.game.name}: {len(course.frames)} frames of {course.file.file.name}, "
-            f"{len(course.blocks)} blocks, anchor {course.anchor_tokens} tokens"
+            f"{course.game.name}: {len(course.frames)} frame{'s' * (len(course.frames) > 1)} of "
+            f"{course.file.file.name}, {len(course.blocks)} blocks, anchor {course.anchor_tokens} tokens"
             + "".join(f", persona {name} {tokens}" for name, tokens in course.persona_tokens.items())
         )
         yield self.counter.note or f"Tokens are those of {self.counter.name}, chat markers included."

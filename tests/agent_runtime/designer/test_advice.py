@@ -129,6 +129,20 @@ def test_a_large_block_of_which_little_changes_is_to_be_split(tmp_path: Path) ->
     assert piece.saved > 100
 
 
+def test_a_rule_for_whatever_there_is_is_to_split_what_is_large_though_prefix_pays_a_little(tmp_path: Path) -> None:
+    states: list[Any] = []
+    for tick in range(FRAMES):
+        guards = [{"name": f"guard {i}", "post": "wall", "hp": 100 - (i == tick)} for i in range(90)]
+        states.append({"at": tick, "land": "A castle on a hill. " * 8, "guards": guards})
+    piece = only(advice_on(course_of(tmp_path, rule("/*", "{key}"), states))["split"])
+    assert piece.before is not None and piece.after is not None
+    saved, lost = (
+        piece.before.blocks_mode - piece.after.blocks_mode,
+        piece.after.prefix_mode - piece.before.prefix_mode,
+    )
+    assert 0.05 * piece.before.prefix_mode < lost < 0.25 * saved
+
+
 def test_many_small_blocks_are_to_be_grouped(tmp_path: Path) -> None:
     states = [{"tiles": {f"t{n}": "abc"[n % 3] for n in range(30)}} for _ in range(9)]
     course = course_of(tmp_path, rule("/tiles/*", "tile/{key}"), states)
