@@ -2,6 +2,7 @@
 
 HotseatError
 ├── UnknownName      no match, session, model, persona or game goes by this name
+├── UnknownTurn      no finished turn of a session has this turn_id
 ├── NameTaken        a session's name that belongs to another match
 ├── PersonaInUse     an edited game lacks a persona that a session is
 ├── BadSettings      a settings file with an unknown key or a value of the wrong kind
@@ -47,6 +48,18 @@ class UnknownName(HotseatError):
         if not self.nearest and self.known:
             hint = f" There is: {', '.join(self.known)}."
         return f"There is no {self.kind} named {self.name!r}.{hint}"
+
+
+@dataclass(eq=False)
+class UnknownTurn(HotseatError):
+    """A turn of a session that was never asked, is under way, or was forgotten."""
+
+    session: str
+    turn_id: int
+    code: ClassVar[str] = "unknown_name"
+
+    def __str__(self) -> str:
+        return f"Session {self.session!r} has no finished turn {self.turn_id}: name one that was answered of late."
 
 
 def named(kind: str, name: str, known: Mapping[str, V]) -> V:

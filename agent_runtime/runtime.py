@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent_runtime.agent import PendingTurn, prepare_turn
-from agent_runtime.errors import BadState, NameTaken, NotDurable, StaleTurn, UnknownName, named
+from agent_runtime.errors import BadState, NameTaken, NotDurable, StaleTurn, UnknownTurn, named
 from agent_runtime.match import Match, Session
 from agent_runtime.prefetch import Brought
 from agent_runtime.served_model import ServedModel
@@ -371,7 +371,7 @@ class AgentRuntime:
             # A turn that timed out on the wire is under way here until its forward ends.
             is_own = applied.turn_id in session.under_way and (applied.action is not None or not applied.ok)
             if applied.turn_id not in session.finished and not is_own:
-                raise UnknownName("finished turn", f"{applied.turn_id} of session {applied.session}")
+                raise UnknownTurn(applied.session, applied.turn_id)
             session.apply(applied.turn_id, applied.ok, applied.message, applied.reward, applied.action)
             # Not with every frame: that costs as much as the state is long, and a frame should cost what it changes.
             self._write_match(session.match)

@@ -201,12 +201,17 @@ def replay_load(
 
 
 def _check_game(recording: Path, folders: tuple[Path, ...], verify: bool) -> None:
-    """Refuse a recording whose game is not there, before anything is loaded. Raises LacksGame."""
+    """Refuse a recording whose game is not there, before anything is loaded; say where it was cut. Raises LacksGame."""
+    from agent_runtime.first_look.turn_log import cuts_of
     from agent_runtime.replay.origin import check_game
     from agent_runtime.replay.recording_format import read_recording
     from prompts import find_games
 
-    check_game(read_recording(recording, verify=verify), find_games(folders))
+    found = read_recording(recording, verify=verify)
+    check_game(found, find_games(folders))
+    if found.cut_lines:  # one that merely has no end is of a server that runs
+        for sentence in cuts_of(found):
+            say(sentence)
 
 
 def _refuse_what_is_the_servers(**options: object) -> None:

@@ -79,7 +79,7 @@ def cuts_of(recording: Recording) -> Iterator[str]:
     for line in recording.cut_lines:
         yield (
             f"{recording.path}, line {line}: it was cut in its middle, as when a server is killed or a file is copied "
-            "in part. What is whole is listed."
+            "in part. What is whole is taken."
         )
     if recording.parts[-1].end is None and not recording.cut_lines:
         yield (

@@ -68,7 +68,7 @@ class EditedRecording(RecordingError):
     def __str__(self) -> str:
         return (
             f"{self.path}, line {self.line}: {self.why}. The recording was changed after it was written; "
-            "take the original, or read it without verification."
+            "take the original, or let hotseat read it as it is with --no-verify."
         )
 
 
@@ -168,6 +168,9 @@ class UnknownMetric(RecordingError):
     code: ClassVar[str] = "unknown_metric"
 
     def __str__(self) -> str:
+        label, dot, short = self.name.partition(".")
+        if dot and short in self.known and label not in self.lanes:
+            return f"No mode {label!r} is replayed, so there is no {self.name!r}. There is: {', '.join(self.lanes)}."
         of_one = ", ".join(f"{lane}.{self.known[0]}" for lane in self.lanes)
         return (
             f"There is no metric {self.name!r}; the nearest is {self.nearest!r}. There are: {', '.join(self.known)}. "

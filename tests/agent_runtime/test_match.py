@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent_runtime.engine.loading import LoadedModel
-from agent_runtime.errors import NameTaken, UnknownName
+from agent_runtime.errors import NameTaken, UnknownName, UnknownTurn
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.turn import (
     Action,
@@ -105,7 +105,7 @@ def test_what_a_game_did_instead_is_taken_before_the_turn_that_was_too_late_has_
         late = made.begin_turn(ask(1))
         thread = threading.Thread(target=late.run)
         thread.start()
-        with pytest.raises(UnknownName, match="finished turn"):
+        with pytest.raises(UnknownTurn, match="Session 's' has no finished turn 1"):
             made.apply_turn(TurnApplied("s", 1, True))  # what was it that was done?
         made.apply_turn(TurnApplied("s", 1, True, action=Action("hold")))
         assert [entry.action_text for entry in session.history] == ["hold"]

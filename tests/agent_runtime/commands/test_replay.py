@@ -118,6 +118,18 @@ def test_an_edited_recording_is_refused_before_the_model_is_loaded(
     assert isinstance(error, EditedRecording) and error.line > 1
 
 
+def test_a_recording_that_was_cut_is_replayed_as_far_as_it_goes_and_said_to_be_cut(
+    replay: Any, recording: Path, folder: Path, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.jsonl"
+    whole = recording.read_bytes()
+    cut.write_bytes(whole[: whole.rstrip().rindex(b"\n") + 40])
+    ran = run(cut, "--model", folder / "llama-0", "--games", folder / "games", "--pool-mib", 16, "--mode", "star")
+    num_lines = len(whole.splitlines())
+    assert ran.exit_code == 0 and f"line {num_lines}: it was cut in its middle" in ran.stderr
+    assert "cut in its middle" not in replay("--mode", "star").stderr
+
+
 def test_a_game_that_is_not_here_is_named_with_its_flag_before_the_model_is_loaded(
     recording: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,7 +74,7 @@ def test_a_metric_that_there_is_not_is_an_error_that_names_the_nearest_and_all()
     assert caught.value.nearest == "ttft_mean_ms"
     for name in ("ttft_p50_ms", "refused", "ratio.star_over_full", "full.ttft_mean_ms, star.ttft_mean_ms"):
         assert name in str(caught.value)
-    with pytest.raises(UnknownMetric):
+    with pytest.raises(UnknownMetric, match=r"No mode 'prefix' is replayed.* There is: full, star\."):
         failed("prefix.ttft_mean_ms>3")
     with pytest.raises(UnknownMetric):
         check_names([parse_condition("star>3")], METRICS)
