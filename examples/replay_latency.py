@@ -31,7 +31,8 @@ def main(recording: Path, url: str, copies: int, pace: float, limit_ms: float) -
     # A percentile with fewer than ten turns beyond it is mostly luck, and is None: then the slowest turn counts.
     measured, name = (times.p95, "p95") if times.p95 is not None else (times.max, "slowest")
     print(f"{mode.turns} turns of {copies} matches at once in mode {mode.label}: {dict(mode.outcomes)}")
-    print(f"time to a decision: mean {times.mean:.0f} ms, slowest {times.max:.0f} ms, {name} {measured:.0f} ms")
+    p95 = "" if times.p95 is None else f", p95 {times.p95:.0f} ms"
+    print(f"time to a decision: mean {times.mean:.0f} ms, slowest {times.max:.0f} ms{p95}")
     print(f"most turns at once: {traffic.under_way_max}; deadlines missed: {mode.deadline_miss_rate or 0:.0%}")
     undecided = mode.turns - mode.outcomes.get("ok", 0)
     if measured > limit_ms or undecided:
