@@ -4,31 +4,58 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent_runtime.commands.options import AdapterOption, JsonOption, ModelOption, say, say_that_it_loads
+from agent_runtime.commands.options import (
+    AdapterOption,
+    GamesOption,
+    JsonOption,
+    ModelOption,
+    installed_games,
+    say,
+    say_that_it_loads,
+)
+
+if TYPE_CHECKING:
+    from agent_runtime.engine.loading import LoadedModel
+    from agent_runtime.tuning.training import Turns
 
 _INTERRUPTED = 130
 _PLOT = "loss.svg"
 
 
 def tune(
-    config: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A tuning run, as TOML.")],
+    config: Annotated[
+        Path | None,
+        typer.Argument(
+            exists=True, dir_okay=False, readable=True, help="A tuning run, as TOML; with --recordings optional."
+        ),
+    ] = None,
+    *,
     out: Annotated[Path, typer.Option(file_okay=False, help="The run's folder; one that was interrupted goes on.")],
+    recordings: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Learn full mode's decisions in the matches recorded here."),
+    ] = None,
+    games: GamesOption = None,
     plot: Annotated[bool, typer.Option(help="Draw the losses to loss.svg.")] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Tune a model for block modes on samples that `hotseat data` has written; the adapter lies in OUT/adapter.
 
+    With --recordings nobody has to say what was right: block modes learn what the model decides in full mode.
+
     Ctrl-C ends it behind the step it is at; the same command goes on from there. On several GPUs: accelerate launch.
     """
-    from agent_runtime.tuning.config import read_config
+    from agent_runtime.tuning.config import TuneConfig, read_config
     from agent_runtime.tuning.plots import plot_losses, require_plotting
-    from agent_runtime.tuning.training import METRICS, tune
+    from agent_runtime.tuning.training import AGREEMENT, METRICS, tune
 
-    run = read_config(config)
+    if config is None and recordings is None:
+        raise typer.BadParameter("name a configuration, or --recordings", param_hint="CONFIG")
+    run = TuneConfig() if config is None else read_config(config, needs_samples=recordings is None)
     if plot:
         require_plotting(out / _PLOT)
     asked: list[int] = []
@@ -49,13 +76,36 @@ def tune(
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    result = tune(run, out, tell, lambda: bool(asked))
+    turns = None
+    if recordings is not None:
+        from agent_runtime.tuning.recordings import recorded_turns, recordings_in
+
+        files = recordings_in(recordings)
+        folders = (*(games or ()), *installed_games(say))
+
+        def turns(loaded: "LoadedModel") -> "Turns":
+            return recorded_turns(loaded, files, folders)
+
+    result = tune(run, out, tell, lambda: bool(asked), turns)
+    if recordings is not None:
+        _say_agreement(out / AGREEMENT)
     if plot and (out / METRICS).is_file():
         plot_losses(out / METRICS, out / _PLOT)
     if result.made is None:
         say(f"Stopped behind step {result.step} of {run.training.steps}, which is saved. The same command goes on.")
         raise typer.Exit(_INTERRUPTED)
     say(f"What came out lies in {result.made}. Play with it: hotseat serve --adapter {result.made}")
+
+
+def _say_agreement(report: Path) -> None:
+    """Print how far modes are from full mode's decisions, before and after."""
+    for when, found in json.loads(report.read_text("utf-8")).items():
+        for mode, values in found.items():
+            if isinstance(values, dict):
+                say(
+                    f"{when:>6}  {mode:<9} same best action {100 * values['agreed']:5.1f} %   "
+                    f"variation {values['variation']:.4f}   {found['turns']} turns of other sessions"
+                )
 
 
 def evaluate(

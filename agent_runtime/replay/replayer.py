@@ -32,6 +32,7 @@ from agent_runtime.replay.samples import Samples, TurnSample, accounted, action_
 from agent_runtime.replay.steps import RecordedSteps, RecordedTurn, Step
 from agent_runtime.replay.store_kind import StoreKind
 from agent_runtime.replay.strips import Strips, strip_of
+from agent_runtime.runtime import AgentRuntime
 from agent_runtime.server.runtime import CloseMatch, CloseSession, PutBlock, PutState
 from agent_runtime.turn import MatchSpec, Mode, Score, SessionSpec, TurnApplied, TurnResult
 
@@ -130,7 +131,7 @@ def _fill(lanes: Sequence[Lane], steps: RecordedSteps, stores: LaneStores) -> No
                 if isinstance(step, RecordedTurn):
                     lane.runtime.begin_turn(step.request).run()
                 else:
-                    _put_into(lane, step)
+                    put_into(lane.runtime, lane.mode, step)
             lane.settle()
     stores.flush()
     while any([lane.put_again() for lane in keeping]):  # a store's queue was full; now it is empty
@@ -142,7 +143,7 @@ def _put(lanes: Sequence[Lane], step: Step, tally: _Tally) -> None:
     refusals = []
     for lane in lanes:
         try:
-            _put_into(lane, step)
+            put_into(lane.runtime, lane.mode, step)
         except HotseatError as error:
             if isinstance(step, MatchSpec):
                 raise
@@ -152,11 +153,11 @@ def _put(lanes: Sequence[Lane], step: Step, tally: _Tally) -> None:
         tally.refuse(refusals[0])
 
 
-def _put_into(lane: Lane, step: Step) -> None:
-    runtime = lane.runtime
+def put_into(runtime: AgentRuntime, mode: Mode, step: Step) -> None:
+    """Do with a runtime what a step that is no turn says, its matches in `mode`. Raises what the runtime raises."""
     match step:
         case MatchSpec():
-            runtime.open_match(replace(step, model=None, mode=lane.mode))
+            runtime.open_match(replace(step, model=None, mode=mode))
         case PutState():
             runtime.put_state(step.match, step.frame, state=step.state, patch=step.patch)
         case SessionSpec():

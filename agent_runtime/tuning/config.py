@@ -84,11 +84,16 @@ class TuneConfig:
         return tuple(Mode(mode) for mode in self.training.modes)
 
 
+_NO_SAMPLES = "no file of samples. Make one with `hotseat data`, or name --recordings"
+_NO_USE = "a run over recordings learns from no samples. Leave it out"
 _PARTS = {"model": ModelPart, "data": DataPart, "training": TrainingPart}
 
 
-def read_config(path: Path) -> TuneConfig:
-    """Return the configuration in a TOML file. Raises BadTuneConfig, which names the key."""
+def read_config(path: Path, *, needs_samples: bool = True) -> TuneConfig:
+    """Return the configuration in a TOML file. Raises BadTuneConfig, which names the key.
+
+    `needs_samples` False is for a run over recordings, which has no files of samples.
+    """
     try:
         said = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -101,6 +106,8 @@ def read_config(path: Path) -> TuneConfig:
     parts = {name: _part(path, name, kind, said.get(name, {})) for name, kind in _PARTS.items()}
     config = TuneConfig(**parts, folder=path.parent)
     _check(path, config)
+    if needs_samples != bool(config.data.train):
+        raise BadTuneConfig(path, "data.train", _NO_SAMPLES if needs_samples else _NO_USE)
     return config
 
 
@@ -156,7 +163,5 @@ def _check(path: Path, config: TuneConfig) -> None:
             raise BadTuneConfig(path, f"training.{name}", "at least 1")
     if training.learning_rate <= 0:
         raise BadTuneConfig(path, "training.learning_rate", "more than 0")
-    if not data.train:
-        raise BadTuneConfig(path, "data.train", "no file of samples. Make one with `hotseat data`")
     if data.weights and (len(data.weights) != len(data.train) or min(data.weights) <= 0):
         raise BadTuneConfig(path, "data.weights", "one number above 0 for each file")

@@ -13,7 +13,7 @@ import torch
 from agent_runtime.tuning.errors import SampleTooLong
 from agent_runtime.tuning.rows import IGNORED, Row
 
-_PADDING = {"document": -1, "label": IGNORED, "ask": -1}
+_PADDING = {"document": -1, "label": IGNORED, "ask": -1, "decision": -1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Batch:
     label: torch.Tensor
     document: torch.Tensor
     ask: torch.Tensor
+    decision: torch.Tensor
     is_doubled: bool
     left_out: int = 0
 

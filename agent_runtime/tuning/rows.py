@@ -54,7 +54,7 @@ class Row:
 
     A token sees its span, which begins at `own_from`, up to itself, and its view, from `seen_from` up to `seen_to`.
     `is_anchor` is 1 where the anchor is. `document` numbers the samples of the row (-1: padding), `ask` the asks of a
-    document (-1: none).
+    document and `decision` its decisions (-1: none).
     """
 
     ids: numpy.ndarray
@@ -67,6 +67,7 @@ class Row:
     label: numpy.ndarray
     document: numpy.ndarray
     ask: numpy.ndarray
+    decision: numpy.ndarray
 
     @property
     def is_doubled(self) -> bool:
@@ -128,6 +129,7 @@ def row_of(sample: TokenSample, mode: Mode) -> Row:
         label=label,
         document=numpy.zeros(total, dtype=numpy.int64),
         ask=ask_of,
+        decision=numpy.repeat(numpy.array([-1] * len(static) + [ask.decision for ask in sample.asks]), lengths),
     )
     moved = row.place != row.local
     if (row.seen_to[moved] > len(sample.blocks[0])).any():

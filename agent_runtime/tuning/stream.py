@@ -8,7 +8,7 @@ token the same, but for what each token sees and where it stands. What the modes
 import pickle
 import random
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -29,19 +29,19 @@ _TRIES = 4
 class Source(Protocol):
     """Where samples come from: number `index` (0 <= index < 2^31) is always the same one."""
 
-    def sample(self, index: int) -> Sample:
-        """Return a sample."""
+    def tokens(self, index: int) -> TokenSample:
+        """Return a sample in tokens."""
 
 
 @dataclass(frozen=True, slots=True)
-class GeneratedSource:
-    """Samples that a pure function makes."""
+class TokenSource:
+    """Samples that are tokens already, over and over."""
 
-    make: Callable[[int], Sample]
+    samples: Sequence[TokenSample]
 
-    def sample(self, index: int) -> Sample:
-        """Return the sample of that number."""
-        return self.make(index)
+    def tokens(self, index: int) -> TokenSample:
+        """Return a sample, from the beginning again behind the last one."""
+        return self.samples[index % len(self.samples)]
 
 
 class FileSource:
@@ -50,15 +50,16 @@ class FileSource:
     Raises SamplesError, and NotTrainable if there are none.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, text: TextEncoder) -> None:
+        self._text = text
         self._packed = [zlib.compress(pickle.dumps(sample), 1) for sample in read_samples(path)]
         if not self._packed:
             raise NotTrainable(f"{path} holds no samples.")
 
-    def sample(self, index: int) -> Sample:
+    def tokens(self, index: int) -> TokenSample:
         """Return a sample, from the beginning again behind the last one."""
         sample: Sample = pickle.loads(zlib.decompress(self._packed[index % len(self._packed)]))
-        return sample
+        return in_tokens(sample, self._text)
 
 
 def in_tokens(sample: Sample, text: TextEncoder) -> TokenSample:
@@ -73,7 +74,6 @@ class BatchStream:
     """Batches of `rows` packed rows of `row_tokens`, each once per mode; sources are drawn by weight."""
 
     sources: Sequence[tuple[float, Source]]
-    text: TextEncoder
     modes: tuple[Mode, ...]
     rows: int
     row_tokens: int
@@ -98,7 +98,7 @@ class BatchStream:
         left, misses, left_out = self.row_tokens, 0, 0
         while misses < (_TRIES if chosen else _MOST_MISSES):
             source = rng.choices(self.sources, weights)[0][1]
-            sample = in_tokens(source.sample(rng.randrange(2**31)), self.text)
+            sample = source.tokens(rng.randrange(2**31))
             if sample.num_tokens <= min(left, longest):
                 chosen.append(sample)
                 left -= sample.num_tokens

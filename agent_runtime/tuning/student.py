@@ -3,6 +3,7 @@
 Shapes: B rows, T tokens, N predicted tokens of all modes, V vocabulary.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,7 @@ class Student(torch.nn.Module):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
+        model.set_attn_implementation("eager")  # whatever it has served before
         self._check_head()
         register()
         model.set_attn_implementation(TRAINING)
@@ -71,6 +73,76 @@ class Losses:
     answers: tuple[torch.Tensor, ...]
     distances: tuple[torch.Tensor, ...]
     right: tuple[torch.Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far modes are from a teacher in what they decide, each over the mean decision.
+
+    `divergence` is Kullback and Leibler's in nats, from the teacher; `variation` half the sum of the differences of
+    probabilities; `agreed` the share of decisions with the same best action. Each by mode.
+    """
+
+    total: torch.Tensor
+    divergence: tuple[torch.Tensor, ...]
+    variation: tuple[torch.Tensor, ...]
+    agreed: tuple[torch.Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """Which of N predicted tokens of one mode belong to which listed action, and which action to which decision."""
+
+    action_of_token: torch.Tensor
+    decision_of_action: torch.Tensor
+    num_decisions: int
+
+    @classmethod
+    def of(cls, batch: Batch, wanted_N: torch.Tensor) -> "Decisions":
+        """Read them off the first mode's rows; the rows of the others are laid out alike."""
+        row_N = wanted_N // batch.ids.shape[1]
+        columns = [row_N, *(column.flatten()[wanted_N] for column in (batch.document, batch.decision, batch.own_from))]
+        keys_NK = torch.stack(columns, 1)
+        action_of_token = _numbered(keys_NK)
+        starts = torch.cat((action_of_token.new_ones(1, dtype=torch.bool), action_of_token.diff() > 0))
+        decision_of_action = _numbered(keys_NK[starts][:, :3])
+        return cls(action_of_token, decision_of_action, int(decision_of_action[-1]) + 1)
+
+    def logprobs(self, logits_NV: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
+        """Return the log-probability of every action among those of its decision [actions]."""
+        token_N = logits_NV.log_softmax(-1).gather(-1, labels_N[:, None])[:, 0]
+        score_A = token_N.new_zeros(len(self.decision_of_action)).index_add(0, self.action_of_token, token_N)
+        most_D = score_A.new_full((self.num_decisions,), -torch.inf)
+        most_D = most_D.scatter_reduce(0, self.decision_of_action, score_A.detach(), "amax")
+        shifted_A = score_A - most_D[self.decision_of_action]
+        sum_D = score_A.new_zeros(self.num_decisions).index_add(0, self.decision_of_action, shifted_A.exp())
+        return shifted_A - sum_D.log()[self.decision_of_action]
+
+    def agreement(self, teacher_A: torch.Tensor, students: Sequence[torch.Tensor]) -> Agreement:
+        """Compare log-probabilities [actions] of some modes with a teacher's."""
+        probability_A = teacher_A.exp()
+        divergence = tuple((probability_A * (teacher_A - each)).sum() / self.num_decisions for each in students)
+        variation = tuple(0.5 * (probability_A - each.exp()).abs().sum() / self.num_decisions for each in students)
+        best_D = self._best(teacher_A)
+        agreed = tuple((self._best(each) == best_D).float().mean() for each in students)
+        total = torch.stack(divergence).mean()
+        return Agreement(total, *(tuple(x.detach() for x in values) for values in (divergence, variation, agreed)))
+
+    def _best(self, logprob_A: torch.Tensor) -> torch.Tensor:
+        """Return the first best action of every decision, as a number over all actions."""
+        most_D = logprob_A.new_full((self.num_decisions,), -torch.inf)
+        most_D = most_D.scatter_reduce(0, self.decision_of_action, logprob_A.detach(), "amax")
+        is_best_A = logprob_A.detach() == most_D[self.decision_of_action]
+        numbers_A = torch.arange(len(logprob_A), device=logprob_A.device)
+        chosen_A = torch.where(is_best_A, numbers_A, len(logprob_A))
+        first_D = numbers_A.new_full((self.num_decisions,), len(logprob_A))
+        return first_D.scatter_reduce(0, self.decision_of_action, chosen_A, "amin")
+
+
+def _numbered(keys_NK: torch.Tensor) -> torch.Tensor:
+    """Number runs of equal rows from 0 on, int64 [N]."""
+    changed = (keys_NK[1:] != keys_NK[:-1]).any(-1)
+    return torch.cat((changed.new_zeros(1), changed)).long().cumsum(0)
 
 
 def wanted_of(batch: Batch) -> torch.Tensor:

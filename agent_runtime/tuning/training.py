@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from multiprocessing import get_all_start_methods
@@ -34,14 +34,27 @@ from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.sources import cache_folder
 from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import TrainingPart, TuneConfig
-from agent_runtime.tuning.errors import LossNotFinite, OtherRun
-from agent_runtime.tuning.packing import Batch
-from agent_runtime.tuning.stream import BatchStream, FileSource, Source
-from agent_runtime.tuning.student import Losses, Student, losses_of, wanted_of
+from agent_runtime.tuning.errors import LossNotFinite, NotTrainable, OtherRun
+from agent_runtime.tuning.packing import Batch, batch_of, joined
+from agent_runtime.tuning.rows import TokenSample, row_of
+from agent_runtime.tuning.stream import BatchStream, FileSource, Source, TokenSource
+from agent_runtime.tuning.student import Agreement, Decisions, Losses, Student, losses_of, wanted_of
 from agent_runtime.turn import Mode
 
-ADAPTER, MODEL, METRICS = "adapter", "model", "metrics.jsonl"
+ADAPTER, MODEL, METRICS, AGREEMENT = "adapter", "model", "metrics.jsonl", "agreement.json"
 _RUN, _SAVED, _STEP = "run.json", "saved", "step.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Recorded turns, their decisions listed, and those of other sessions, which are only measured.
+
+    `digest` names them all.
+    """
+
+    train: tuple[TokenSample, ...]
+    held_out: tuple[TokenSample, ...]
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +70,12 @@ def tune(
     folder: Path,
     tell: Callable[[dict[str, Any]], None],
     is_stopped: Callable[[], bool] = lambda: False,
+    turns: Callable[[LoadedModel], Turns] | None = None,
 ) -> TuneResult:
     """Tune as `config` says, going on where `folder` was left; `tell` hears the metrics of every step.
+
+    With `turns` nothing is learned from answers: every mode learns what the untuned model's first mode decides in them
+    (`Agreement`), and the report of before and after is in the folder, as agreement.json.
 
     Raises TuningError (OtherRun, LossNotFinite, NotTrainable, SamplesError) and what loading a model raises.
     """
@@ -66,8 +83,9 @@ def tune(
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
     loaded, card = _loaded(config, accelerator.device)
-    _claim(folder, config, loaded, accelerator)
-    run = _Run(config, folder, accelerator, loaded, card)
+    recorded = None if turns is None else turns(loaded)
+    _claim(folder, config, loaded, accelerator, "" if recorded is None else recorded.digest)
+    run = _Run(config, folder, accelerator, loaded, card, recorded)
     return run.go(tell, is_stopped)
 
 
@@ -88,11 +106,11 @@ def _loaded(config: TuneConfig, device: torch.device) -> tuple[LoadedModel, Card
     return load_model(spec), card
 
 
-def _claim(folder: Path, config: TuneConfig, loaded: LoadedModel, accelerator: Accelerator) -> None:
+def _claim(folder: Path, config: TuneConfig, loaded: LoadedModel, accelerator: Accelerator, turns: str) -> None:
     """Make the folder this run's. Raises OtherRun if it is another's."""
     said = asdict(config)
     said.pop("folder")
-    mine = {"config": said, "weights": loaded.digest, "tokenizer": loaded.tokenizer_digest}
+    mine = {"config": said, "weights": loaded.digest, "tokenizer": loaded.tokenizer_digest, "turns": turns}
     file = folder / _RUN
     if file.is_file():
         theirs = json.loads(file.read_text("utf-8"))
@@ -110,11 +128,20 @@ class _Run:
     """One process's share of a run."""
 
     def __init__(
-        self, config: TuneConfig, folder: Path, accelerator: Accelerator, loaded: LoadedModel, card: Card
+        self,
+        config: TuneConfig,
+        folder: Path,
+        accelerator: Accelerator,
+        loaded: LoadedModel,
+        card: Card,
+        turns: Turns | None,
     ) -> None:
         self._config, self._folder, self._accelerator, self._card = config, folder, accelerator, card
         self._loaded = loaded
         part = config.training
+        self._turns = turns
+        if turns is not None and not part.lora_rank:
+            raise NotTrainable("the untuned model is the teacher, and is gone if all weights change. Set lora_rank.")
         set_seed(part.seed)
         model = loaded.model
         self._adapted: Any = None
@@ -132,15 +159,16 @@ class _Run:
         self._planner = Planner(
             RotaryTable(model.get_decoder().rotary_emb.inv_freq, loaded.context_limit), accelerator.device
         )
-        self._stream = BatchStream(
-            _sources(config), loaded.text, config.modes, part.rows, part.row_tokens, loaded.context_limit, part.seed
-        )
+        sources = _sources(config, loaded) if turns is None else [(1.0, TokenSource(turns.train))]
+        self._stream = BatchStream(sources, config.modes, part.rows, part.row_tokens, loaded.context_limit, part.seed)
         self._saved_step = 0
 
     def go(self, tell: Callable[[dict[str, Any]], None], is_stopped: Callable[[], bool]) -> TuneResult:
         """Run the steps that are left."""
         part = self._config.training
         first = self._resume()
+        if first == 0:
+            self._note_agreement("before")
         batches = self._batches(first)
         for step in range(first, part.steps):
             begin = time.perf_counter()
@@ -160,6 +188,8 @@ class _Run:
                 self._save(step + 1)
             if stopped and step + 1 < part.steps:
                 return TuneResult(step + 1, None)
+        if first < part.steps:
+            self._note_agreement("after")
         return TuneResult(part.steps, self._write_result())
 
     def _batches(self, first: int) -> Iterator[Batch]:
@@ -178,36 +208,79 @@ class _Run:
         )
         return iter(loader)
 
-    def _gradients(self, batches: Iterator[Batch]) -> tuple[list[Losses], int, int]:
+    def _gradients(self, batches: Iterator[Batch]) -> tuple[list[Losses | Agreement], int, int]:
         """Compute the gradients of one step; return what its batches cost, their tokens, and how many were left out."""
         part = self._config.training
-        found, tokens, left_out = [], 0, 0
+        found: list[Losses | Agreement] = []
+        tokens, left_out = 0, 0
         for number in range(part.accumulate):
             batch = next(batches).to(self._accelerator.device)
             is_last = number + 1 == part.accumulate
             with nullcontext() if is_last else self._accelerator.no_sync(self._student):  # gradients are shared once
-                wanted = wanted_of(batch)
-                with self._accelerator.autocast():
-                    logits = self._student(batch.ids, self._planner.plan(batch), wanted)
-                labels = batch.label.flatten().index_select(0, wanted)
-                losses = losses_of(logits, labels, len(part.modes), part.distillation)
+                if self._turns is None:
+                    logits, labels = self._answered(batch)
+                    losses: Losses | Agreement = losses_of(logits, labels, len(part.modes), part.distillation)
+                else:
+                    losses = self._agreement(batch)
                 self._accelerator.backward(losses.total / part.accumulate)
             found.append(losses)
             tokens += batch.ids.numel()
             left_out += batch.left_out
         return found, tokens, left_out
 
-    def _metrics(self, step: int, losses: list[Losses], left_out: int) -> dict[str, Any]:
-        """Return a step's line, averaged over its batches and all processes."""
+    def _answered(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the logits of all predicted tokens and what they should be."""
+        wanted = wanted_of(batch)
+        with self._accelerator.autocast():
+            logits: torch.Tensor = self._student(batch.ids, self._planner.plan(batch), wanted)
+        return logits, batch.label.flatten().index_select(0, wanted)
+
+    def _agreement(self, batch: Batch) -> Agreement:
+        """Compare what every mode decides with what the first one does without the adapter."""
+        num_modes = len(self._config.training.modes)
+        decisions = Decisions.of(batch, wanted_of(batch).chunk(num_modes)[0])
+        logits, labels = self._answered(batch)
+        with torch.no_grad(), self._adapted.disable_adapter():
+            untuned, _ = self._answered(batch)
+        own = labels.chunk(num_modes)[0]
+        students = [decisions.logprobs(each, own) for each in logits.chunk(num_modes)]
+        return decisions.agreement(decisions.logprobs(untuned.chunk(num_modes)[0], own), students)
+
+    @torch.no_grad()
+    def _note_agreement(self, when: str) -> None:
+        """Measure the agreement on the turns that are held out, one by one, and write it into the folder's report."""
+        if self._turns is None:
+            return
+        part, device = self._config.training, self._accelerator.device
+        found, left_out = [], 0
+        self._student.train(False)
+        for sample in self._turns.held_out:
+            if sample.num_tokens > min(part.row_tokens, self._loaded.context_limit):
+                left_out += 1
+                continue
+            length = part.row_tokens if device.type == "cuda" else sample.num_tokens
+            rows = [joined([row_of(sample, mode)], length) for mode in self._config.modes]
+            found.append(self._agreement(batch_of(rows).to(device)))
+        self._student.train(True)
+        if not found:
+            raise NotTrainable("no held-out turn fits into a row. Make rows longer (row_tokens).")
+        if self._accelerator.is_main_process:
+            file = self._folder / AGREEMENT
+            report = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+            report[when] = {"turns": len(found), "left_out": left_out, **self._averages(found)}
+            write_atomically(file, json.dumps(report, indent=2) + "\n")
+        self._accelerator.wait_for_everyone()
+
+    def _averages(self, found: Sequence[Agreement]) -> dict[str, dict[str, float]]:
         modes = self._config.training.modes
-        names = [
-            "loss",
-            *[f"loss_{mode}" for mode in modes],
-            *[f"distance_{mode}" for mode in modes[1:]],
-            *[f"right_{mode}" for mode in modes],
-        ]
-        rows = [torch.stack([each.total.detach(), *each.answers, *each.distances, *each.right]) for each in losses]
-        mean = self._accelerator.reduce(torch.stack(rows).mean(0).detach().float(), "mean")
+        names = ("divergence", "variation", "agreed")
+        columns = {name: torch.stack([torch.stack(getattr(each, name)) for each in found]).mean(0) for name in names}
+        return {mode: {name: round(float(columns[name][i]), 6) for name in names} for i, mode in enumerate(modes)}
+
+    def _metrics(self, step: int, losses: list[Losses | Agreement], left_out: int) -> dict[str, Any]:
+        """Return a step's line, averaged over its batches and all processes."""
+        names, columns = _columns(losses, self._config.training.modes)
+        mean = self._accelerator.reduce(torch.stack(columns).mean(0).detach().float(), "mean")
         values = dict(zip(names, [round(value, 6) for value in mean.tolist()], strict=True))
         return {"step": step, **values, "learning_rate": _rate(self._config.training, step), "left_out": left_out}
 
@@ -281,9 +354,28 @@ def _with_lora(model: Any, part: TrainingPart) -> Any:
         return peft.get_peft_model(model, settings)
 
 
-def _sources(config: TuneConfig) -> list[tuple[float, Source]]:
+def _sources(config: TuneConfig, loaded: LoadedModel) -> list[tuple[float, Source]]:
     weights = config.data.weights or (1.0,) * len(config.data.train)
-    return [(weight, FileSource(config.folder / name)) for weight, name in zip(weights, config.data.train, strict=True)]
+    return [
+        (weight, FileSource(config.folder / name, loaded.text))
+        for weight, name in zip(weights, config.data.train, strict=True)
+    ]
+
+
+def _columns(losses: Sequence[Losses | Agreement], modes: Sequence[str]) -> tuple[list[str], list[torch.Tensor]]:
+    """Return the names of a step's figures, and for each of its batches their values."""
+    if isinstance(losses[0], Losses):
+        names = [
+            "loss",
+            *[f"loss_{mode}" for mode in modes],
+            *[f"distance_{mode}" for mode in modes[1:]],
+            *[f"right_{mode}" for mode in modes],
+        ]
+        answers = [each for each in losses if isinstance(each, Losses)]
+        return names, [torch.stack([x.total.detach(), *x.answers, *x.distances, *x.right]) for x in answers]
+    names = ["loss", *[f"{what}_{mode}" for what in ("loss", "variation", "agreed") for mode in modes]]
+    agreements = [each for each in losses if isinstance(each, Agreement)]
+    return names, [torch.stack([x.total.detach(), *x.divergence, *x.variation, *x.agreed]) for x in agreements]
 
 
 def _rate(part: TrainingPart, step: int) -> float:

@@ -12,7 +12,10 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from agent_runtime.cli import app, main
+from agent_runtime.engine.loading import ModelSpec, load_model
+from tests.agent_runtime.replay.duel import record_duel
 from tests.agent_runtime.tuning.test_training import write_samples
+from tests.agent_runtime.worlds import write_game
 from tests.tiny_models import save_tiny_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -82,6 +85,21 @@ def test_what_cannot_be_is_one_sentence(
         main()
     assert ended.value.code == 2
     assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_recordings_need_no_labels(home: Path) -> None:
+    loaded = load_model(ModelSpec(str(home / "guard"), device="cpu"), home / "cache")
+    record_duel(home / "recordings", write_game(home / "games"), loaded)
+    config = CONFIG.format(steps=2).replace('[data]\ntrain = ["train.jsonl"]\n', "").replace("160", "1400")
+    (home / "tune.toml").write_text(config)
+    words = ["tune", "tune.toml", "--recordings", "recordings", "--games", "games", "--out", "run", "--no-plot"]
+    ran = run(*words)
+    assert ran.exit_code == 0, ran.output
+    assert "before  star      same best action" in ran.stderr and "3 turns of other sessions" in ran.stderr
+    assert (home / "run" / "adapter" / "hotseat.json").is_file()
+    assert run(*words).exit_code == 0, "a finished run says once more what came out"
+    refused = run("tune", "--out", "run")
+    assert refused.exit_code == 2 and "name a configuration, or --recordings" in " ".join(refused.output.split())
 
 
 def test_a_condition_that_is_none_is_named(home: Path) -> None:

@@ -1,0 +1,159 @@
+"""Recordings without labels: block mode learns what its own full mode decides, and is measured on other sessions."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import torch
+
+from agent_runtime.block_cache import MemoryStore
+from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
+from agent_runtime.engine.rope import RotaryTable
+from agent_runtime.replay.recording_format import read_recording
+from agent_runtime.replay.replayer import put_into
+from agent_runtime.replay.steps import RecordedSteps, RecordedTurn
+from agent_runtime.runtime import AgentRuntime
+from agent_runtime.served_model import serve_model
+from agent_runtime.tuning.attention import Planner
+from agent_runtime.tuning.config import DataPart, ModelPart, TrainingPart, TuneConfig
+from agent_runtime.tuning.errors import NotTrainable
+from agent_runtime.tuning.packing import batch_of, joined
+from agent_runtime.tuning.recordings import recorded_turns, recordings_in
+from agent_runtime.tuning.rows import TokenAsk, TokenSample, row_of
+from agent_runtime.tuning.student import Decisions, Student, wanted_of
+from agent_runtime.tuning.training import AGREEMENT, METRICS, Turns, tune
+from agent_runtime.turn import Mode
+from tests.agent_runtime.engine.worlds import random_ids
+from tests.agent_runtime.replay.duel import record_duel
+from tests.agent_runtime.worlds import write_game
+from tests.tiny_models import save_tiny_model
+
+MODES = (Mode.FULL, Mode.STAR)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recorded")
+    save_tiny_model(folder / "guard", "llama")
+    write_game(folder / "games")
+    record_duel(folder / "recordings", folder / "games", loaded_from(folder))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def on_a_cpu(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "1")
+    monkeypatch.setenv("HOTSEAT_CACHE", str(home / "cache"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+def loaded_from(home: Path) -> LoadedModel:
+    return load_model(ModelSpec(str(home / "guard"), device="cpu"), home / "cache")
+
+
+def played(home: Path, mode: Mode) -> list[list[float]]:
+    """The probabilities that a runtime gives the actions of every recorded turn."""
+    loaded = loaded_from(home)
+    served = serve_model("default", loaded, MemoryStore(), pool_mib=16, max_rows=512, probed=False)
+    runtime = AgentRuntime({"default": served}, games=[home / "games"])
+    found = []
+    for step in (each.step for each in RecordedSteps(read_recording(recordings_in(home / "recordings")[0]))):
+        if isinstance(step, RecordedTurn):
+            request = replace(step.request, decide=replace(step.request.decide, temperature=1.0))
+            found.append([score.logprob for score in runtime.begin_turn(request).run().scores])
+        else:
+            put_into(runtime, mode, step)
+    runtime.close()
+    return [torch.tensor(each).softmax(0).tolist() for each in found]
+
+
+def test_what_is_learned_from_is_what_the_runtime_decides(home: Path) -> None:
+    turns = recorded_turns(loaded_from(home), recordings_in(home / "recordings"), [home / "games"])
+    samples = [*turns.train, *turns.held_out]
+    assert {len(turns.train), len(turns.held_out)} == {3}
+    loaded = loaded_from(home)
+    student = Student(loaded.model)
+    length = sum(sample.num_tokens for sample in samples)
+    rows = [joined([row_of(sample, mode) for sample in samples], length) for mode in MODES]
+    batch = batch_of(rows)
+    decisions = Decisions.of(batch, wanted_of(batch).chunk(2)[0])
+    planner = Planner(RotaryTable(loaded.model.model.rotary_emb.inv_freq, loaded.context_limit), CPU)
+    with torch.inference_mode():
+        logits = student(batch.ids, planner.plan(batch), wanted_of(batch))
+    labels = batch.label.flatten()[wanted_of(batch)].chunk(2)[0]
+    assert decisions.num_decisions == len(samples)
+    for mode, part in zip(MODES, logits.chunk(2), strict=True):
+        probabilities = decisions.logprobs(part, labels).exp().split(4)
+        theirs = played(home, mode)
+        for ours in probabilities:
+            nearest = min(theirs, key=lambda each: (torch.tensor(each) - ours).abs().max().item())
+            assert ours.tolist() == pytest.approx(nearest, abs=1e-4)
+            theirs.remove(nearest)
+    agreement = decisions.agreement(
+        *[decisions.logprobs(part, labels) for part in logits.chunk(2)][:1],
+        [decisions.logprobs(logits.chunk(2)[0], labels)],
+    )
+    assert agreement.total == 0 and agreement.agreed[0] == 1
+
+
+def config(home: Path, **changes: Any) -> TuneConfig:
+    part = TrainingPart(
+        modes=("full", "star"),
+        steps=40,
+        row_tokens=220,
+        learning_rate=5e-3,
+        warmup_steps=2,
+        lora_rank=8,
+        save_every=100,
+    )
+    return TuneConfig(ModelPart(str(home / "guard")), DataPart(), replace(part, **changes), home)
+
+
+def short_turns(number: int) -> Turns:
+    """Turns of a few short blocks, whose modes differ more than those of a long state read by a random model."""
+    rng = numpy.random.default_rng(0)
+
+    def ids(length: int) -> tuple[int, ...]:
+        return tuple(random_ids(rng, length))
+
+    def turn() -> TokenSample:
+        asked = ids(4)
+        return TokenSample((ids(6), ids(9), ids(7)), tuple(TokenAsk(asked, ids(2), 0) for _ in range(4)))
+
+    return Turns(tuple(turn() for _ in range(number)), tuple(turn() for _ in range(3)), "")
+
+
+def test_block_mode_comes_nearer_to_its_own_full_mode_and_full_mode_stays(home: Path, tmp_path: Path) -> None:
+    turns = short_turns(4)
+    result = tune(config(home), tmp_path / "run", lambda line: None, turns=lambda loaded: turns)
+    assert result.made is not None
+    lines = [json.loads(line) for line in (tmp_path / "run" / METRICS).read_text().splitlines()]
+    assert lines[0]["loss_star"] > 0.05 and lines[0]["loss_full"] < 1e-6
+    assert max(lines[-1]["loss_star"], lines[-1]["loss_full"]) < 0.3 * lines[0]["loss_star"]
+    report = json.loads((tmp_path / "run" / AGREEMENT).read_text())
+    assert report["before"]["full"] == {"divergence": 0.0, "variation": 0.0, "agreed": 1.0}
+    assert set(report) == {"before", "after"} and report["after"]["turns"] == 3 and report["after"]["left_out"] == 0
+    tuned = load_model(ModelSpec(str(home / "guard"), adapter=result.made, device="cpu"), home / "cache")
+    assert tuned.block_modes == ("star",)
+
+
+def test_the_untuned_model_is_the_teacher_and_has_to_stay(home: Path, tmp_path: Path) -> None:
+    files = recordings_in(home / "recordings")
+    with pytest.raises(NotTrainable, match="Set lora_rank"):
+        tune(
+            config(home, lora_rank=0),
+            tmp_path,
+            lambda line: None,
+            turns=lambda made: recorded_turns(made, files, [home / "games"]),
+        )
+
+
+def test_recordings_that_cannot_be_learned_from_are_refused(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotTrainable, match="has no recordings"):
+        recordings_in(tmp_path)
+    with pytest.raises(NotTrainable, match="0 recorded sessions have turns with listed actions"):
+        recorded_turns(loaded_from(home), recordings_in(home / "recordings"), [])
