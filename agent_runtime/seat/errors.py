@@ -4,6 +4,7 @@ HotseatError (agent_runtime.errors)
 └── SeatError
     ├── AskedTwice     one agent of one environment, twice at once
     ├── NotParallel    `act_all` for an environment whose agents act one after the other
+    ├── SeatClosed     a seat that was closed with the runtime it had opened
     ├── NothingToNote  `note` for an agent that was not asked
     └── TurnEnded      a turn that brought no action
 """
@@ -38,6 +39,16 @@ class NotParallel(SeatError):
 
     def __str__(self) -> str:
         return "act_all is for parallel environments, whose agents act at once. Call act(env) for the agent on turn."
+
+
+@dataclass(eq=False)
+class SeatClosed(SeatError):
+    """A seat that was closed with the runtime it had opened."""
+
+    code: ClassVar[str] = "seat_closed"
+
+    def __str__(self) -> str:
+        return "The seat was closed, and its model with it. Ask inside its `with`, or make another seat."
 
 
 @dataclass(eq=False)

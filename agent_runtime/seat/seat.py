@@ -16,7 +16,7 @@ from agent_runtime.agent import PendingTurn, run_together
 from agent_runtime.engine.decision import draw
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.runtime import AgentRuntime
-from agent_runtime.seat.errors import AskedTwice, NothingToNote, NotParallel, TurnEnded
+from agent_runtime.seat.errors import AskedTwice, NothingToNote, NotParallel, SeatClosed, TurnEnded
 from agent_runtime.seat.matches import Matches
 from agent_runtime.seat.opening import folder_of, own_runtime
 from agent_runtime.seat.tables import Float64s, SeatTurn, Table
@@ -94,6 +94,8 @@ class Seat:
         self._shared = contract if isinstance(contract, SharedState) else None
         self._persona = persona
         self._history_turns = history_turns
+        if mode not in ("auto", *Mode):
+            raise ValueError(f"mode is one of {', '.join(('auto', *Mode))}, not {mode!r}")
         self._mode: Mode | Literal["auto"] = "auto" if mode == "auto" else Mode(mode)
         self._model = None
         self._owns_runtime = runtime is None
@@ -119,6 +121,7 @@ class Seat:
         self._warnings: dict[str, None] = {}
         self._lock = threading.RLock()
         self._is_cold = True
+        self._is_closed = False
         self.last_results: tuple[TurnResult | None, ...] = ()
         """What the last call was answered with, in its order; None for agents that are dead."""
 
@@ -255,6 +258,8 @@ class Seat:
     def _ask(self, asked: Sequence[Asked], *, acts: bool) -> list[SeatTurn | None]:
         """Return the answered turn of each live agent. Nothing is begun unless all can be looked at."""
         with self._lock:
+            if self._is_closed:
+                raise SeatClosed
             self._close_gone()
             looks = [self._look(*each) for each in asked]
             named = [(look[0].number, look[1].agent) for look in looks if look is not None]
@@ -395,6 +400,7 @@ class Seat:
         """Close what was opened: the runtime, or in a shared one the seat's matches. Closing again does nothing."""
         with self._lock:
             if self._owns_runtime:
+                self._is_closed = True
                 self.runtime.close()
             else:
                 self._close_gone()

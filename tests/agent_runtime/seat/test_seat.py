@@ -14,7 +14,7 @@ import agent_runtime
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.errors import UnknownName
 from agent_runtime.seat import Seat
-from agent_runtime.seat.errors import AskedTwice, NothingToNote, NotParallel, TurnEnded
+from agent_runtime.seat.errors import AskedTwice, NothingToNote, NotParallel, SeatClosed, TurnEnded
 from agent_runtime.turn import Outcome
 from game_adapters import make_env
 from game_adapters.errors import BrokenEnvironment, NotOnTurn, ObservationNeeded
@@ -385,6 +385,15 @@ def test_two_seats_share_a_runtime_and_closing_one_leaves_the_other(loaded: Load
         with pytest.raises(UnknownName, match="'big'"):
             Seat(Lamps(), "big", runtime=host.runtime).act(env)
     host.close()
+
+
+def test_a_seat_that_was_closed_says_so(loaded: LoadedModel) -> None:
+    env = lamps()
+    with Seat(Lamps(), loaded, pool_mib=16) as seat:
+        assert seat.act(env) is not None
+    with pytest.raises(SeatClosed, match="The seat was closed"):
+        seat.act(env)
+    seat.close()
 
 
 def test_threads_may_play_environments_of_their_own(seat: Seat) -> None:
