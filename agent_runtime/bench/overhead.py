@@ -59,7 +59,7 @@ def bench_overhead(
         finally:
             runtime.close()
     return {
-        "environment": environment(loaded.name, loaded.digest),
+        "environment": environment(loaded),
         "blocks": num_blocks,
         "tokens": seat.num_tokens,
         "cases": [{"case": case, **_summary(timings)} for case, timings in cases.items()],

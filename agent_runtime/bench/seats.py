@@ -97,7 +97,7 @@ def bench_seats(loaded: LoadedModel, workload: SeatsWorkload, tell: Callable[[st
                 tell(f"{mode}, observations of {tokens} tokens")
                 cases.append(_case(loaded, workload, game, mode, tokens))
     return {
-        "environment": environment(loaded.name, loaded.digest),
+        "environment": environment(loaded),
         "workload": {name: getattr(workload, name) for name in workload.__slots__},
         "cases": cases,
     }

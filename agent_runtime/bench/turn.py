@@ -127,7 +127,7 @@ def bench_turn(
         if (case, _LLAMA) in by_name
     }
     return {
-        "environment": environment(loaded.name, loaded.digest),
+        "environment": environment(loaded),
         "workload": {name: getattr(workload, name) for name in workload.__slots__},
         "cases": [case.report() for case in cases],
         "ratios": {

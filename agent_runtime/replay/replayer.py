@@ -271,7 +271,7 @@ def _report(
         ),
         refused=tally.num_refused,
         warnings=(*differences(read, digests, modes), *_warnings(tally)),
-        environment=environment(loaded.name, loaded.digest),
+        environment=environment(loaded),
         recording_digest=read.digest,
         constant_action=constant_action(tally.recorded),
         digests=digests,

@@ -73,7 +73,7 @@ def evaluate(
     """
     scorer = Scorer(loaded, conditions, row_tokens)
     return {
-        "environment": environment(loaded.name, loaded.digest),
+        "environment": environment(loaded),
         "block_modes": list(loaded.block_modes),
         "context": loaded.context_limit,
         "conditions": [condition.name for condition in scorer.conditions],

@@ -42,6 +42,11 @@ class Batch:
         tensors = {name: getattr(self, name).to(device, non_blocking=True) for name in _TENSORS}
         return replace(self, **tensors)
 
+    def trimmed(self) -> "Batch":
+        """Return the batch without the padding that all its rows end in."""
+        used = int((self.document >= 0).any(0).nonzero().max()) + 1
+        return replace(self, **{name: getattr(self, name)[:, :used] for name in _TENSORS})
+
 
 # What points at tokens of the row.
 _INDICES = ("own_from", "seen_from", "seen_to")

@@ -214,7 +214,10 @@ class _Run:
         found: list[Losses | Agreement] = []
         tokens, left_out = 0, 0
         for number in range(part.accumulate):
-            batch = next(batches).to(self._accelerator.device)
+            batch = next(batches)
+            if self._accelerator.device.type == "cpu":  # where every pair of tokens of a row costs time
+                batch = batch.trimmed()
+            batch = batch.to(self._accelerator.device)
             is_last = number + 1 == part.accumulate
             with nullcontext() if is_last else self._accelerator.no_sync(self._student):  # gradients are shared once
                 if self._turns is None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
 
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.errors import UnknownName
@@ -268,7 +269,7 @@ def stub_lanes(loaded: Any, modes: Sequence[Mode], **options: Any) -> Iterator[t
 def peak_of_replaying(num_turns: int, file: Path) -> int:
     """The most bytes held at once while a recording of so many turns is replayed in two modes and reported."""
     write_long_duel(file, num_turns)
-    loaded: Any = SimpleNamespace(name="stub", digest="", block_tuned=False)
+    loaded: Any = SimpleNamespace(name="stub", digest="", block_tuned=False, model=torch.nn.Identity())
     tracemalloc.start()
     try:
         fill_the_parsers_cache()
