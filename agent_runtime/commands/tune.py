@@ -3,6 +3,8 @@
 import json
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,9 +60,6 @@ def tune(
     run = TuneConfig() if config is None else read_config(config, needs_samples=recordings is None)
     if plot:
         require_plotting(out / _PLOT)
-    asked: list[int] = []
-    # The step under way is finished and saved; whoever asks again means it.
-    before = {number: signal.signal(number, lambda *_: asked.append(1)) for number in (signal.SIGINT, signal.SIGTERM)}
     say_that_it_loads()
 
     def tell(line: dict[str, Any]) -> None:
@@ -72,9 +71,6 @@ def tune(
             say(f"step {line['step'] + 1:>6} of {run.training.steps}  {'  '.join(parts)}  {rate}")
         if line["left_out"]:
             say(f"step {line['step'] + 1}: {line['left_out']} samples are longer than a row, and left out.")
-        if asked:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     turns = None
     if recordings is not None:
@@ -86,7 +82,8 @@ def tune(
         def turns(loaded: "LoadedModel") -> "Turns":
             return recorded_turns(loaded, files, folders)
 
-    result = tune(run, out, tell, lambda: bool(asked), turns)
+    with _asked_to_stop() as asked:
+        result = tune(run, out, tell, lambda: bool(asked), turns)
     if recordings is not None:
         _say_agreement(out / AGREEMENT)
     if plot and (out / METRICS).is_file():
@@ -95,6 +92,29 @@ def tune(
         say(f"Stopped behind step {result.step} of {run.training.steps}, which is saved. The same command goes on.")
         raise typer.Exit(_INTERRUPTED)
     say(f"What came out lies in {result.made}. Play with it: hotseat serve --adapter {result.made}")
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[list[int]]:
+    """Yield a list that a first SIGINT or SIGTERM is noted in: the step under way is finished and saved.
+
+    Whoever asks again means it: from then on, and behind the block, signals do what they did before.
+    """
+    asked: list[int] = []
+
+    def noted(number: int, frame: object) -> None:
+        asked.append(number)
+        go_back()
+
+    def go_back() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, noted) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        go_back()
 
 
 def _say_agreement(report: Path) -> None:

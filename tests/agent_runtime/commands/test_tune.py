@@ -50,8 +50,10 @@ def run(*words: object) -> Result:
 
 
 def test_an_adapter_is_tuned_and_measured(home: Path) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     ran = run("tune", "tune.toml", "--out", "run", "--json")
     assert ran.exit_code == 0
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
     assert [json.loads(line)["step"] for line in ran.stdout.splitlines()] == [0, 1, 2]
     assert "<svg" in (home / "run" / "loss.svg").read_text()
     measured = run(
