@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -376,7 +377,7 @@ class BlockCache:
             user = match if match in self._linked else next(users, None)
             if user is None:
                 return
-            self._store.put(user, key, self.pool.read(resident.run), resident.block.name)
+            self._store.put(user, key, self.engine.compute(partial(self.pool.read, resident.run)), resident.block.name)
         if not self._store.contains([key]):
             self._refused = {each: name for each, name in self._refused.items() if each.in_table}
             self._refused[resident] = user

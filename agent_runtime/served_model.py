@@ -6,6 +6,7 @@ from typing import Literal
 
 from agent_runtime.block_cache import BlockCache, BlockStore
 from agent_runtime.engine.admission import check_config, probe
+from agent_runtime.engine.compute_thread import at_once, computed
 from agent_runtime.engine.errors import UnsupportedModel
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.loading import LoadedModel
@@ -64,13 +65,14 @@ def serve_model(
     if not loaded.text.block_ids("\n"):
         reason = "its tokenizer drops line ends, and prompts are made of lines"
         raise UnsupportedModel(loaded.name, reason, "Give it the tokenizer it was trained with, or use another model.")
+    on_cpu = loaded.device.type == "cpu"
     geometry = geometry_of(loaded)
     rope = RotaryTable(loaded.model.get_decoder().rotary_emb.inv_freq, loaded.context_limit)
     pool = Pool(geometry, max(pool_mib * 2**20 // geometry.bytes_per_token, 1))
     runner = ForwardRunner(loaded.model, pool, rope)
     if probed:
-        probe(runner, loaded.model)
-    engine = Engine(runner, max_rows=max_rows)
+        computed(lambda: probe(runner, loaded.model))
+    engine = Engine(runner, max_rows=max_rows, compute=computed if on_cpu else at_once)
     fingerprint = fingerprint_of(loaded)
     tokenizer = BlockTokenizer(loaded.text, KeyMaker(fingerprint))
     grammar = Grammar(

@@ -22,6 +22,7 @@ from agent_runtime.bench.llama_server import LlamaServer
 from agent_runtime.bench.prompts import GAME, Sentences, write_game
 from agent_runtime.block_cache import MemoryStore
 from agent_runtime.engine.attention import MOVE_KEYS
+from agent_runtime.engine.compute_thread import computed
 from agent_runtime.engine.cpu_products import torchs_own_products
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.environment import environment
@@ -242,13 +243,13 @@ class TransformersBaseline:
 
     def prefill_ms(self, ids: Sequence[int]) -> float:
         """Return the time of one forward of `ids` into an empty cache."""
-        return self._timed(ids, DynamicCache(config=self._model.config))
+        return computed(lambda: self._timed(ids, DynamicCache(config=self._model.config)))
 
     def cached_ms(self, static: Sequence[int], asked: Sequence[int]) -> float:
         """Return the time of one forward of `asked` behind `static`, which the cache already holds."""
         cache = DynamicCache(config=self._model.config)
-        self._timed(static, cache)
-        return self._timed(asked, cache)
+        computed(lambda: self._timed(static, cache))
+        return computed(lambda: self._timed(asked, cache))
 
     @torch.inference_mode()
     def _timed(self, ids: Sequence[int], cache: DynamicCache) -> float:

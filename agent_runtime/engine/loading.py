@@ -10,6 +10,7 @@ import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,6 +21,7 @@ from transformers.utils.hub import cached_file
 
 from agent_runtime.engine.admission import check_config
 from agent_runtime.engine.card import CARD, Card, read_card
+from agent_runtime.engine.compute_thread import computed, without_team
 from agent_runtime.engine.cpu_products import choose_products
 from agent_runtime.engine.digests import canonical_json, digest_of, file_digest, files_digest
 from agent_runtime.engine.errors import BrokenModel, EngineError, MissingPackage, ModelNotFound
@@ -88,7 +90,11 @@ def load_model(spec: ModelSpec, cache: Path | None = None) -> LoadedModel:
 
     Code that comes with a model is never run. `cache` holds unpacked GGUF files and digests.
     """
-    cache = cache or cache_folder()
+    with without_team():
+        return _loaded(spec, cache or cache_folder())
+
+
+def _loaded(spec: ModelSpec, cache: Path) -> LoadedModel:
     device = torch.device(spec.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = _dtype(spec, device)
     adapter = _adapter_folder(spec)
@@ -112,9 +118,9 @@ def load_model(spec: ModelSpec, cache: Path | None = None) -> LoadedModel:
     )
     name = location.name
     if adapter is not None:
-        model, name = _merged(model, adapter), f"{name}+{adapter.resolve().name}"
+        model, name = computed(partial(_merged, model, adapter)), f"{name}+{adapter.resolve().name}"
     model.train(False).requires_grad_(False)
-    choose_products(model)
+    computed(partial(choose_products, model))
     stops = model.generation_config.eos_token_id if model.generation_config else None
     sizes = config.get_text_config()
     heads = sizes.num_attention_heads

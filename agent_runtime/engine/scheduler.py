@@ -1,7 +1,8 @@
 """The engine's one thread: which work shares the next forward.
 
 A piece of work is a script: a generator that yields the spans it needs computed and is sent their logits, until it
-returns its result. Scripts run on this thread only, between forwards, so pool and residents need no locks. Rules:
+returns its result. Scripts run between forwards only, and never two at a time, so pool and residents need no locks: on
+this thread, or, where a model computes on the CPU, on the one thread of all such engines (`compute_thread.py`). Rules:
 
 - What a script yields is computed in the very next forward. A block that one script is about to encode may therefore be
   seen by every other script of the same forward.
@@ -21,8 +22,10 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
+from agent_runtime.engine.compute_thread import Compute, at_once
 from agent_runtime.engine.errors import EngineClosed
 from agent_runtime.engine.forward import ForwardRunner, Logits
 from agent_runtime.engine.span import Span
@@ -34,6 +37,7 @@ _LAST_LAYER_S = 5.0
 
 T = TypeVar("T")
 Script = Generator[Sequence[Span], Logits, T]
+Going = list[tuple["Work[Any]", Sequence[Span]]]
 
 
 @dataclass(eq=False)
@@ -66,8 +70,17 @@ class Work(Generic[T]):
 class Engine:
     """Owns the thread that runs forwards. Submit scripts from anywhere; wait on their futures."""
 
-    def __init__(self, runner: ForwardRunner, *, max_rows: int = 512, background_patience_s: float = 2.0) -> None:
+    def __init__(
+        self,
+        runner: ForwardRunner,
+        *,
+        max_rows: int = 512,
+        background_patience_s: float = 2.0,
+        compute: Compute = at_once,
+    ) -> None:
+        """Start the thread. `compute` runs scripts and forwards; without it they run on this thread itself."""
         self.runner = runner
+        self.compute = compute
         self.max_rows = max_rows
         self.background_patience_s = background_patience_s
         self._background_ran_at = -math.inf
@@ -145,7 +158,7 @@ class Engine:
         return True
 
     def _loop(self) -> None:
-        going: list[tuple[Work[Any], Sequence[Span]]] = []
+        going: Going = []
         while True:
             with self._wakeup:
                 while not (self._waiting or self._calls or going or self._closing):
@@ -157,8 +170,12 @@ class Engine:
                 self._fail_all([work for work, _ in going])
                 self._end()
                 return
-            batch = self._join(going)
-            going = self._forward(batch) if batch else []
+            going = self.compute(partial(self._round, going))
+
+    def _round(self, going: Going) -> Going:
+        """Compute the next forward; return the work that goes on."""
+        batch = self._join(going)
+        return self._forward(batch) if batch else []
 
     def _end(self) -> None:
         """Run the calls that are left, and take no more: nobody waits for an answer that cannot come."""
@@ -170,7 +187,7 @@ class Engine:
                 call = self._calls.popleft()
             _guarded(call)
 
-    def _join(self, going: list[tuple[Work[Any], Sequence[Span]]]) -> list[tuple[Work[Any], Sequence[Span]]]:
+    def _join(self, going: Going) -> Going:
         """Return the next forward's work: what goes on, and what may start beside it."""
         batch = [(work, spans) for work, spans in going if not self._dropped(work)]
         rows = sum(_num_rows(spans) for _, spans in batch)
@@ -229,7 +246,7 @@ class Engine:
             work.future.set_exception(error)
         return None
 
-    def _forward(self, batch: list[tuple[Work[Any], Sequence[Span]]]) -> list[tuple[Work[Any], Sequence[Span]]]:
+    def _forward(self, batch: Going) -> Going:
         begin = time.perf_counter()
         try:
             logits = self.runner.run([span for _, spans in batch for span in spans], lambda: self._closing)

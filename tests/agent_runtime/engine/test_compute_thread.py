@@ -1,0 +1,71 @@
+"""Whatever multiplies on this process's CPU does it on one thread, and that thread keeps all its cores."""
+
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from agent_runtime.block_cache import MemoryStore
+from agent_runtime.engine.compute_thread import at_once, computed, without_team
+from agent_runtime.engine.span import NOTHING, Span
+from agent_runtime.served_model import ServedModel, serve_model
+from tests.agent_runtime.worlds import load_tiny
+
+
+def here() -> int:
+    return threading.get_ident()
+
+
+def test_calls_from_every_thread_meet_on_one() -> None:
+    found: list[int] = []
+    threads = [threading.Thread(target=lambda: found.append(computed(here))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(found) == 4 and len({*found, computed(here)}) == 1 and here() not in found
+    assert at_once(here) == here()
+
+
+def test_a_call_may_make_another() -> None:
+    assert computed(lambda: computed(here)) == computed(here)
+
+
+def test_what_a_call_raises_reaches_whoever_asked_and_the_next_call_runs() -> None:
+    with pytest.raises(ZeroDivisionError):
+        computed(lambda: 1 / 0)
+    assert computed(lambda: 7) == 7
+
+
+def test_the_compute_thread_keeps_its_cores_while_another_thread_has_only_itself() -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(ValueError, match="cut"), without_team():
+        assert torch.get_num_threads() == 1
+        assert computed(torch.get_num_threads) == before
+        raise ValueError("cut short")
+    assert torch.get_num_threads() == before == computed(torch.get_num_threads)
+
+
+def test_two_engines_and_the_probes_of_both_compute_on_one_thread(tmp_path: Path) -> None:
+    loaded = [load_tiny(tmp_path, seed=seed) for seed in (0, 1)]
+    where: set[int] = set()
+    for each in loaded:
+        each.model.get_input_embeddings().register_forward_pre_hook(lambda *_: where.add(here()))
+    served = [serve_model("m", each, MemoryStore(), pool_mib=4, max_rows=512) for each in loaded]
+    assert where == {computed(here)}
+    where.clear()
+    assert [_played(each) for each in served] == [computed(here)] * 2
+    assert where == {computed(here)}
+    for each in served:
+        each.close()
+
+
+def _played(served: ServedModel) -> int:
+    """Run a forward; return the thread on which its script ran."""
+
+    def script():  # type: ignore[no-untyped-def]
+        yield [Span([5, 6, 7], 0, NOTHING, wanted="last")]
+        return here()
+
+    return served.engine.submit(script()).future.result(60)
