@@ -152,7 +152,8 @@ class _Run:
         model.train()
         student = Student(model)
         if part.compile:
-            model.get_decoder().compile(dynamic=False)
+            for layer in model.get_decoder().layers:  # all alike: compiled once, in a thirtieth of the time of all
+                layer.compile(dynamic=False)
         weights = [weight for weight in student.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(weights, lr=part.learning_rate, betas=(0.9, 0.95), weight_decay=part.weight_decay)
         self._student, self._optimizer = accelerator.prepare(student, optimizer)
