@@ -15,13 +15,11 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from random import Random
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
-from agent_runtime.tuning.data.asking import Question, ask_of, check_kinds, draw_questions, size_of
-from agent_runtime.tuning.data.generating import blocks_of, check_range, check_split, game_of, random_of
+from agent_runtime.tuning.data.asking import Question, QuestionRecipe, Weights, draw_question, draw_questions
 from agent_runtime.tuning.data.names import names, things
-from agent_runtime.tuning.samples import Sample, Split
-from prompts import Game
+from agent_runtime.tuning.samples import Split
 
 Record = dict[str, str]
 
@@ -234,69 +232,31 @@ KINDS: Mapping[str, Callable[[Random, Shelf], Question | None]] = MappingProxyTy
 
 
 @dataclass(frozen=True, slots=True)
-class Passages:
+class Passages(QuestionRecipe):
     """What to generate. `blocks` is a range, one passage each, sizes drawn log-uniformly; `kinds` with weights."""
 
     seed: int = 0
     split: Split = "train"
     blocks: tuple[int, int] = (FEWEST, MOST)
     asks: int = 16
-    kinds: tuple[tuple[str, float], ...] = ()
+    kinds: Weights = ()
     name: str = field(default="passages", init=False)
 
-    def arguments(self) -> dict[str, Any]:
-        """All that a sample depends on besides seed, split and its number."""
-        return {"blocks": list(self.blocks), "asks": self.asks, "kinds": dict(self.weights())}
+    sizes: ClassVar = (FEWEST, MOST)
+    askers: ClassVar = KINDS
 
-    def weights(self) -> tuple[tuple[str, float], ...]:
-        """The kinds to ask, with their weights."""
-        return self.kinds or tuple((kind, 1.0) for kind in KINDS)
-
-    def maker(self) -> "PassagesMaker":
-        """Return what makes the samples. Raises BadArgument."""
-        check_split(self.split)
-        check_range("blocks", self.blocks, FEWEST, MOST)
-        check_range("asks", (1, self.asks), 1, 10_000)
-        check_kinds(self.weights(), KINDS)
-        return PassagesMaker(self, game_of("passages"))
-
-
-class PassagesMaker:
-    """Makes the samples of a recipe."""
-
-    def __init__(self, recipe: Passages, game: Game) -> None:
-        self._recipe = recipe
-        self.games = (game,)
-        self._kinds = [kind for kind, _ in recipe.weights()]
-        self._weights = [weight for _, weight in recipe.weights()]
-
-    def sample(self, number: int) -> Sample:
-        """Return a sample, which depends on the recipe and the number alone."""
-        recipe, [game] = self._recipe, self.games
-        random = random_of(recipe, number)
-        count = size_of(random, recipe.blocks)
+    def draw(self, random: Random, size: int) -> tuple[dict[str, Any], list[tuple[str, Question]]]:
+        """Return a state of `size` passages, and questions about them with their kinds."""
+        weights = self.weights()
         questions: list[tuple[str, Question]] = []
         while not questions:  # in a few passages there may be nothing that only one of them tells
-            shelf = make_shelf(random, recipe.split, count)
-            questions = draw_questions(recipe.asks, partial(self._question, random, shelf))
+            shelf = make_shelf(random, self.split, size)
+            questions = draw_questions(self.asks, partial(draw_question, random, weights, KINDS, shelf))
         told = [
             {"id": str(place), "title": name, "text": passage(random, name, record)}
             for place, (name, record) in enumerate(shelf.records.items(), 1)
         ]
-        cut = blocks_of(game, {"passages": told})
-        return Sample(
-            game=game.name,
-            family=recipe.name,
-            split=recipe.split,
-            seed=recipe.seed,
-            anchor=game.anchor.text,
-            blocks=tuple([(block.name, block.text) for block in cut.blocks]),
-            asks=tuple([ask_of(game, kind, question, cut.live) for kind, question in questions]),
-        )
-
-    def _question(self, random: Random, shelf: Shelf) -> tuple[str, Question | None]:
-        [kind] = random.choices(self._kinds, self._weights)
-        return kind, KINDS[kind](random, shelf)
+        return {"passages": told}, questions
 
 
 def _people(random: Random, split: Split, count: int) -> list[str]:
