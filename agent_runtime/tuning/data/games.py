@@ -19,10 +19,11 @@ from agent_runtime.tuning.data.generating import check_split, random_of
 from agent_runtime.tuning.errors import BadArgument
 from agent_runtime.tuning.samples import SPLITS, Ask, Sample, Split
 from game_adapters import PettingZooAdapter, SharedState, TurnView, make_env
+from game_adapters.adapter import match_state, sight_of
 from game_adapters.environments import Environment, reward_since
 from game_adapters.errors import ExpertLost
 from game_adapters.experts import load_expert
-from game_adapters.game_state import Json, json_state
+from game_adapters.game_state import Json
 from game_adapters.registry import game_folder, load_contract
 from prompts import Game, ObservationInput, Prompt, StateBlocks, assemble, load_game
 from prompts.history import HistoryEntry, history_block
@@ -170,7 +171,7 @@ class GamesMaker:
                 continue
             if agent not in places:
                 personas[agent] = random.choice(self._personas)
-                sight = () if self._shared is None else self._shared.sight(agent)
+                sight = () if self._shared is None else sight_of(self._recipe.game, self._shared, agent)
                 # Our folders split no block, so no token is counted.
                 places[agent] = _Place(StateBlocks(self.game, len, sight))
             match = "" if self._shared is not None else agent
@@ -189,7 +190,7 @@ class GamesMaker:
         """The match's frame with its number, which counts only what differs."""
         state = view.state
         if self._shared is not None:
-            state = json_state(self._recipe.game, view.agent, self._shared.describe_match(env))
+            state, _ = match_state(self._recipe.game, self._shared, env, view.agent)
         if before is None:
             return 1, state
         return before if before[1] == state else (before[0] + 1, state)

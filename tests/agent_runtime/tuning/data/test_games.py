@@ -13,13 +13,15 @@ from agent_runtime import agent as agent_module
 from agent_runtime.cli import app
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.seat import Seat
+from agent_runtime.tuning.data import games
 from agent_runtime.tuning.data.games import Games, GamesMaker
 from agent_runtime.tuning.data.generating import write_samples
 from agent_runtime.tuning.errors import BadArgument
 from agent_runtime.tuning.samples import SPLITS, read_header, read_samples
 from game_adapters import load_adapter, make_env
-from game_adapters.errors import BadOption, NoExpert
+from game_adapters.errors import BadOption, BadWords, GameCodeFailed, NoExpert
 from game_adapters.experts import EXPERTS, load_expert
+from game_adapters.tic_tac_toe import TicTacToe
 from prompts import Prompt
 from tests.agent_runtime.worlds import load_tiny
 from tests.game_adapters.playable import PLAYABLE
@@ -156,6 +158,38 @@ def test_mixed_personas_are_drawn_for_each_agent() -> None:
         for number in range(0, 240, 8)
     }
     assert None in found and len(found) == 1 + len(maker.game.personas)
+
+
+class Broken(TicTacToe):
+    """Its code raises where the match is described, or where somebody's sight is."""
+
+    def __init__(self, broken: str) -> None:
+        self._broken = broken
+
+    def describe_match(self, env: Any) -> Any:
+        return 1 / 0 if self._broken == "describe_match" else super().describe_match(env)
+
+    def describe(self, env: Any, agent: str) -> Any:
+        return super().describe_match(env)
+
+    def sight(self, agent: str) -> Any:
+        return {"sight": 1 / 0 if self._broken == "sight" else (), "number": 7}.get(self._broken, ())
+
+
+@pytest.mark.parametrize(
+    ("broken", "error", "hint"),
+    [
+        ("describe_match", GameCodeFailed, "describe_match for 'player_1' of tic_tac_toe raised ZeroDivisionError"),
+        ("sight", GameCodeFailed, r"sight\('player_1'\) of tic_tac_toe raised ZeroDivisionError"),
+        ("number", BadWords, "a tuple of patterns is wanted"),
+    ],
+)
+def test_a_games_own_code_that_raises_is_named(
+    broken: str, error: type[Exception], hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(games, "load_contract", lambda game: Broken(broken))
+    with pytest.raises(error, match=hint):
+        maker_of("tic_tac_toe").sample(0)
 
 
 def test_the_command_writes_what_is_asked_for(tmp_path: Path) -> None:
