@@ -4,7 +4,10 @@ Episodes are played by the experts, all agents alike; with a small probability a
 that states come up which experts avoid, and the answer is still the expert's. Prompts are made as a `Seat` makes them:
 the state of the match cut under the agent's sight, persona, the turns that the session would remember, observation.
 
-The seeds of the episodes of train, validation and test are different numbers modulo 3.
+The seeds of the episodes of train, validation and test are different numbers modulo 3, and of what is decided in them
+only the positions of the split are kept (`positions.py`): no position of a split is one of another, however often a
+small game comes to it. A twentieth of all positions are those of test, so that a sample of it takes up to twenty times
+as long as one of train.
 """
 
 import hashlib
@@ -16,6 +19,7 @@ from random import Random
 from typing import Any
 
 from agent_runtime.tuning.data.generating import check_split, random_of
+from agent_runtime.tuning.data.positions import SHARES, split_of
 from agent_runtime.tuning.errors import BadArgument
 from agent_runtime.tuning.samples import SPLITS, Ask, Sample, Split
 from game_adapters import PettingZooAdapter, SharedState, TurnView, make_env
@@ -28,7 +32,8 @@ from game_adapters.registry import game_folder, load_contract
 from prompts import Game, ObservationInput, Prompt, StateBlocks, assemble, load_game
 from prompts.history import HistoryEntry, history_block
 
-# An episode that ends before it has given its decisions is followed by another; so many, and something is wrong.
+# An episode that ends before it has given its decisions is followed by another; so many, and something is wrong. Where
+# only some of the positions are the split's, there may be so many times more.
 _MOST_EPISODES = 100
 _KEPT = 4
 
@@ -78,6 +83,7 @@ class Games:
             "turns": self.turns,
             "wander": self.wander,
             "persona": self.persona,
+            "positions": dict(SHARES),
         }
 
     def maker(self) -> "GamesMaker":
@@ -152,12 +158,22 @@ class GamesMaker:
     def _decisions(self, episode: int) -> tuple[Decision, ...]:
         recipe, random = self._recipe, random_of(self._recipe, episode)
         found: list[Decision] = []
-        for again in range(_MOST_EPISODES):
+        num_played = 0
+        for again in range(_MOST_EPISODES * 100 // SHARES[recipe.split]):
             env = make_env(recipe.game, self.episode_seed(episode, again), **dict(recipe.options))
-            found += self.play(env, random)
+            for decision in self.play(env, random):
+                num_played += 1
+                if split_of(decision.prompt) == recipe.split:
+                    found.append(decision)
             if len(found) >= recipe.turns:
                 return tuple(found[place] for place in sorted(random.sample(range(len(found)), recipe.turns)))
-        raise BadArgument("turns", f"{_MOST_EPISODES} episodes of {recipe.game} gave {len(found)} decisions together.")
+            if again + 1 >= _MOST_EPISODES and num_played < recipe.turns:
+                break
+        raise BadArgument(
+            "turns",
+            f"{again + 1} episodes of {recipe.game} gave {num_played} decisions together, {len(found)} of them in "
+            f"positions of {recipe.split}. Ask for fewer, or let agents wander more, who then come to more positions.",
+        )
 
     def play(self, env: Environment, random: Random) -> Iterator[Decision]:
         """Play an episode to its end, or to where its expert has no answer."""

@@ -120,6 +120,37 @@ def test_no_two_splits_and_no_two_episodes_share_a_seed() -> None:
         assert max(seeds[split]) < 2**31
 
 
+@pytest.mark.parametrize("game", ["tic_tac_toe", "leduc"])
+def test_no_position_is_in_two_splits_whatever_else_they_were_made_with(game: str) -> None:
+    found: dict[str, set[Any]] = {}
+    makers = {
+        "train": [recipe_of(game, wander=wander).maker() for wander in (0.1, 0.6)],
+        "validation": [replace(recipe_of(game, split="validation", wander=0.4, persona="mixed"), seed=4).maker()],
+        "test": [recipe_of(game, split="test", wander=0.4, turns=5).maker()],
+    }
+    for split, made in makers.items():
+        samples = [maker.sample(number) for maker in made for number in range(160)]
+        assert {sample.split for sample in samples} == {split}
+        found[split] = {(without_persona(sample.blocks), sample.asks[0].observation) for sample in samples}
+    assert not found["train"] & found["test"] and not found["train"] & found["validation"]
+    assert not found["validation"] & found["test"]
+    assert len(found["train"]) > 100 and min(len(found["validation"]), len(found["test"])) > 5
+
+
+def without_persona(blocks: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple(block for block in blocks if not block[0].startswith("persona"))
+
+
+def test_a_game_that_never_comes_to_positions_of_a_split_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(games, "_MOST_EPISODES", 1)
+    monkeypatch.setattr(games, "split_of", lambda prompt: "train")
+    with pytest.raises(BadArgument, match="20 episodes of tic_tac_toe gave 180 decisions.*, 0 of .* test.*wander more"):
+        maker_of("tic_tac_toe", split="test", wander=0.0).sample(0)
+    monkeypatch.setattr(GamesMaker, "play", lambda self, env, random: iter(()))
+    with pytest.raises(BadArgument, match="1 episodes of tic_tac_toe gave 0 decisions together"):
+        maker_of("tic_tac_toe", split="test").sample(0)
+
+
 def test_a_file_is_the_same_from_one_process_and_from_two_and_is_read_back(tmp_path: Path) -> None:
     recipe = recipe_of("tic_tac_toe", turns=4)
     write_samples(recipe, 160, tmp_path / "one.jsonl.gz")
@@ -127,7 +158,8 @@ def test_a_file_is_the_same_from_one_process_and_from_two_and_is_read_back(tmp_p
     assert (tmp_path / "one.jsonl.gz").read_bytes() == (tmp_path / "two.jsonl.gz").read_bytes()
     maker = recipe.maker()
     assert list(read_samples(tmp_path / "one.jsonl.gz")) == [maker.sample(number) for number in range(160)]
-    assert read_header(tmp_path / "one.jsonl.gz").arguments["game"] == "tic_tac_toe"
+    arguments = read_header(tmp_path / "one.jsonl.gz").arguments
+    assert arguments["game"] == "tic_tac_toe" and arguments["positions"] == {"train": 90, "validation": 5, "test": 5}
 
 
 def test_a_game_that_is_shorter_than_its_decisions_is_followed_by_another() -> None:
