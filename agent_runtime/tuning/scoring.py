@@ -1,8 +1,8 @@
 """What a model answers to samples, under several conditions, through the same packed rows that tuning uses.
 
 A question is right if the most likely token is the target's at every place, end of turn included: that is what greedy
-decoding would write. A decision is right if the target has the highest probability of the listed actions, as the
-runtime decides. Every condition answers the same items, in the same rows.
+decoding would write. A decision is right if the target, or an action that is as right, has the highest probability of
+the listed actions, as the runtime decides. Every condition answers the same items, in the same rows.
 
 Shapes: B rows, T tokens, N predicted tokens, V vocabulary.
 """
@@ -149,7 +149,7 @@ class _Expanded:
         for number, (ask, part) in enumerate(zip(self.sample.asks, self.parts, strict=True)):
             found = [each[part] for each in scores]
             if ask.actions:
-                right = tuple(_best(ask.actions, each) == ask.target for each in found)
+                right = tuple(_best(ask.actions, each) in (ask.target, *ask.also) for each in found)
                 mass = tuple(float(numpy.exp([score.logprob for score in each]).sum()) for each in found)
             else:
                 right, mass = tuple(each[0].is_greedy for each in found), None

@@ -26,7 +26,7 @@ from game_adapters import PettingZooAdapter, SharedState, TurnView, make_env
 from game_adapters.adapter import match_state, sight_of
 from game_adapters.environments import Environment, reward_since
 from game_adapters.errors import ExpertLost
-from game_adapters.experts import load_expert
+from game_adapters.experts import best_actions, load_expert
 from game_adapters.game_state import Json
 from game_adapters.registry import game_folder, load_contract
 from prompts import Game, ObservationInput, Prompt, StateBlocks, assemble, load_game
@@ -40,12 +40,16 @@ _KEPT = 4
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One agent's turn: what it was shown, its prompt, what the expert says, and what was done."""
+    """One agent's turn: what it was shown, its prompt, what the expert says, and what was done.
+
+    `best` are the actions that the expert values most, if it says so of any.
+    """
 
     view: TurnView
     prompt: Prompt
     right: int
     done: int
+    best: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -130,13 +134,15 @@ class GamesMaker:
         decision = self._kept[episode][place]
         view, answers = decision.view, {offer.number: offer.id for offer in decision.view.actions}
         right = answers[decision.right]
+        also = tuple(offer.id for offer in view.actions if offer.number in decision.best - {decision.right})
         ask = Ask(
             observation=decision.prompt.observation,
             target=right,
             answer=right,
             kind="decision",
             actions=tuple(offer.id for offer in view.actions),
-            chance=1 / len(view.actions),
+            chance=(1 + len(also)) / len(view.actions),
+            also=also,
         )
         return Sample(
             game=self.game.name,
@@ -163,8 +169,8 @@ class GamesMaker:
             env = make_env(recipe.game, self.episode_seed(episode, again), **dict(recipe.options))
             for decision in self.play(env, random):
                 num_played += 1
-                if split_of(decision.prompt) == recipe.split:
-                    found.append(decision)
+                if split_of(decision.prompt) == recipe.split:  # the environment still stands where it was made
+                    found.append(replace(decision, best=best_actions(self._expert, env, decision.view.agent)))
             if len(found) >= recipe.turns:
                 return tuple(found[place] for place in sorted(random.sample(range(len(found)), recipe.turns)))
             if again + 1 >= _MOST_EPISODES and num_played < recipe.turns:

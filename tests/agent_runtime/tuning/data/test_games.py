@@ -98,7 +98,8 @@ def test_an_answer_is_the_experts_and_one_of_those_listed(game: str) -> None:
     assert wandered or number < 4
     sample = maker.sample(0)
     (ask,) = sample.asks
-    assert ask.target == ask.answer and ask.answer in ask.actions and ask.chance == 1 / len(ask.actions)
+    assert ask.target == ask.answer and ask.answer in ask.actions
+    assert ask.chance == (1 + len(ask.also)) / len(ask.actions) and {*ask.also} <= {*ask.actions} - {ask.target}
     assert all(f"\n{action}\n" in ask.observation for action in ask.actions)
     assert (sample.game, sample.split, sample.anchor) == (game, "train", maker.game.anchor.text)
 
@@ -109,6 +110,15 @@ def test_a_sample_depends_on_recipe_and_number_alone(game: str) -> None:
     maker = maker_of(game)
     assert [maker.sample(number) for number in reversed(range(12))] == forward[::-1]
     assert [maker_of(game, wander=0.4).sample(number) for number in range(12)] != forward
+
+
+@pytest.mark.parametrize("game", ["tic_tac_toe", "connect_four", "leduc"])
+def test_actions_that_the_expert_values_as_much_as_its_own_are_as_right(game: str) -> None:
+    asks = [ask for number in range(48) for ask in maker_of(game).sample(number).asks]
+    assert any(ask.also for ask in asks) and any(not ask.also for ask in asks)
+    if game == "tic_tac_toe":
+        start = next(ask for ask in asks if len(ask.actions) == 9)
+        assert len(start.also) == 8 and start.chance == 1, "it is a draw from every square"
 
 
 def test_no_two_splits_and_no_two_episodes_share_a_seed() -> None:
