@@ -97,7 +97,10 @@ def data_games(
     workers: WorkersOption = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Play games with their experts: each sample is a decision, and the answer is the expert's."""
+    """Play games with their experts: each sample is a decision, and the answer is the expert's.
+
+    A position of a game is in one split only, whatever seeds and options their files were made with.
+    """
     from agent_runtime.tuning.data.games import Games
 
     options = tuple(sorted(game_options(option).items()))

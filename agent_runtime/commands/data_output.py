@@ -81,7 +81,8 @@ def _asked(ask: Ask, counter: TokenCounter) -> list[str]:
     tokens = f"{counter.count_observation(ask.observation)} + {counter.count(ask.target)} tokens"
     compared = f", of which {ask.answer!r} is compared" if ask.answer != ask.target else ""
     lines = [f"{ask.kind}  {tokens}, chance {ask.chance:.3g}", *_indented(ask.observation)]
-    return [*lines, f"    -> {ask.target}{compared}"]
+    also = f"; as right: {', '.join(ask.also)}" if ask.also else ""
+    return [*lines, f"    -> {ask.target}{compared}{also}"]
 
 
 def _indented(text: str) -> list[str]:

@@ -22,7 +22,7 @@ from agent_runtime.commands.options import (
 
 if TYPE_CHECKING:
     from agent_runtime.engine.loading import LoadedModel
-    from agent_runtime.tuning.training import Turns
+    from agent_runtime.tuning.agreement import Turns
 
 _INTERRUPTED = 130
 _PLOT = "loss.svg"
@@ -51,9 +51,10 @@ def tune(
 
     Ctrl-C ends it behind the step it is at; the same command goes on from there. On several GPUs: accelerate launch.
     """
+    from agent_runtime.tuning.agreement import AGREEMENT
     from agent_runtime.tuning.config import TuneConfig, read_config
     from agent_runtime.tuning.plots import plot_losses, require_plotting
-    from agent_runtime.tuning.training import AGREEMENT, METRICS, tune
+    from agent_runtime.tuning.training import METRICS, tune
 
     if config is None and recordings is None:
         raise typer.BadParameter("name a configuration, or --recordings", param_hint="CONFIG")

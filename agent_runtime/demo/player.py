@@ -11,6 +11,7 @@ from agent_runtime.server.client import Client
 from agent_runtime.server.server_messages import MatchOpened, SessionReady, TurnResult
 from agent_runtime.turn import ActionOption, Decide, Json, Mode
 from game_adapters import SharedState, TurnView, load_adapter, make_env
+from game_adapters.adapter import match_state, sight_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class GamePlayer:
     def open(self, client: Client) -> tuple[SessionReady, ...]:
         """Open match and sessions and send the first state; return when every session's blocks are encoded."""
         client.open_match(self.match, self.game, mode=Mode.STAR)
-        self._send_state(client)
+        self._send_state(client, self.env.agent_selection)
         return self._open_sessions(client)
 
     def reopen(self, client: Client) -> Reopened:
@@ -72,7 +73,7 @@ class GamePlayer:
         agent, view = self._next()
         if view is None:
             return None
-        self._send_state(client)
+        self._send_state(client, agent)
         session = self._session(agent)
         turn_id = self._turn_ids[agent] = self._turn_ids[agent] + 1
         result = client.turn(
@@ -88,9 +89,7 @@ class GamePlayer:
         self.env.step(view.number(result.action.id))
         reward = float(self.env.rewards[agent])
         client.apply_turn(session, turn_id, ok=True, reward=reward)
-        return PlayedTurn(
-            agent, self._personas[agent], turn_id, view, result, reward, self._shared.describe_match(self.env)
-        )
+        return PlayedTurn(agent, self._personas[agent], turn_id, view, result, reward, self._whole_state(agent))
 
     def upcoming(self) -> TurnView | None:
         """Return the turn that `play` would play next; None when the game is over."""
@@ -108,12 +107,13 @@ class GamePlayer:
 
     def _open_sessions(self, client: Client) -> tuple[SessionReady, ...]:
         for agent, persona in self._personas.items():
-            client.open_session(self._session(agent), self.match, sight=self._shared.sight(agent), persona=persona)
+            sight = sight_of(self.game, self._shared, agent)
+            client.open_session(self._session(agent), self.match, sight=sight, persona=persona)
         return tuple(client.wait_ready(self._session(agent)) for agent in self._personas)
 
-    def _send_state(self, client: Client) -> None:
+    def _send_state(self, client: Client, agent: str) -> None:
         """Send the whole state once, and then only what changed; nothing if nothing did."""
-        state = self._shared.describe_match(self.env)
+        state = self._whole_state(agent)
         if self._state is None:
             self._frame = 1
             client.put_state(self.match, self._frame, state=state)
@@ -121,6 +121,10 @@ class GamePlayer:
             self._frame += 1
             client.put_state(self.match, self._frame, patch=patch)
         self._state = state
+
+    def _whole_state(self, agent: str) -> Json:
+        """Return the state of the match, private parts included; `agent` is who is on turn, or was."""
+        return match_state(self.game, self._shared, self.env, agent)[0]
 
     def _session(self, agent: str) -> str:
         return f"{self.match}-{agent}"

@@ -17,9 +17,9 @@ from agent_runtime.replay.replayer import put_into
 from agent_runtime.replay.steps import RecordedSteps, RecordedTurn
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.served_model import serve_model
+from agent_runtime.tuning.agreement import Turns
 from agent_runtime.tuning.errors import NotTrainable
 from agent_runtime.tuning.rows import TokenAsk, TokenSample
-from agent_runtime.tuning.training import Turns
 from agent_runtime.turn import Mode
 
 _log = logging.getLogger(__name__)

@@ -3,14 +3,14 @@
 A sample is one state of a game as blocks, with several questions about it, each asked alone behind the same blocks. A
 file of samples is JSON lines, gzipped if its name ends in `.gz`:
 
-    {"format":"hotseat-samples-1","generator":"gamecore","arguments":{...},"version":"0.1.0","seed":1,"split":"train",
+    {"format":"hotseat-samples-2","generator":"gamecore","arguments":{...},"version":"0.1.0","seed":1,"split":"train",
      "games":{"gamecore":{"rules.md":"<digest>",...}}}
     {"digest":"<16 hex digits>","sample":{"game":...,"blocks":[[name,text],...],"asks":[...]}}
     {"end":2000}
 
 `digest` is that of the sample's text as it stands in the line, so that an edited line can be named, and `end` counts
 the samples, so that a cut file can. Both ways one line is in memory at a time. A file comes into being whole or not
-at all: it is written beside its place and renamed.
+at all: it is written beside its place and renamed. Files of the first format, whose asks have no `also`, are read too.
 """
 
 import gzip
@@ -28,7 +28,8 @@ from typing import IO, Any, Literal
 from agent_runtime.errors import CannotWrite
 from agent_runtime.tuning.errors import CutSamples, EditedSamples, NewerSamples, NotSamples
 
-FORMAT = "hotseat-samples-1"
+FORMAT = "hotseat-samples-2"
+_READ = ("hotseat-samples-1", FORMAT)
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -47,7 +48,8 @@ class Ask:
 
     `observation` is what the prompt ends in, `target` what the model is to write, without the end-of-turn token;
     `answer` is what exact match compares: the last part of the target, behind its last "; ". For a decision `actions`
-    are the texts of all legal answers, the target among them. `chance` is the probability that a blind guess is right.
+    are the texts of all legal answers, the target among them, and `also` those that are as right as the target:
+    training takes the target, evaluation any of them. `chance` is the probability that a blind guess is right.
     """
 
     observation: str
@@ -56,6 +58,7 @@ class Ask:
     kind: str
     actions: tuple[str, ...] = ()
     chance: float = 0.0
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +200,7 @@ def _header(path: Path, file: io.BufferedIOBase) -> Header:
         said = values.pop("format")
     except (OSError, EOFError, zlib.error, ValueError, AttributeError, TypeError, KeyError):
         raise NotSamples(path) from None
-    if said != FORMAT:
+    if said not in _READ:
         if isinstance(said, str) and said.startswith("hotseat-samples-"):
             raise NewerSamples(path, said, FORMAT)
         raise NotSamples(path, f"its format is {said!r}")
@@ -218,11 +221,15 @@ def _checked(path: Path, number: int, line: bytes) -> bytes:
 def _sample(path: Path, number: int, text: bytes) -> Sample:
     try:
         values = json.loads(text)
-        asks = tuple(Ask(**{**ask, "actions": tuple(ask["actions"])}) for ask in values["asks"])
+        asks = tuple(_ask(ask) for ask in values["asks"])
         blocks = tuple((name, block) for name, block in values["blocks"])
         return Sample(**{**values, "asks": asks, "blocks": blocks})
     except (TypeError, ValueError, KeyError) as error:
         raise EditedSamples(path, number, f"this is no sample ({error})") from None
+
+
+def _ask(values: dict[str, Any]) -> Ask:
+    return Ask(**{**values, "actions": tuple(values["actions"]), "also": tuple(values.get("also", ()))})
 
 
 def _check_end(path: Path, file: io.BufferedIOBase, line: bytes, number: int) -> None:

@@ -1,14 +1,15 @@
 """What a model answers to samples, under several conditions, through the same packed rows that tuning uses.
 
 A question is right if the most likely token is the target's at every place, end of turn included: that is what greedy
-decoding would write. A decision is right if the target has the highest probability of the listed actions, as the
-runtime decides. Every condition answers the same items, in the same rows.
+decoding would write. A decision is right if the target, or an action that is as right, has the highest probability of
+the listed actions, as the runtime decides. Every condition answers the same items, in the same rows.
 
 Shapes: B rows, T tokens, N predicted tokens, V vocabulary.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import numpy
 import torch
@@ -18,9 +19,10 @@ from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.text import TextEncoder
 from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.packing import Batch, batch_of, joined
-from agent_runtime.tuning.rows import Row, TokenAsk, TokenSample, row_of
-from agent_runtime.tuning.samples import Sample
+from agent_runtime.tuning.rows import Row, TokenSample, row_of
+from agent_runtime.tuning.samples import Ask, Sample
 from agent_runtime.tuning.student import Student, wanted_of
+from agent_runtime.tuning.tokens import in_tokens
 from agent_runtime.turn import Mode
 
 
@@ -147,7 +149,7 @@ class _Expanded:
         for number, (ask, part) in enumerate(zip(self.sample.asks, self.parts, strict=True)):
             found = [each[part] for each in scores]
             if ask.actions:
-                right = tuple(_best(ask.actions, each) == ask.target for each in found)
+                right = tuple(_best(ask.actions, each) in (ask.target, *ask.also) for each in found)
                 mass = tuple(float(numpy.exp([score.logprob for score in each]).sum()) for each in found)
             else:
                 right, mass = tuple(each[0].is_greedy for each in found), None
@@ -160,15 +162,14 @@ def _best(actions: Sequence[str], scores: Sequence[_Score]) -> str:
 
 
 def _expanded(number: int, sample: Sample, text: TextEncoder) -> _Expanded:
-    asks: list[TokenAsk] = []
-    parts = []
-    for ask in sample.asks:
-        observation = text.observation_ids(ask.observation)
-        answers = ask.actions or (ask.target,)
-        parts.append(slice(len(asks), len(asks) + len(answers)))
-        asks += [TokenAsk(observation, text.answer_ids(answer)) for answer in answers]
-    blocks = (text.anchor_ids(sample.anchor), *[text.block_ids(block) for _, block in sample.blocks])
-    return _Expanded(number, sample, TokenSample(tuple(blocks), tuple(asks)), tuple(parts))
+    counts = [len(_answers(ask)) for ask in sample.asks]
+    parts = tuple(slice(end - count, end) for count, end in zip(counts, accumulate(counts), strict=True))
+    return _Expanded(number, sample, in_tokens(sample, text, _answers), parts)
+
+
+def _answers(ask: Ask) -> tuple[str, ...]:
+    """What the probabilities are asked of."""
+    return ask.actions or (ask.target,)
 
 
 def _not_moved(row: Row) -> Row:

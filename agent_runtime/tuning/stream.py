@@ -16,8 +16,9 @@ from typing import Protocol
 from agent_runtime.engine.text import TextEncoder
 from agent_runtime.tuning.errors import NotTrainable
 from agent_runtime.tuning.packing import Batch, batch_of, joined
-from agent_runtime.tuning.rows import TokenAsk, TokenSample, row_of
+from agent_runtime.tuning.rows import TokenSample, row_of
 from agent_runtime.tuning.samples import Sample, read_samples
+from agent_runtime.tuning.tokens import in_tokens
 from agent_runtime.turn import Mode
 
 # A source whose samples do not fit, this often in a row, has none that do.
@@ -60,13 +61,6 @@ class FileSource:
         """Return a sample, from the beginning again behind the last one."""
         sample: Sample = pickle.loads(zlib.decompress(self._packed[index % len(self._packed)]))
         return in_tokens(sample, self._text)
-
-
-def in_tokens(sample: Sample, text: TextEncoder) -> TokenSample:
-    """Return a sample's tokens, as the runtime would have them: block by block, answers with their end of turn."""
-    blocks = (text.anchor_ids(sample.anchor), *[text.block_ids(block) for _, block in sample.blocks])
-    asks = [TokenAsk(text.observation_ids(ask.observation), text.answer_ids(ask.target)) for ask in sample.asks]
-    return TokenSample(tuple(blocks), tuple(asks))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ A run is a folder:
 import json
 import math
 import os
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -32,29 +31,18 @@ from agent_runtime.engine.digests import write_atomically
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, base_digest, load_model, model_config
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.sources import cache_folder
+from agent_runtime.tuning.agreement import Teacher, Turns, note_agreement
 from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import LossNotFinite, NotTrainable, OtherRun
-from agent_runtime.tuning.packing import Batch, batch_of, joined
-from agent_runtime.tuning.rows import TokenSample, row_of
+from agent_runtime.tuning.packing import Batch
+from agent_runtime.tuning.saving import Savings
 from agent_runtime.tuning.stream import BatchStream, FileSource, Source, TokenSource
-from agent_runtime.tuning.student import Agreement, Decisions, Losses, Student, losses_of, wanted_of
+from agent_runtime.tuning.student import Agreement, Losses, Student, losses_of, wanted_of
 from agent_runtime.turn import Mode
 
-ADAPTER, MODEL, METRICS, AGREEMENT = "adapter", "model", "metrics.jsonl", "agreement.json"
-_RUN, _SAVED, _STEP = "run.json", "saved", "step.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Turns:
-    """Recorded turns, their decisions listed, and those of other sessions, which are only measured.
-
-    `digest` names them all.
-    """
-
-    train: tuple[TokenSample, ...]
-    held_out: tuple[TokenSample, ...]
-    digest: str
+ADAPTER, MODEL, METRICS = "adapter", "model", "metrics.jsonl"
+_RUN = "run.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +150,15 @@ class _Run:
         )
         sources = _sources(config, loaded) if turns is None else [(1.0, TokenSource(turns.train))]
         self._stream = BatchStream(sources, config.modes, part.rows, part.row_tokens, loaded.context_limit, part.seed)
-        self._saved_step = 0
+        self._savings = Savings(folder, accelerator)
+        self._teacher = Teacher(config.modes, self._adapted, self._answered)
 
     def go(self, tell: Callable[[dict[str, Any]], None], is_stopped: Callable[[], bool]) -> TuneResult:
         """Run the steps that are left."""
         part = self._config.training
-        first = self._resume()
+        first = self._savings.resume()
+        if self._accelerator.is_main_process:
+            _forget_from(self._folder / METRICS, first)
         if first == 0:
             self._note_agreement("before")
         batches = self._batches(first)
@@ -177,7 +168,7 @@ class _Run:
             losses, tokens, left_out = self._gradients(batches)
             line = self._metrics(step, losses, left_out)
             if not math.isfinite(line["loss"]):
-                raise LossNotFinite(step, line["loss"], self._saved_step)
+                raise LossNotFinite(step, line["loss"], self._savings.step)
             self._accelerator.clip_grad_norm_(self._student.parameters(), part.clip_norm)
             self._optimizer.step()
             self._optimizer.zero_grad(set_to_none=True)
@@ -186,7 +177,7 @@ class _Run:
             tell(line)
             stopped = is_stopped()
             if (step + 1) % part.save_every == 0 or step + 1 == part.steps or stopped:
-                self._save(step + 1)
+                self._savings.save(step + 1)
             if stopped and step + 1 < part.steps:
                 return TuneResult(step + 1, None)
         if first < part.steps:
@@ -225,7 +216,7 @@ class _Run:
                     logits, labels = self._answered(batch)
                     losses: Losses | Agreement = losses_of(logits, labels, len(part.modes), part.distillation)
                 else:
-                    losses = self._agreement(batch)
+                    losses = self._teacher.agreement(batch)
                 self._accelerator.backward(losses.total / part.accumulate)
             found.append(losses)
             tokens += batch.ids.numel()
@@ -239,47 +230,19 @@ class _Run:
             logits: torch.Tensor = self._student(batch.ids, self._planner.plan(batch), wanted)
         return logits, batch.label.flatten().index_select(0, wanted)
 
-    def _agreement(self, batch: Batch) -> Agreement:
-        """Compare what every mode decides with what the first one does without the adapter."""
-        num_modes = len(self._config.training.modes)
-        decisions = Decisions.of(batch, wanted_of(batch).chunk(num_modes)[0])
-        logits, labels = self._answered(batch)
-        with torch.no_grad(), self._adapted.disable_adapter():
-            untuned, _ = self._answered(batch)
-        own = labels.chunk(num_modes)[0]
-        students = [decisions.logprobs(each, own) for each in logits.chunk(num_modes)]
-        return decisions.agreement(decisions.logprobs(untuned.chunk(num_modes)[0], own), students)
-
-    @torch.no_grad()
     def _note_agreement(self, when: str) -> None:
-        """Measure the agreement on the turns that are held out, one by one, and write it into the folder's report."""
+        """Measure the agreement on the turns that are held out, and write it into the folder's report."""
         if self._turns is None:
             return
         part, device = self._config.training, self._accelerator.device
-        found, left_out = [], 0
         self._student.train(False)
-        for sample in self._turns.held_out:
-            if sample.num_tokens > min(part.row_tokens, self._loaded.context_limit):
-                left_out += 1
-                continue
-            length = part.row_tokens if device.type == "cuda" else sample.num_tokens
-            rows = [joined([row_of(sample, mode)], length) for mode in self._config.modes]
-            found.append(self._agreement(batch_of(rows).to(device)))
+        longest = min(part.row_tokens, self._loaded.context_limit)
+        length = part.row_tokens if device.type == "cuda" else None
+        measured = self._teacher.measured(self._turns.held_out, longest, length, device)
         self._student.train(True)
-        if not found:
-            raise NotTrainable("no held-out turn fits into a row. Make rows longer (row_tokens).")
         if self._accelerator.is_main_process:
-            file = self._folder / AGREEMENT
-            report = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-            report[when] = {"turns": len(found), "left_out": left_out, **self._averages(found)}
-            write_atomically(file, json.dumps(report, indent=2) + "\n")
+            note_agreement(self._folder, when, measured)
         self._accelerator.wait_for_everyone()
-
-    def _averages(self, found: Sequence[Agreement]) -> dict[str, dict[str, float]]:
-        modes = self._config.training.modes
-        names = ("divergence", "variation", "agreed")
-        columns = {name: torch.stack([torch.stack(getattr(each, name)) for each in found]).mean(0) for name in names}
-        return {mode: {name: round(float(columns[name][i]), 6) for name in names} for i, mode in enumerate(modes)}
 
     def _metrics(self, step: int, losses: list[Losses | Agreement], left_out: int) -> dict[str, Any]:
         """Return a step's line, averaged over its batches and all processes."""
@@ -292,40 +255,6 @@ class _Run:
         if self._accelerator.is_main_process:
             with (self._folder / METRICS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
-
-    def _save(self, step: int) -> None:
-        """Replace what was saved, as a whole: a run that is killed meanwhile finds one or the other."""
-        fresh, old = self._folder / f"{_SAVED}.new", self._folder / f"{_SAVED}.old"
-        if self._accelerator.is_main_process:
-            shutil.rmtree(fresh, ignore_errors=True)
-        self._accelerator.wait_for_everyone()
-        self._accelerator.save_state(str(fresh))
-        self._accelerator.wait_for_everyone()
-        if self._accelerator.is_main_process:
-            write_atomically(fresh / _STEP, json.dumps({"step": step}))
-            saved = self._folder / _SAVED
-            shutil.rmtree(old, ignore_errors=True)
-            if saved.exists():
-                saved.rename(old)
-            fresh.rename(saved)
-            shutil.rmtree(old, ignore_errors=True)
-        self._accelerator.wait_for_everyone()
-        self._saved_step = step
-
-    def _resume(self) -> int:
-        """Take up what was saved last, and return the step to go on with."""
-        saved, old = self._folder / _SAVED, self._folder / f"{_SAVED}.old"
-        if not saved.exists() and old.exists() and self._accelerator.is_main_process:
-            old.rename(saved)  # killed between two renames
-        self._accelerator.wait_for_everyone()
-        step = 0
-        if (saved / _STEP).is_file():
-            step = int(json.loads((saved / _STEP).read_text("utf-8"))["step"])
-            self._accelerator.load_state(str(saved))
-        self._saved_step = step
-        if self._accelerator.is_main_process:
-            _forget_from(self._folder / METRICS, step)
-        return step
 
     def _write_result(self) -> Path:
         """Write the adapter, or the weights if all of them were tuned, with the card. Returns their folder."""

@@ -19,7 +19,7 @@ the other's. Its choice depends on its seed and on that moment alone, so equal s
 
 from game_adapters.experts.baselines import ConstantPolicy, RandomPolicy, best_constant
 from game_adapters.experts.contest import Policy, Score, contest
-from game_adapters.experts.loading import EXPERTS, Expert, Valuer, load_expert
+from game_adapters.experts.loading import EXPERTS, Expert, Valuer, best_actions, load_expert
 
 __all__ = [
     "EXPERTS",
@@ -29,6 +29,7 @@ __all__ = [
     "RandomPolicy",
     "Score",
     "Valuer",
+    "best_actions",
     "best_constant",
     "contest",
     "load_expert",

@@ -23,6 +23,10 @@ EXPERTS: Mapping[str, str] = MappingProxyType(
 )
 
 
+# Values that differ by less are the same numbers, added up in another order.
+_ROUNDING = 1e-9
+
+
 class Expert(Protocol):
     """A policy that plays a game well."""
 
@@ -53,3 +57,12 @@ def load_expert(game: str, seed: int = 0) -> Expert:
         raise GamesExtraMissing(game, *lacking) from error
     expert: Expert = made(seed)
     return expert
+
+
+def best_actions(expert: Expert, env: Environment, agent: str) -> frozenset[int]:
+    """The actions that an expert values most, all equally right; none where it does not say how good actions are."""
+    if not isinstance(expert, Valuer):
+        return frozenset()
+    values = expert.values(env, agent)
+    least = max(values.values()) - _ROUNDING
+    return frozenset(number for number, value in values.items() if value >= least)

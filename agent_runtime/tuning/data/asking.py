@@ -1,17 +1,25 @@
-"""Questions, and asks made of them: the observation is put together as the runtime puts it together."""
+"""Questions, and samples made of them: the observation is put together as the runtime puts it together."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from random import Random
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
+from agent_runtime.tuning.data.generating import Recipe, blocks_of, check_range, check_split, game_of, random_of
 from agent_runtime.tuning.errors import BadArgument
-from agent_runtime.tuning.samples import Ask
+from agent_runtime.tuning.samples import Ask, Sample, Split
 from prompts import Game, ObservationInput, assemble
+
+Weights = tuple[tuple[str, float], ...]
+About = TypeVar("About")
 
 # Draws for each question wanted: of a small state there may not be so many different ones.
 _DRAWS = 4
+_MOST_ASKS = 10_000
+# Fields of a recipe that are no arguments: they stand beside them.
+_NO_ARGUMENTS = ("name", "seed", "split")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +30,100 @@ class Question:
     target: str
     chance: float
     actions: tuple[str, ...] = ()
+
+
+class QuestionRecipe(ABC):
+    """A recipe of states of some number of blocks, with questions of some kinds about each.
+
+    Those who inherit are frozen dataclasses with these fields and any of their own, and say what can be asked for. The
+    states are those of the game in the folder that is named like the recipe.
+    """
+
+    __slots__ = ()
+
+    name: str
+    seed: int
+    split: Split
+    blocks: tuple[int, int]
+    asks: int
+    kinds: Weights
+
+    sizes: ClassVar[tuple[int, int]]
+    """The fewest and the most blocks of a sample."""
+    askers: ClassVar[Mapping[str, Any]]
+    """All kinds of questions that there are, by name."""
+
+    @abstractmethod
+    def draw(self, random: Random, size: int) -> tuple[Mapping[str, Any], Sequence[tuple[str, Question]]]:
+        """Return a state of `size` blocks, and different questions about it with their kinds: at least one."""
+
+    def arguments(self) -> dict[str, Any]:
+        """All that a sample depends on besides seed, split and its number."""
+        own = [each.name for each in fields(self) if each.name not in _NO_ARGUMENTS]  # type: ignore[arg-type]
+        said = {name: getattr(self, name) for name in own}
+        said = {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
+        return {**said, "kinds": dict(self.weights())}
+
+    def weights(self) -> Weights:
+        """The kinds to ask, with their weights."""
+        return self.kinds or alike(self.askers)
+
+    def maker(self) -> "QuestionMaker":
+        """Return what makes the samples. Raises BadArgument."""
+        check_split(self.split)
+        check_range("blocks", self.blocks, *self.sizes)
+        check_range("asks", (1, self.asks), 1, _MOST_ASKS)
+        check_kinds(self.weights(), self.askers)
+        return QuestionMaker(self)
+
+
+class QuestionMaker:
+    """Makes the samples of a recipe."""
+
+    def __init__(self, recipe: QuestionRecipe) -> None:
+        self._recipe = recipe
+        self.games = (game_of(recipe.name),)
+
+    def sample(self, number: int) -> Sample:
+        """Return a sample, which depends on the recipe and the number alone."""
+        random = random_of(self._recipe, number)
+        state, questions = self._recipe.draw(random, size_of(random, self._recipe.blocks))
+        return sample_of(self._recipe, self.games[0], state, questions)
+
+
+def sample_of(
+    recipe: Recipe, game: Game, state: Mapping[str, Any], questions: Iterable[tuple[str, Question]]
+) -> Sample:
+    """Return a state, cut as the runtime cuts it, and questions about it."""
+    cut = blocks_of(game, state)
+    return Sample(
+        game=game.name,
+        family=recipe.name,
+        split=recipe.split,
+        seed=recipe.seed,
+        anchor=game.anchor.text,
+        blocks=tuple([(block.name, block.text) for block in cut.blocks]),
+        asks=tuple([ask_of(game, kind, question, cut.live) for kind, question in questions]),
+    )
+
+
+def alike(kinds: Iterable[str]) -> Weights:
+    """Return kinds of which each is as likely as the others."""
+    return tuple((kind, 1.0) for kind in kinds)
+
+
+def draw_kind(random: Random, weights: Weights) -> str:
+    """Return one of some kinds."""
+    [kind] = random.choices([kind for kind, _ in weights], [weight for _, weight in weights])
+    return kind
+
+
+def draw_question(
+    random: Random, weights: Weights, askers: Mapping[str, Callable[[Random, About], Question | None]], about: About
+) -> tuple[str, Question | None]:
+    """Return a kind and a question of it, None where there was none to be found."""
+    kind = draw_kind(random, weights)
+    return kind, askers[kind](random, about)
 
 
 def draw_questions(count: int, draw: Callable[[], tuple[str, Question | None]]) -> list[tuple[str, Question]]:
@@ -53,7 +155,7 @@ def size_of(random: Random, sizes: tuple[int, int]) -> int:
     return min(high, int(math.exp(random.uniform(math.log(low), math.log(high + 1)))))
 
 
-def check_kinds(weights: tuple[tuple[str, float], ...], known: Mapping[str, Any]) -> None:
+def check_kinds(weights: Weights, known: Mapping[str, Any]) -> None:
     """Raise BadArgument for kinds that there are not, and for weights that are none."""
     for kind, weight in weights:
         if kind not in known:

@@ -14,13 +14,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
-from agent_runtime.tuning.data.asking import Question, ask_of, check_kinds, draw_questions, size_of
-from agent_runtime.tuning.data.generating import blocks_of, check_range, check_split, game_of, random_of
+from agent_runtime.tuning.data.asking import Question, QuestionRecipe, Weights, draw_kind, draw_questions
 from agent_runtime.tuning.data.names import names, plain_things
-from agent_runtime.tuning.samples import Sample, Split
-from prompts import Game
+from agent_runtime.tuning.samples import Split
 
 FEWEST, MOST = 4, 64
 # Things that are drawn for a label before it is given up.
@@ -150,63 +148,30 @@ KINDS: Mapping[str, Callable[[Random, Split, int], Task]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Demonstrations:
+class Demonstrations(QuestionRecipe):
     """What to generate. `blocks` is a range, one demonstration each, drawn log-uniformly; `kinds` with weights."""
 
     seed: int = 0
     split: Split = "train"
     blocks: tuple[int, int] = (FEWEST, MOST)
     asks: int = 16
-    kinds: tuple[tuple[str, float], ...] = ()
+    kinds: Weights = ()
     name: str = field(default="demonstrations", init=False)
 
-    def arguments(self) -> dict[str, Any]:
-        """All that a sample depends on besides seed, split and its number."""
-        return {"blocks": list(self.blocks), "asks": self.asks, "kinds": dict(self.weights())}
+    sizes: ClassVar = (FEWEST, MOST)
+    askers: ClassVar = KINDS
 
-    def weights(self) -> tuple[tuple[str, float], ...]:
-        """The kinds of tasks, with their weights."""
-        return self.kinds or tuple((kind, 1.0) for kind in KINDS)
-
-    def maker(self) -> "DemonstrationsMaker":
-        """Return what makes the samples. Raises BadArgument."""
-        check_split(self.split)
-        check_range("blocks", self.blocks, FEWEST, MOST)
-        check_range("asks", (1, self.asks), 1, 10_000)
-        check_kinds(self.weights(), KINDS)
-        return DemonstrationsMaker(self, game_of("demonstrations"))
-
-
-class DemonstrationsMaker:
-    """Makes the samples of a recipe."""
-
-    def __init__(self, recipe: Demonstrations, game: Game) -> None:
-        self._recipe = recipe
-        self.games = (game,)
-
-    def sample(self, number: int) -> Sample:
-        """Return a sample, which depends on the recipe and the number alone."""
-        recipe, [game] = self._recipe, self.games
-        random = random_of(recipe, number)
-        count = size_of(random, recipe.blocks)
-        [kind] = random.choices([kind for kind, _ in recipe.weights()], [weight for _, weight in recipe.weights()])
+    def draw(self, random: Random, size: int) -> tuple[dict[str, Any], list[tuple[str, Question]]]:
+        """Return a state of `size` demonstrations of one task, and inputs for it with its kind."""
+        kind = draw_kind(random, self.weights())
         questions: list[tuple[str, Question]] = []
         while not questions:  # a few demonstrations may leave open what the task is
-            task = KINDS[kind](random, recipe.split, count)
-            questions = draw_questions(recipe.asks, partial(_drawn, kind, task))
+            task = KINDS[kind](random, self.split, size)
+            questions = draw_questions(self.asks, partial(_drawn, kind, task))
         examples = [
             {"id": str(place), "input": given, "output": output} for place, (given, output) in enumerate(task.shown, 1)
         ]
-        cut = blocks_of(game, {"examples": examples})
-        return Sample(
-            game=game.name,
-            family=recipe.name,
-            split=recipe.split,
-            seed=recipe.seed,
-            anchor=game.anchor.text,
-            blocks=tuple([(block.name, block.text) for block in cut.blocks]),
-            asks=tuple([ask_of(game, kind, question, cut.live) for kind, question in questions]),
-        )
+        return {"examples": examples}, questions
 
 
 def _drawn(kind: str, task: Task) -> tuple[str, Question | None]:

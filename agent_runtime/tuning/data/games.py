@@ -4,7 +4,10 @@ Episodes are played by the experts, all agents alike; with a small probability a
 that states come up which experts avoid, and the answer is still the expert's. Prompts are made as a `Seat` makes them:
 the state of the match cut under the agent's sight, persona, the turns that the session would remember, observation.
 
-The seeds of the episodes of train, validation and test are different numbers modulo 3.
+The seeds of the episodes of train, validation and test are different numbers modulo 3, and of what is decided in them
+only the positions of the split are kept (`positions.py`): no position of a split is one of another, however often a
+small game comes to it. A twentieth of all positions are those of test, so that a sample of it takes up to twenty times
+as long as one of train.
 """
 
 import hashlib
@@ -16,30 +19,37 @@ from random import Random
 from typing import Any
 
 from agent_runtime.tuning.data.generating import check_split, random_of
+from agent_runtime.tuning.data.positions import SHARES, split_of
 from agent_runtime.tuning.errors import BadArgument
 from agent_runtime.tuning.samples import SPLITS, Ask, Sample, Split
 from game_adapters import PettingZooAdapter, SharedState, TurnView, make_env
+from game_adapters.adapter import match_state, sight_of
 from game_adapters.environments import Environment, reward_since
 from game_adapters.errors import ExpertLost
-from game_adapters.experts import load_expert
-from game_adapters.game_state import Json, json_state
+from game_adapters.experts import best_actions, load_expert
+from game_adapters.game_state import Json
 from game_adapters.registry import game_folder, load_contract
 from prompts import Game, ObservationInput, Prompt, StateBlocks, assemble, load_game
 from prompts.history import HistoryEntry, history_block
 
-# An episode that ends before it has given its decisions is followed by another; so many, and something is wrong.
+# An episode that ends before it has given its decisions is followed by another; so many, and something is wrong. Where
+# only some of the positions are the split's, there may be so many times more.
 _MOST_EPISODES = 100
 _KEPT = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One agent's turn: what it was shown, its prompt, what the expert says, and what was done."""
+    """One agent's turn: what it was shown, its prompt, what the expert says, and what was done.
+
+    `best` are the actions that the expert values most, if it says so of any.
+    """
 
     view: TurnView
     prompt: Prompt
     right: int
     done: int
+    best: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -77,6 +87,7 @@ class Games:
             "turns": self.turns,
             "wander": self.wander,
             "persona": self.persona,
+            "positions": dict(SHARES),
         }
 
     def maker(self) -> "GamesMaker":
@@ -123,13 +134,15 @@ class GamesMaker:
         decision = self._kept[episode][place]
         view, answers = decision.view, {offer.number: offer.id for offer in decision.view.actions}
         right = answers[decision.right]
+        also = tuple(offer.id for offer in view.actions if offer.number in decision.best - {decision.right})
         ask = Ask(
             observation=decision.prompt.observation,
             target=right,
             answer=right,
             kind="decision",
             actions=tuple(offer.id for offer in view.actions),
-            chance=1 / len(view.actions),
+            chance=(1 + len(also)) / len(view.actions),
+            also=also,
         )
         return Sample(
             game=self.game.name,
@@ -151,12 +164,22 @@ class GamesMaker:
     def _decisions(self, episode: int) -> tuple[Decision, ...]:
         recipe, random = self._recipe, random_of(self._recipe, episode)
         found: list[Decision] = []
-        for again in range(_MOST_EPISODES):
+        num_played = 0
+        for again in range(_MOST_EPISODES * 100 // SHARES[recipe.split]):
             env = make_env(recipe.game, self.episode_seed(episode, again), **dict(recipe.options))
-            found += self.play(env, random)
+            for decision in self.play(env, random):
+                num_played += 1
+                if split_of(decision.prompt) == recipe.split:  # the environment still stands where it was made
+                    found.append(replace(decision, best=best_actions(self._expert, env, decision.view.agent)))
             if len(found) >= recipe.turns:
                 return tuple(found[place] for place in sorted(random.sample(range(len(found)), recipe.turns)))
-        raise BadArgument("turns", f"{_MOST_EPISODES} episodes of {recipe.game} gave {len(found)} decisions together.")
+            if again + 1 >= _MOST_EPISODES and num_played < recipe.turns:
+                break
+        raise BadArgument(
+            "turns",
+            f"{again + 1} episodes of {recipe.game} gave {num_played} decisions together, {len(found)} of them in "
+            f"positions of {recipe.split}. Ask for fewer, or let agents wander more, who then come to more positions.",
+        )
 
     def play(self, env: Environment, random: Random) -> Iterator[Decision]:
         """Play an episode to its end, or to where its expert has no answer."""
@@ -170,7 +193,7 @@ class GamesMaker:
                 continue
             if agent not in places:
                 personas[agent] = random.choice(self._personas)
-                sight = () if self._shared is None else self._shared.sight(agent)
+                sight = () if self._shared is None else sight_of(self._recipe.game, self._shared, agent)
                 # Our folders split no block, so no token is counted.
                 places[agent] = _Place(StateBlocks(self.game, len, sight))
             match = "" if self._shared is not None else agent
@@ -189,7 +212,7 @@ class GamesMaker:
         """The match's frame with its number, which counts only what differs."""
         state = view.state
         if self._shared is not None:
-            state = json_state(self._recipe.game, view.agent, self._shared.describe_match(env))
+            state, _ = match_state(self._recipe.game, self._shared, env, view.agent)
         if before is None:
             return 1, state
         return before if before[1] == state else (before[0] + 1, state)

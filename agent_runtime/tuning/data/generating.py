@@ -59,13 +59,17 @@ class Maker(Protocol):
 
 @dataclass
 class Tally:
-    """What was generated. `answers` counts the answers of each kind, `chances` are sums."""
+    """What was generated. `answers` counts the asks of each kind that an answer is right for, of the first `tallied`.
+
+    `chances` are sums.
+    """
 
     num_samples: int = 0
     num_blocks: int = 0
     num_characters: int = 0
     asks: Counter[str] = field(default_factory=Counter)
     chances: Counter[str] = field(default_factory=Counter)
+    tallied: Counter[str] = field(default_factory=Counter)
     answers: dict[str, Counter[str]] = field(default_factory=dict)
 
     def add(self, sample: Sample) -> None:
@@ -75,7 +79,8 @@ class Tally:
         self.num_characters += sum([len(text) for _, text in sample.blocks])
         for ask in sample.asks:
             if self.asks[ask.kind] < _TALLIED:
-                self.answers.setdefault(ask.kind, Counter())[ask.answer] += 1
+                self.tallied[ask.kind] += 1
+                self.answers.setdefault(ask.kind, Counter()).update((ask.answer, *ask.also))
             self.asks[ask.kind] += 1
             self.chances[ask.kind] += ask.chance  # type: ignore[assignment]  # a Counter adds up fractions too
 
@@ -86,6 +91,7 @@ class Tally:
         self.num_characters += other.num_characters
         for kind, answers in other.answers.items():
             if self.asks[kind] < _TALLIED:
+                self.tallied[kind] += other.tallied[kind]
                 self.answers.setdefault(kind, Counter()).update(answers)
         self.asks.update(other.asks)
         self.chances.update(other.chances)
@@ -97,7 +103,7 @@ class Tally:
                 "asks": count,
                 "share": count / self.asks.total(),
                 "chance": self.chances[kind] / count,
-                "best_constant": max(self.answers[kind].values()) / self.answers[kind].total(),
+                "best_constant": max(self.answers[kind].values()) / self.tallied[kind],
                 "constant_answer": self.answers[kind].most_common(1)[0][0],
             }
             for kind, count in sorted(self.asks.items())

@@ -64,6 +64,13 @@ def test_ranges_kinds_and_weights_are_read(tmp_path: Path) -> None:
     assert {line.split()[0] for line in lines[2:]} <= {"linked", "counting"}
 
 
+def test_show_names_every_right_answer(tmp_path: Path) -> None:
+    out = tmp_path / "a.jsonl"
+    run("games", "--game", "tic_tac_toe", "--out", out, "--episodes", 1, "--seed", 3)
+    number, ask = next((n, each.asks[0]) for n, each in enumerate(read_samples(out)) if each.asks[0].also)
+    assert f"    -> {ask.target}; as right: {', '.join(ask.also)}\n" in run("show", out, "--number", number).stdout
+
+
 def test_show_prints_blocks_with_tokens_and_what_is_asked(tmp_path: Path) -> None:
     out = tmp_path / "a.jsonl"
     run("gamecore", "--out", out, "--samples", 3, "--blocks", 9)

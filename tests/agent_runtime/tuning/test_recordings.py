@@ -17,6 +17,7 @@ from agent_runtime.replay.replayer import put_into
 from agent_runtime.replay.steps import RecordedSteps, RecordedTurn
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.served_model import serve_model
+from agent_runtime.tuning.agreement import AGREEMENT, Turns
 from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import DataPart, ModelPart, TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import NotTrainable
@@ -24,7 +25,7 @@ from agent_runtime.tuning.packing import batch_of, joined
 from agent_runtime.tuning.recordings import recorded_turns, recordings_in
 from agent_runtime.tuning.rows import TokenAsk, TokenSample, row_of
 from agent_runtime.tuning.student import Decisions, Student, wanted_of
-from agent_runtime.tuning.training import AGREEMENT, METRICS, Turns, tune
+from agent_runtime.tuning.training import METRICS, tune
 from agent_runtime.turn import Mode
 from tests.agent_runtime.engine.worlds import random_ids
 from tests.agent_runtime.replay.duel import record_duel

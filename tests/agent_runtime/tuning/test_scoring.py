@@ -45,7 +45,9 @@ def samples(number: int) -> list[Sample]:
     made = []
     for seed in range(number):
         asks = [Ask(text(), word, word, "unit_fact") for word in ("", rng.choice(words))]
-        asks.append(Ask(text(), rng.choice(ACTIONS), "", "decision", ACTIONS, 1 / 3))
+        right, *others = rng.sample(ACTIONS, 3)
+        asks.append(Ask(text(), right, right, "decision", ACTIONS, 1 / 3))
+        asks.append(Ask(text(), right, right, "tie", ACTIONS, 2 / 3, (others[0],)))
         blocks = tuple((f"b{i}", text()) for i in range(rng.randint(1, 6)))
         made.append(Sample("gates", "gates", "test", seed, "Answer.", blocks, tuple(asks)))
     return made
@@ -95,7 +97,7 @@ def by_the_engine(
 def test_every_condition_agrees_with_the_engine(source: Path) -> None:
     given = samples(6)
     items = scored(source, given)
-    assert [(item.sample, item.ask) for item in items] == [(s, a) for s in range(6) for a in range(3)]
+    assert [(item.sample, item.ask) for item in items] == [(s, a) for s in range(6) for a in range(4)]
     for item in items:
         sample = given[item.sample]
         ask = sample.asks[item.ask]
@@ -104,17 +106,25 @@ def test_every_condition_agrees_with_the_engine(source: Path) -> None:
             found = by_the_engine(source, sample, condition.mode, condition.moved, texts, ask.observation)
             if ask.actions:
                 best = max(zip(texts, found, strict=True), key=lambda pair: pair[1][1])[0]
-                assert right == (best == ask.target)
+                assert right == (best in (ask.target, *ask.also))
             else:
                 assert right == found[0][0]
     assert {item.right[1] for item in items if item.ask == 0} == {False, True}, "answers of one kind prove nothing"
-    assert all((item.legal_mass is None) == (item.kind != "decision") for item in items)
+    assert all((item.legal_mass is None) == (item.kind == "unit_fact") for item in items)
     mass = next(item for item in items if item.kind == "decision")
     found = by_the_engine(
         source, given[mass.sample], Mode.STAR, True, list(ACTIONS), given[mass.sample].asks[mass.ask].observation
     )
     assert mass.legal_mass is not None
     assert mass.legal_mass[1] == pytest.approx(sum(torch.tensor(p).exp().item() for _, p in found), rel=1e-3)
+
+
+def test_any_of_the_right_actions_counts_as_right(source: Path) -> None:
+    given = samples(4)
+    alone = [replace(each, asks=tuple(replace(ask, also=()) for ask in each.asks[2:])) for each in given]
+    every = [replace(each, asks=tuple(replace(ask, also=ACTIONS) for ask in each.asks)) for each in alone]
+    counts = [sum(sum(item.right) for item in scored(source, each)) for each in (alone, every)]
+    assert counts[0] < counts[1] == 4 * 2 * len(CONDITIONS)
 
 
 def test_how_samples_are_packed_changes_nothing(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:

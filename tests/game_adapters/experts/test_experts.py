@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from game_adapters import GAMES, load_adapter, make_env
 from game_adapters.adapter import Varying
 from game_adapters.errors import ExpertLost, NoExpert
-from game_adapters.experts import EXPERTS, RandomPolicy, Score, Valuer, contest, load_expert
+from game_adapters.experts import EXPERTS, RandomPolicy, Score, Valuer, best_actions, contest, load_expert
 from tests.game_adapters.playable import PLAYABLE, playable
 
 # A few games each: enough that the difference is four standard errors, and seconds.
@@ -116,6 +116,8 @@ def test_what_is_chosen_is_among_the_most_valuable(game: str) -> None:
             values = expert.values(env, agent)
             legal = {offer.number for offer in load_adapter(game).turn(env).actions}  # type: ignore[union-attr]
             assert values.keys() == legal
+            best = best_actions(expert, env, agent)
+            assert {number for number, value in values.items() if value == max(values.values())} <= best
             if game == "leduc":  # which draws, also what it seldom does
                 assert max(values.values()) == 1
             else:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from game_adapters import make_env
-from game_adapters.experts import connect_four, load_expert
+from game_adapters.experts import best_actions, connect_four, load_expert
 from game_adapters.experts.connect_four import WIN, ConnectFourExpert
 from game_adapters.tic_tac_toe import NAMES
 
@@ -52,6 +52,14 @@ def test_connect_four_sees_what_is_next(moves: tuple[int, ...], right: int) -> N
     assert values[right] == max(values.values())
     if len(moves) != 5:
         assert values[right] > WIN / 2
+
+
+def test_connect_four_values_mirrored_columns_alike_however_they_were_added_up() -> None:
+    for moves in ((3,), (3, 3), (3, 3, 3, 3), (2, 3, 4, 3)):
+        env, agent = after("connect_four", *moves)
+        best = best_actions(ConnectFourExpert(), env, agent)
+        assert best == {6 - column for column in best}
+    assert best_actions(load_expert("camp"), env, agent) == frozenset()
 
 
 @pytest.mark.parametrize("moves", [(3, 3, 2, 4), (0, 6, 3, 3, 3, 2), (1, 1, 2, 5, 3)])

@@ -4,9 +4,24 @@ from random import Random
 
 import pytest
 
-from agent_runtime.tuning.data.asking import Question, ask_of, check_kinds, draw_questions, size_of
+from agent_runtime.tuning.data.asking import (
+    Question,
+    QuestionRecipe,
+    alike,
+    ask_of,
+    check_kinds,
+    draw_question,
+    draw_questions,
+    sample_of,
+    size_of,
+)
+from agent_runtime.tuning.data.demonstrations import Demonstrations
+from agent_runtime.tuning.data.gamecore import GameCore
 from agent_runtime.tuning.data.generating import game_of
+from agent_runtime.tuning.data.passages import Passages
 from agent_runtime.tuning.errors import BadArgument
+
+RECIPES = (GameCore, Passages, Demonstrations)
 
 
 def test_an_observation_shows_the_day_the_question_and_each_action_on_a_line() -> None:
@@ -19,6 +34,34 @@ def test_an_observation_shows_the_day_the_question_and_each_action_on_a_line() -
 def test_the_answer_is_what_stands_behind_the_last_step() -> None:
     ask = ask_of(game_of("gamecore"), "linked", Question("hp?", "Banor, bow; 57", 0.1), {"clock": {"day": 1}})
     assert ask.answer == "57"
+
+
+def test_a_sample_is_a_state_in_blocks_with_all_that_is_asked_about_it() -> None:
+    recipe = Passages(seed=4, split="test")
+    told = [{"id": "1", "title": "Tor", "text": "Tor was born in 1834."}]
+    question = Question("When?", "1834", 0.5)
+    sample = sample_of(recipe, game_of("passages"), {"passages": told}, [("passage_fact", question)] * 2)
+    assert (sample.game, sample.family, sample.split, sample.seed) == ("passages", "passages", "test", 4)
+    assert [text for _, text in sample.blocks if "Tor was born in 1834." in text] and len(sample.asks) == 2
+    assert sample.anchor == game_of("passages").anchor.text and sample.asks[0].target == "1834"
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_says_what_its_samples_depend_on_and_what_they_can_be(recipe: type[QuestionRecipe]) -> None:
+    made = recipe(blocks=(12, 20), asks=3)  # type: ignore[call-arg]
+    assert made.arguments().items() >= {"blocks": [12, 20], "asks": 3, "kinds": dict(made.weights())}.items()
+    assert made.arguments().keys().isdisjoint({"name", "seed", "split"})
+    refused = ({"blocks": (1, 20)}, {"blocks": (12, 9999)}, {"asks": 0}, {"split": "exam"}, {"kinds": (("none", 1.0),)})
+    for changes in refused:
+        with pytest.raises(BadArgument, match=next(iter(changes))):
+            recipe(**changes).maker()  # type: ignore[arg-type]
+
+
+def test_kinds_are_drawn_by_their_weights() -> None:
+    random, askers = Random(2), {kind: lambda random, about: Question(about, about, 0.5) for kind in "ab"}
+    kinds = [draw_question(random, (("a", 3.0), ("b", 1.0)), askers, "gate")[0] for _ in range(2000)]
+    assert 0.72 < kinds.count("a") / 2000 < 0.78
+    assert draw_question(random, alike("b"), askers, "gate") == ("b", Question("gate", "gate", 0.5))
 
 
 def test_questions_are_different_and_none_answers_itself() -> None:

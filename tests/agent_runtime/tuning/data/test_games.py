@@ -13,13 +13,15 @@ from agent_runtime import agent as agent_module
 from agent_runtime.cli import app
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.seat import Seat
+from agent_runtime.tuning.data import games
 from agent_runtime.tuning.data.games import Games, GamesMaker
 from agent_runtime.tuning.data.generating import write_samples
 from agent_runtime.tuning.errors import BadArgument
 from agent_runtime.tuning.samples import SPLITS, read_header, read_samples
 from game_adapters import load_adapter, make_env
-from game_adapters.errors import BadOption, NoExpert
+from game_adapters.errors import BadOption, BadWords, GameCodeFailed, NoExpert
 from game_adapters.experts import EXPERTS, load_expert
+from game_adapters.tic_tac_toe import TicTacToe
 from prompts import Prompt
 from tests.agent_runtime.worlds import load_tiny
 from tests.game_adapters.playable import PLAYABLE
@@ -96,7 +98,8 @@ def test_an_answer_is_the_experts_and_one_of_those_listed(game: str) -> None:
     assert wandered or number < 4
     sample = maker.sample(0)
     (ask,) = sample.asks
-    assert ask.target == ask.answer and ask.answer in ask.actions and ask.chance == 1 / len(ask.actions)
+    assert ask.target == ask.answer and ask.answer in ask.actions
+    assert ask.chance == (1 + len(ask.also)) / len(ask.actions) and {*ask.also} <= {*ask.actions} - {ask.target}
     assert all(f"\n{action}\n" in ask.observation for action in ask.actions)
     assert (sample.game, sample.split, sample.anchor) == (game, "train", maker.game.anchor.text)
 
@@ -109,6 +112,15 @@ def test_a_sample_depends_on_recipe_and_number_alone(game: str) -> None:
     assert [maker_of(game, wander=0.4).sample(number) for number in range(12)] != forward
 
 
+@pytest.mark.parametrize("game", ["tic_tac_toe", "connect_four", "leduc"])
+def test_actions_that_the_expert_values_as_much_as_its_own_are_as_right(game: str) -> None:
+    asks = [ask for number in range(48) for ask in maker_of(game).sample(number).asks]
+    assert any(ask.also for ask in asks) and any(not ask.also for ask in asks)
+    if game == "tic_tac_toe":
+        start = next(ask for ask in asks if len(ask.actions) == 9)
+        assert len(start.also) == 8 and start.chance == 1, "it is a draw from every square"
+
+
 def test_no_two_splits_and_no_two_episodes_share_a_seed() -> None:
     makers = {split: maker_of("tic_tac_toe", split=split) for split in SPLITS}
     seeds = {split: [maker.episode_seed(number, 0) for number in range(300)] for split, maker in makers.items()}
@@ -118,6 +130,37 @@ def test_no_two_splits_and_no_two_episodes_share_a_seed() -> None:
         assert max(seeds[split]) < 2**31
 
 
+@pytest.mark.parametrize("game", ["tic_tac_toe", "leduc"])
+def test_no_position_is_in_two_splits_whatever_else_they_were_made_with(game: str) -> None:
+    found: dict[str, set[Any]] = {}
+    makers = {
+        "train": [recipe_of(game, wander=wander).maker() for wander in (0.1, 0.6)],
+        "validation": [replace(recipe_of(game, split="validation", wander=0.4, persona="mixed"), seed=4).maker()],
+        "test": [recipe_of(game, split="test", wander=0.4, turns=5).maker()],
+    }
+    for split, made in makers.items():
+        samples = [maker.sample(number) for maker in made for number in range(160)]
+        assert {sample.split for sample in samples} == {split}
+        found[split] = {(without_persona(sample.blocks), sample.asks[0].observation) for sample in samples}
+    assert not found["train"] & found["test"] and not found["train"] & found["validation"]
+    assert not found["validation"] & found["test"]
+    assert len(found["train"]) > 100 and min(len(found["validation"]), len(found["test"])) > 5
+
+
+def without_persona(blocks: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple(block for block in blocks if not block[0].startswith("persona"))
+
+
+def test_a_game_that_never_comes_to_positions_of_a_split_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(games, "_MOST_EPISODES", 1)
+    monkeypatch.setattr(games, "split_of", lambda prompt: "train")
+    with pytest.raises(BadArgument, match="20 episodes of tic_tac_toe gave 180 decisions.*, 0 of .* test.*wander more"):
+        maker_of("tic_tac_toe", split="test", wander=0.0).sample(0)
+    monkeypatch.setattr(GamesMaker, "play", lambda self, env, random: iter(()))
+    with pytest.raises(BadArgument, match="1 episodes of tic_tac_toe gave 0 decisions together"):
+        maker_of("tic_tac_toe", split="test").sample(0)
+
+
 def test_a_file_is_the_same_from_one_process_and_from_two_and_is_read_back(tmp_path: Path) -> None:
     recipe = recipe_of("tic_tac_toe", turns=4)
     write_samples(recipe, 160, tmp_path / "one.jsonl.gz")
@@ -125,7 +168,8 @@ def test_a_file_is_the_same_from_one_process_and_from_two_and_is_read_back(tmp_p
     assert (tmp_path / "one.jsonl.gz").read_bytes() == (tmp_path / "two.jsonl.gz").read_bytes()
     maker = recipe.maker()
     assert list(read_samples(tmp_path / "one.jsonl.gz")) == [maker.sample(number) for number in range(160)]
-    assert read_header(tmp_path / "one.jsonl.gz").arguments["game"] == "tic_tac_toe"
+    arguments = read_header(tmp_path / "one.jsonl.gz").arguments
+    assert arguments["game"] == "tic_tac_toe" and arguments["positions"] == {"train": 90, "validation": 5, "test": 5}
 
 
 def test_a_game_that_is_shorter_than_its_decisions_is_followed_by_another() -> None:
@@ -156,6 +200,38 @@ def test_mixed_personas_are_drawn_for_each_agent() -> None:
         for number in range(0, 240, 8)
     }
     assert None in found and len(found) == 1 + len(maker.game.personas)
+
+
+class Broken(TicTacToe):
+    """Its code raises where the match is described, or where somebody's sight is."""
+
+    def __init__(self, broken: str) -> None:
+        self._broken = broken
+
+    def describe_match(self, env: Any) -> Any:
+        return 1 / 0 if self._broken == "describe_match" else super().describe_match(env)
+
+    def describe(self, env: Any, agent: str) -> Any:
+        return super().describe_match(env)
+
+    def sight(self, agent: str) -> Any:
+        return {"sight": 1 / 0 if self._broken == "sight" else (), "number": 7}.get(self._broken, ())
+
+
+@pytest.mark.parametrize(
+    ("broken", "error", "hint"),
+    [
+        ("describe_match", GameCodeFailed, "describe_match for 'player_1' of tic_tac_toe raised ZeroDivisionError"),
+        ("sight", GameCodeFailed, r"sight\('player_1'\) of tic_tac_toe raised ZeroDivisionError"),
+        ("number", BadWords, "a tuple of patterns is wanted"),
+    ],
+)
+def test_a_games_own_code_that_raises_is_named(
+    broken: str, error: type[Exception], hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(games, "load_contract", lambda game: Broken(broken))
+    with pytest.raises(error, match=hint):
+        maker_of("tic_tac_toe").sample(0)
 
 
 def test_the_command_writes_what_is_asked_for(tmp_path: Path) -> None:

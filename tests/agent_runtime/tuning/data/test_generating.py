@@ -8,9 +8,9 @@ import pytest
 
 from agent_runtime.tuning.data.demonstrations import Demonstrations
 from agent_runtime.tuning.data.gamecore import GameCore
-from agent_runtime.tuning.data.generating import FOLDERS, Recipe, game_of, random_of, write_samples
+from agent_runtime.tuning.data.generating import FOLDERS, Recipe, Tally, game_of, random_of, write_samples
 from agent_runtime.tuning.data.passages import Passages
-from agent_runtime.tuning.samples import read_header, read_samples
+from agent_runtime.tuning.samples import Ask, Sample, read_header, read_samples
 from prompts import find_games
 
 RECIPES: list[Recipe] = [GameCore(seed=4, blocks=(8, 20)), Passages(seed=4, blocks=(10, 12)), Demonstrations(seed=4)]
@@ -39,6 +39,17 @@ def test_several_processes_write_the_same_bytes_as_one(tmp_path: Path) -> None:
     two = write_samples(recipe, 150, tmp_path / "two.gz", workers=2)
     assert (tmp_path / "one.gz").read_bytes() == (tmp_path / "two.gz").read_bytes()
     assert one.kinds() == two.kinds()
+
+
+def test_an_answer_counts_wherever_it_is_right() -> None:
+    tally, parts = Tally(), [Tally(), Tally()]
+    for number, (target, also) in enumerate([("a", ("b",)), ("b", ()), ("c", ("b", "a")), ("d", ())]):
+        ask = Ask("?", target, target, "decision", ("a", "b", "c", "d"), 0.5, also)
+        parts[number % 2].add(Sample("toy", "toy", "test", 0, "", (), (ask,)))
+    for part in parts:
+        tally.join(part)
+    assert tally.kinds()["decision"]["constant_answer"] == "b"
+    assert tally.kinds()["decision"]["best_constant"] == 3 / 4
 
 
 def test_chance_in_a_sample_depends_on_recipe_and_number() -> None:

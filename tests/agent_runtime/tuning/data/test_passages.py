@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_runtime.tuning.data.generating import Tally
-from agent_runtime.tuning.data.passages import FACTS, FORMS, KINDS, LINKS, REVERSED, Passages
+from agent_runtime.tuning.data.passages import FACTS, KINDS, LINKS, REVERSED, Passages
+from agent_runtime.tuning.data.shelf import FORMS
 from agent_runtime.tuning.errors import BadArgument
 from agent_runtime.tuning.samples import SPLITS, Split
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent_runtime.tuning.data.asking import QuestionMaker
 from agent_runtime.tuning.data.gamecore import HELD_OUT, KINDS, GameCore
-from agent_runtime.tuning.data.gamecore.recipe import GameCoreMaker
 from agent_runtime.tuning.data.generating import Tally
 from agent_runtime.tuning.errors import BadArgument
 from agent_runtime.tuning.samples import SPLITS, Ask, Split
@@ -22,7 +22,7 @@ def question_of(ask: Ask) -> str:
 
 def maker(
     seed: int = 0, split: Split = "test", blocks: int = 60, tokens: int = 33, kind: str | None = None, asks: int = 16
-) -> GameCoreMaker:
+) -> QuestionMaker:
     kinds = ((kind, 1.0),) if kind else ()
     return GameCore(seed, split, (blocks, blocks), (tokens, tokens), asks, kinds).maker()
 

@@ -1,0 +1,88 @@
+"""Recorded turns whose right answers nobody has said: every mode is to decide what the untuned model's first mode does.
+
+How well they agree is learned from (`Teacher.agreement`), and measured on turns of other sessions, which are held out.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agent_runtime.engine.digests import write_atomically
+from agent_runtime.tuning.errors import NotTrainable
+from agent_runtime.tuning.packing import Batch, batch_of, joined
+from agent_runtime.tuning.rows import TokenSample, row_of
+from agent_runtime.tuning.student import Agreement, Decisions, wanted_of
+from agent_runtime.turn import Mode
+
+AGREEMENT = "agreement.json"
+_FIGURES = ("divergence", "variation", "agreed")
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Recorded turns, their decisions listed, and those of other sessions, which are only measured.
+
+    `digest` names them all.
+    """
+
+    train: tuple[TokenSample, ...]
+    held_out: tuple[TokenSample, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """The model as it was before it was tuned: `adapted`, without its adapter.
+
+    `answered` returns the logits of all tokens that are predicted in a batch, and what they should be.
+    """
+
+    modes: tuple[Mode, ...]
+    adapted: Any
+    answered: Callable[[Batch], tuple[torch.Tensor, torch.Tensor]]
+
+    def agreement(self, batch: Batch) -> Agreement:
+        """Compare what every mode decides with what the first one does without the adapter."""
+        num_modes = len(self.modes)
+        decisions = Decisions.of(batch, wanted_of(batch).chunk(num_modes)[0])
+        logits, labels = self.answered(batch)
+        with torch.no_grad(), self.adapted.disable_adapter():
+            untuned, _ = self.answered(batch)
+        own = labels.chunk(num_modes)[0]
+        students = [decisions.logprobs(each, own) for each in logits.chunk(num_modes)]
+        return decisions.agreement(decisions.logprobs(untuned.chunk(num_modes)[0], own), students)
+
+    @torch.no_grad()
+    def measured(
+        self, held_out: Sequence[TokenSample], longest: int, length: int | None, device: torch.device
+    ) -> dict[str, Any]:
+        """Return the agreement on turns, one by one in rows of `length` (None: its own), as the report has it.
+
+        Those of more than `longest` tokens are left out. Raises NotTrainable if that is all of them.
+        """
+        found = []
+        for sample in held_out:
+            if sample.num_tokens <= longest:
+                rows = [joined([row_of(sample, mode)], length or sample.num_tokens) for mode in self.modes]
+                found.append(self.agreement(batch_of(rows).to(device)))
+        if not found:
+            raise NotTrainable("no held-out turn fits into a row. Make rows longer (row_tokens).")
+        return {"turns": len(found), "left_out": len(held_out) - len(found), **self._averages(found)}
+
+    def _averages(self, found: Sequence[Agreement]) -> dict[str, dict[str, float]]:
+        columns = {name: torch.stack([torch.stack(getattr(each, name)) for each in found]).mean(0) for name in _FIGURES}
+        return {
+            mode.value: {name: round(float(columns[name][place]), 6) for name in _FIGURES}
+            for place, mode in enumerate(self.modes)
+        }
+
+
+def note_agreement(folder: Path, when: str, measured: dict[str, Any]) -> None:
+    """Write what was measured ("before" or "after" a run) into its folder's report, beside what is there."""
+    file = folder / AGREEMENT
+    report = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    write_atomically(file, json.dumps({**report, when: measured}, indent=2) + "\n")

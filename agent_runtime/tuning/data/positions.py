@@ -1,0 +1,32 @@
+"""Which split a position of a game belongs to: exactly one, and its text alone says which.
+
+Small games come to the same positions again and again, whatever their seed. If a file could hold any of them, a test
+would measure what was learned by heart. So a file holds the positions of its split only, and files of different splits
+share none, even if they were generated apart, with other seeds, other options, and by people who never met.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from agent_runtime.tuning.samples import Split
+from prompts.block import Prompt, Role
+
+# Of a hundred positions.
+SHARES: Mapping[Split, int] = MappingProxyType({"train": 90, "validation": 5, "test": 5})
+
+
+def split_of(prompt: Prompt) -> Split:
+    """Return the split of the position that a prompt is about: its state's blocks and its observation.
+
+    Who the agent is and what it did before make no other position of it.
+    """
+    blocks = [(block.name, block.text) for block in prompt.blocks if block.role not in (Role.PERSONA, Role.HISTORY)]
+    digest = hashlib.blake2b(json.dumps([blocks, prompt.observation]).encode(), digest_size=8).digest()
+    place = int.from_bytes(digest) % sum(SHARES.values())
+    for split, share in SHARES.items():
+        place -= share
+        if place < 0:
+            return split
+    raise AssertionError("shares are above 0")

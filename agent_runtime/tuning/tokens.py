@@ -1,0 +1,25 @@
+"""Samples in tokens, as the runtime would have them."""
+
+from collections.abc import Callable, Sequence
+
+from agent_runtime.engine.text import TextEncoder
+from agent_runtime.tuning.rows import TokenAsk, TokenSample
+from agent_runtime.tuning.samples import Ask, Sample
+
+
+def target_alone(ask: Ask) -> Sequence[str]:
+    """Return what is learned of an ask."""
+    return (ask.target,)
+
+
+def in_tokens(sample: Sample, text: TextEncoder, answers: Callable[[Ask], Sequence[str]] = target_alone) -> TokenSample:
+    """Return a sample's tokens, block by block, answers with their end of turn.
+
+    Each ask stands there once for each of its `answers`.
+    """
+    blocks = (text.anchor_ids(sample.anchor), *[text.block_ids(block) for _, block in sample.blocks])
+    asks: list[TokenAsk] = []
+    for ask in sample.asks:
+        observation = text.observation_ids(ask.observation)
+        asks += [TokenAsk(observation, text.answer_ids(answer)) for answer in answers(ask)]
+    return TokenSample(blocks, tuple(asks))
