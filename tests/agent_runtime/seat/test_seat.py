@@ -17,7 +17,7 @@ from agent_runtime.seat import Seat
 from agent_runtime.seat.errors import AskedTwice, NothingToNote, NotParallel, SeatClosed, TurnEnded
 from agent_runtime.turn import Outcome
 from game_adapters import make_env
-from game_adapters.errors import BrokenEnvironment, NotOnTurn, ObservationNeeded
+from game_adapters.errors import BrokenEnvironment, NotOnTurn, ObservationNeeded, UnknownAgent
 from tests.agent_runtime.worlds import load_tiny
 from tests.game_adapters.lamps_game import ACTIONS, Lamps, LampsEnv, ParallelLamps, PlainLamps
 
@@ -187,6 +187,16 @@ def test_the_dead_among_many_get_none_and_cost_nothing(seat: Seat) -> None:
     assert actions[0] is None and actions[1] is not None
     assert seat.last_results[0] is None and seat.last_results[1] is not None
     assert seat.act_many([]) == [] == seat.distribution_many([])
+
+
+def test_an_agent_that_never_was_there_is_no_dead_one(seat: Seat) -> None:
+    env = lamps(dies=True, rounds=2)
+    for ask in (seat.act, seat.distribution, seat.logprobs):
+        with pytest.raises(UnknownAgent, match=r"no agent 'player_2'.* Its agents are player_0, player_1\."):
+            ask(env, "player_2")
+    while "player_0" in env.agents:
+        env.step(None if env.terminations[env.agent_selection] else 0)
+    assert seat.act(env, "player_0") is None
 
 
 def test_one_agent_twice_at_once_is_refused_and_another_out_of_turn_too(seat: Seat) -> None:
