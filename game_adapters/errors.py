@@ -187,10 +187,9 @@ class UnknownAgent(GameAdapterError):
     def __str__(self) -> str:
         near = difflib.get_close_matches(str(self.agent), self.agents, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        more = f" and {len(self.agents) - _MOST_AGENTS} more" if len(self.agents) > _MOST_AGENTS else ""
-        return (
-            f"{self.game} has no agent {self.agent!r}.{hint} Its agents are {', '.join(self.agents[:_MOST_AGENTS])}{more}."
-        )
+        more = len(self.agents) - _MOST_AGENTS
+        named = ", ".join(self.agents[:_MOST_AGENTS]) + (f" and {more} more" if more > 0 else "")
+        return f"{self.game} has no agent {self.agent!r}.{hint} Its agents are {named}."
 
 
 @dataclass

@@ -16,6 +16,7 @@ from agent_runtime.agent import PendingTurn, run_together
 from agent_runtime.engine.decision import draw
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.runtime import AgentRuntime
+from agent_runtime.seat.asked import Asked, checked
 from agent_runtime.seat.errors import AskedTwice, NothingToNote, NotParallel, SeatClosed, TurnEnded
 from agent_runtime.seat.matches import Matches
 from agent_runtime.seat.opening import folder_of, own_runtime
@@ -38,20 +39,13 @@ from game_adapters.registry import load_contract
 # A seat's forward keeps nobody else waiting, so it may be large.
 MAX_ROWS = 4096
 
-Asked = (
-    tuple[Environment, str | None]
-    | tuple[Environment, str | None, object]
-    | tuple[Environment, str | None, object, Mapping[str, Any] | None]
-)
-"""An environment and an agent (None: the one on turn). For a parallel environment with an action mask, the agent's
-observation too, and its info, as `reset` or `step` returned them."""
-
 
 class Seat:
     """Plays PettingZoo environments of one game, AEC or parallel. Its methods may be called from several threads.
 
-    Those that take an environment raise GameAdapterError for what is wrong with it or with the game's class, TurnEnded,
-    and whatever the runtime refuses. Agents that are dead get None.
+    Those that take an environment raise GameAdapterError for what is wrong with it or with the game's class, NotPairs
+    where a list of them is wanted and something else given, TurnEnded, and whatever the runtime refuses. Agents that are
+    dead get None.
     """
 
     def __init__(
@@ -257,11 +251,12 @@ class Seat:
 
     def _ask(self, asked: Sequence[Asked], *, acts: bool) -> list[SeatTurn | None]:
         """Return the answered turn of each live agent. Nothing is begun unless all can be looked at."""
+        pairs = checked(asked)
         with self._lock:
             if self._is_closed:
                 raise SeatClosed
             self._close_gone()
-            looks = [self._look(*each) for each in asked]
+            looks = [self._look(*each) for each in pairs]
             named = [(look[0].number, look[1].agent) for look in looks if look is not None]
             if len({*named}) < len(named):
                 raise AskedTwice(next(agent for number, agent in named if named.count((number, agent)) > 1))

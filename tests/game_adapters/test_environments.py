@@ -184,7 +184,7 @@ def test_in_a_parallel_environment_everybody_who_is_there_has_a_turn() -> None:
 
 def test_an_agent_that_never_was_there_is_named_with_those_that_are() -> None:
     for env in (lamps(), parallel(masked=False)):
-        with pytest.raises(UnknownAgent, match=r"lamps has no agent 'player_7'\. Did you mean 'player_[01]'\?") as error:
+        with pytest.raises(UnknownAgent, match=r"no agent 'player_7'\. Did you mean 'player_[01]'\?") as error:
             LAMPS.turn(env, "player_7")
         assert error.value.agents == ("player_0", "player_1")
         assert str(error.value).endswith("Its agents are player_0, player_1.")

@@ -14,7 +14,7 @@ import agent_runtime
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.errors import UnknownName
 from agent_runtime.seat import Seat
-from agent_runtime.seat.errors import AskedTwice, NothingToNote, NotParallel, SeatClosed, TurnEnded
+from agent_runtime.seat.errors import AskedTwice, NothingToNote, NotPairs, NotParallel, SeatClosed, TurnEnded
 from agent_runtime.turn import Outcome
 from game_adapters import make_env
 from game_adapters.errors import BrokenEnvironment, NotOnTurn, ObservationNeeded, UnknownAgent
@@ -187,6 +187,13 @@ def test_the_dead_among_many_get_none_and_cost_nothing(seat: Seat) -> None:
     assert actions[0] is None and actions[1] is not None
     assert seat.last_results[0] is None and seat.last_results[1] is not None
     assert seat.act_many([]) == [] == seat.distribution_many([])
+
+
+def test_environments_without_their_agents_are_refused_with_what_to_write(seat: Seat) -> None:
+    for ask in (seat.act_many, seat.distribution_many, seat.logprobs_many):
+        with pytest.raises(NotPairs, match=r"number 0 of the list is a LampsEnv\. Write \[\(env, None\)\]"):
+            ask([lamps()])
+    assert forwards(seat) == 0
 
 
 def test_an_agent_that_never_was_there_is_no_dead_one(seat: Seat) -> None:
