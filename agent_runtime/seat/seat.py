@@ -44,8 +44,8 @@ class Seat:
     """Plays PettingZoo environments of one game, AEC or parallel. Its methods may be called from several threads.
 
     Those that take an environment raise GameAdapterError for what is wrong with it or with the game's class, NotPairs
-    where a list of them is wanted and something else given, TurnEnded, and whatever the runtime refuses. Agents that are
-    dead get None.
+    where a list of them is wanted and something else given, TurnEnded, and whatever the runtime refuses. Agents that
+    are dead get None.
     """
 
     def __init__(
