@@ -20,15 +20,14 @@ from agent_runtime.commands.store import store_app
 from agent_runtime.commands.tune import evaluate, tune
 from agent_runtime.commands.turn import turn
 from agent_runtime.errors import HotseatError
+from agent_runtime.version import hotseat_version
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
-        from importlib.metadata import version
-
-        print(f"hotseat {version('hotseat')}")
+        print(f"hotseat {hotseat_version()}")
         raise typer.Exit()
 
 
