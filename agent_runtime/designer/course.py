@@ -94,7 +94,8 @@ class Family:
     """The blocks of one rule, or one member of the state that no rule takes. Parts are what the rule takes whole.
 
     `sets` counts which members, as pointers within a part, changed together; `frames_changed` the frames in which any
-    block of it came, changed or went.
+    block of it came, changed or went. `kinds` are the same parts by the member of the state that they lie in, where the
+    rule names none of them (`/*`): these have nothing in common but the rule, and an average over them says little.
     """
 
     name: str
@@ -111,6 +112,23 @@ class Family:
     most_blocks: int = 0
     split_parts: set[tuple[str, ...]] = field(default_factory=set)
     sets: Counter[frozenset[Pointer]] = field(default_factory=Counter)
+    kinds: "dict[str, Family]" = field(default_factory=dict)
+
+    def take(self, labels: tuple[str, ...], text: str, tokens: int, num_blocks: int) -> bool:
+        """Count a part as it is in one more frame; return whether it came or changed."""
+        before = self.parts.get(labels)
+        self.parts[labels] = text
+        self.part_frames += 1
+        self.part_tokens += tokens
+        self.most_blocks = max(self.most_blocks, num_blocks)
+        if num_blocks > 1:
+            self.split_parts.add(labels)
+        if before is None:
+            self.all_parts.add(labels)
+            return True
+        self.chances += 1
+        self.changes += before != text
+        return before != text
 
     @property
     def tokens(self) -> float:

@@ -3,7 +3,17 @@
 from collections.abc import Iterator, Sequence
 
 from agent_runtime.designer.advice import Advice, share
-from agent_runtime.designer.rule_changes import added, changed, grouped, rule_keys, segment_toml
+from agent_runtime.designer.course import Family
+from agent_runtime.designer.rule_changes import (
+    Change,
+    added,
+    changed,
+    grouped,
+    put_before,
+    rule_keys,
+    segment_toml,
+    toml_before,
+)
 from agent_runtime.designer.trials import LEAST_CHANCES, Trials, is_worth
 from agent_runtime.turn import Json
 from prompts.pattern import Wild
@@ -52,59 +62,76 @@ def split_advice(trials: Trials) -> Iterator[Advice]:
     """Yield what is so large, and changes so little at once, that it should be several blocks."""
     for family in trials.course.families:
         rule = trials.rules.of(family)
-        if rule.max_tokens is not None or family.tokens < _LARGE_PART or family.changes < LEAST_CHANCES:
+        if rule.max_tokens is not None:
             continue
-        if family.match in trials.now_live:
-            continue
-        change = changed(rule.match, max_tokens=_SPLIT_TOKENS)
+        name = family.name.removeprefix("rest/")
         if family.is_rest:
-            change = added(family.match, family.name.removeprefix("rest/"), max_tokens=_SPLIT_TOKENS)
-        after = trials.costs(change)
-        # Parts repeat their path, which prefix pays for: a little, or a fraction of what a block mode saves.
-        saved, lost = trials.before.blocks_mode - after.blocks_mode, after.prefix_mode - trials.before.prefix_mode
-        if saved < 0.2 * trials.before.blocks_mode or lost > max(0.05 * trials.before.prefix_mode, 0.25 * saved):
+            toml = segment_toml(family.match, name, max_tokens=_SPLIT_TOKENS)
+            change = added(family.match, name, max_tokens=_SPLIT_TOKENS)
+        else:
+            toml, change = rule_keys(rule, max_tokens=_SPLIT_TOKENS), changed(rule.match, max_tokens=_SPLIT_TOKENS)
+        whole = _split(trials, family, change, toml)
+        if whole is not None:
+            yield whole
             continue
-        trials.advised(change)
-        sentence = (
-            f"`{family.name}` has {family.tokens:.0f} tokens and little of them changes at once "
-            f"({share(family)}): split it."
-        )
-        yield Advice(
-            "split",
-            family.name,
-            sentence,
-            rule_keys(rule, max_tokens=_SPLIT_TOKENS)
-            if not family.is_rest
-            else segment_toml(family.match, family.name.removeprefix("rest/"), max_tokens=_SPLIT_TOKENS),
-            trials.rules.place(family),
-            trials.before,
-            after,
-        )
+        for kind in family.kinds.values() if rule.template is None and rule.match == "/*" else ():
+            toml = toml_before(rule, kind.match, kind.name, max_tokens=_SPLIT_TOKENS)
+            change = put_before(rule.match, kind.match, kind.name, max_tokens=_SPLIT_TOKENS)
+            if (piece := _split(trials, kind, change, toml)) is not None:
+                yield piece
+
+
+def _split(trials: Trials, family: Family, change: Change, toml: str) -> Advice | None:
+    if family.tokens < _LARGE_PART or family.changes < LEAST_CHANCES or family.match in trials.now_live:
+        return None
+    after = trials.costs(change)
+    # Parts repeat their path, which prefix pays for: a little, or a fraction of what a block mode saves.
+    saved, lost = trials.before.blocks_mode - after.blocks_mode, after.prefix_mode - trials.before.prefix_mode
+    if saved < 0.2 * trials.before.blocks_mode or lost > max(0.05 * trials.before.prefix_mode, 0.25 * saved):
+        return None
+    trials.advised(change)
+    often = share(family)
+    sentence = f"`{family.name}` has {family.tokens:.0f} tokens and little of them changes at once ({often}): split it."
+    return Advice("split", family.name, sentence, toml, trials.rules.place(family), trials.before, after)
 
 
 def group_advice(trials: Trials) -> Iterator[Advice]:
     """Yield what are so many small blocks that they should be a few larger ones."""
     for family in trials.course.families:
         rule = trials.rules.of(family)
-        parts = family.part_frames / trials.num_frames
-        is_small = family.tokens <= _SMALL_PART and parts >= _MANY_PARTS
-        single = [step for step in rule.pattern if isinstance(step, Wild)] == [Wild.ONE]
-        if family.is_rest or not is_small or not single or rule.pattern[-1] is not Wild.ONE:
+        wild = [step for step in rule.pattern if isinstance(step, Wild)]
+        if family.is_rest or wild[-1:] != [Wild.ONE] or rule.pattern[-1] is not Wild.ONE:
             continue
-        about = (
-            f"`{family.name}` is {family.tokens:.0f} tokens a block, {parts:.0f} blocks in a frame, and each "
-            "repeats its path: group them."
-        )
-        match, name = rule.match.rpartition("/")[0], family.name.replace("/*", "").replace("*", "") or "all"
-        toml = segment_toml(match, name, max_tokens=_GROUP_TOKENS)
-        if rule.template is not None:
-            sentence = f"{about} The template then gets the whole container as `value`."
-            yield Advice("group", family.name, sentence, toml, trials.rules.place(family))
-            continue
-        change = grouped(rule.match, match, name, _GROUP_TOKENS)
-        after = trials.costs(change)
-        if after.blocks_mode > _GROUP_COST * trials.before.blocks_mode or after.prompt >= trials.before.prompt:
-            continue
+        if wild == [Wild.ONE] and _are_many_and_small(trials, family):
+            match, name = rule.match.rpartition("/")[0], family.name.replace("/*", "").replace("*", "") or "all"
+            change = grouped(rule.match, match, name, _GROUP_TOKENS)
+            yield from _group(trials, family, change, segment_toml(match, name, max_tokens=_GROUP_TOKENS))
+        elif wild == [Wild.ONE, Wild.ONE]:
+            for kind in family.kinds.values():
+                if not _are_many_and_small(trials, kind):
+                    continue
+                match, name = kind.match.rpartition("/")[0], kind.name.replace("/*", "").replace("*", "")
+                change = put_before(rule.match, match, name, max_tokens=_GROUP_TOKENS)
+                toml = toml_before(rule, match, name, max_tokens=_GROUP_TOKENS)
+                yield from _group(trials, kind, change, toml)
+
+
+def _are_many_and_small(trials: Trials, family: Family) -> bool:
+    return family.tokens <= _SMALL_PART and family.part_frames >= _MANY_PARTS * trials.num_frames
+
+
+def _group(trials: Trials, family: Family, change: Change, toml: str) -> Iterator[Advice]:
+    parts = family.part_frames / trials.num_frames
+    about = (
+        f"`{family.name}` is {family.tokens:.0f} tokens a block, {parts:.0f} blocks in a frame, and each repeats its "
+        "path: group them."
+    )
+    if trials.rules.of(family).template is not None:
+        sentence = f"{about} The template then gets the whole container as `value`."
+        yield Advice("group", family.name, sentence, toml, trials.rules.place(family))
+        return
+    after = trials.costs(change)
+    if after.blocks_mode <= _GROUP_COST * trials.before.blocks_mode and after.prompt < trials.before.prompt:
         trials.advised(change)
         yield Advice("group", family.name, about, toml, trials.rules.place(family), trials.before, after)
 

@@ -1,6 +1,7 @@
 """The frames of a file taken one after another, and all written down that becomes of the blocks."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from agent_runtime.designer.course import BlockCourse, Course, Family, FrameCost, Pointer, Version, pointer_step
@@ -9,11 +10,13 @@ from agent_runtime.designer.reckoning import Runner
 from agent_runtime.designer.tokens import TokenCounter
 from agent_runtime.turn import Json
 from prompts import Block, Game
-from prompts.json_text import canonical
+from prompts.json_text import canonical, label_text
+from prompts.pattern import Wild
 from prompts.state_blocks import BlockChange, Cut
 
 # Different sets of members that changed together, for each family.
 _MOST_SETS = 2000
+_WILD = [step.value for step in Wild]
 
 
 def follow(game: Game, file: Frames, counter: TokenCounter, sight: Sequence[str] = ()) -> Course:
@@ -29,6 +32,7 @@ class _Follower:
         self._order: list[str] = []
         self._families: dict[str, Family] = {}
         self._used: set[int] = set()
+        self._is_object = isinstance(file.frames[-1].state, dict)
 
     def follow(self) -> Course:
         costs: list[FrameCost] = []
@@ -114,32 +118,41 @@ class _Follower:
 
     def _take_cuts(self, index: int) -> None:
         """What became of every part that a rule took, compared with the frame before."""
-        seen: dict[int, set[tuple[str, ...]]] = {id(family): set() for family in self._families.values()}
+        seen: defaultdict[int, set[tuple[str, ...]]] = defaultdict(set)
         touched: set[int] = set()
-        tokens = self._runner.tokens
         for family, cut in self._cuts():
-            seen.setdefault(id(family), set()).add(cut.labels)
             before = family.parts.get(cut.labels)
-            family.part_frames += 1
-            family.part_tokens += sum(tokens.get(block.name, 0) for block in cut.blocks)
-            family.most_blocks = max(family.most_blocks, len(cut.blocks))
-            if len(cut.blocks) > 1:
-                family.split_parts.add(cut.labels)
-            family.chances += before is not None
-            if before is None:
-                family.all_parts.add(cut.labels)
-                touched.add(id(family))
-            elif before is not cut.text and before != cut.text:
-                family.changes += 1
-                touched.add(id(family))
-                if len(family.sets) < _MOST_SETS:
-                    family.sets[frozenset(_differences(json.loads(before), json.loads(cut.text)))] += 1
-            family.parts[cut.labels] = cut.text
+            tokens = sum(self._runner.tokens.get(block.name, 0) for block in cut.blocks)
+            where: frozenset[Pointer] | None = None
+            if before is not None and before != cut.text and len(family.sets) < _MOST_SETS:
+                where = frozenset(_differences(json.loads(before), json.loads(cut.text)))
+            for each in (family, *self._kind(family, cut)):
+                seen[id(each)].add(cut.labels)
+                if each.take(cut.labels, cut.text, tokens, len(cut.blocks)):
+                    touched.add(id(each))
+                if where is not None:
+                    each.sets[where] += 1
         for family in self._families.values():
-            for labels in family.parts.keys() - seen[id(family)]:
-                del family.parts[labels]
-                touched.add(id(family))
-            family.frames_changed += index > 0 and id(family) in touched
+            for each in (family, *family.kinds.values()):
+                for labels in each.parts.keys() - seen[id(each)]:
+                    del each.parts[labels]
+                    touched.add(id(each))
+                each.frames_changed += index > 0 and id(each) in touched
+
+    def _kind(self, family: Family, cut: Cut) -> Iterator[Family]:
+        """Yield the parts in the same member of the state, where their rule begins with a `*`."""
+        rule = self._game.cutting.segment(cut.rule)
+        is_named = not rule.pattern or rule.pattern[0] is not Wild.ONE
+        # An array's members are alike, and so is what a rule takes of each.
+        if family.is_rest or is_named or not self._is_object or cut.labels[0] in _WILD:
+            return
+        first = cut.labels[0]
+        if first not in family.kinds:
+            match = pointer_step(first) + rule.match.removeprefix("/*")
+            parts = [part if isinstance(part, str) else "*" if part else label_text(first) for part in rule.name_parts]
+            name = "".join(parts) if 0 in rule.name_parts else match.removeprefix("/")
+            family.kinds[first] = Family(name, cut.rule, match, False)
+        yield family.kinds[first]
 
 
 def _under_all_names(blocks: Sequence[Block]) -> Iterator[Block]:

@@ -79,3 +79,20 @@ def test_two_parts_of_one_name_keep_their_rule(tmp_path: Path) -> None:
 def test_a_state_that_breaks_a_template_is_named_with_its_line(tmp_path: Path, state: object, says: str) -> None:
     with pytest.raises(BadStates, match=says):
         course_of(tmp_path, f"{UNITS}render = 'unit.md'\n", [{"units": [A]}, state], {"unit.md": "{{ value.hp }}"})
+
+
+def test_under_a_rule_that_names_no_member_each_is_counted_for_itself_too(tmp_path: Path) -> None:
+    states = [{"units": {"a": A, "b": {**B, "hp": n}}, "clock": {"hour": n}} for n in range(4)]
+    states[3].pop("clock")
+    (family,) = course_of(tmp_path, rule("/*/*", "{key}"), states).families
+    assert (family.chances, family.changes) == (8, 5)
+    found = {name: (kind.match, kind.name, kind.chances, kind.changes) for name, kind in family.kinds.items()}
+    assert found == {"units": ("/units/*", "units/*", 6, 3), "clock": ("/clock/*", "clock/*", 2, 2)}
+    assert (family.kinds["clock"].part_frames, family.kinds["clock"].frames_changed) == (3, 3)
+    assert family.kinds["units"].sets == {frozenset({("hp",)}): 3}
+
+
+@pytest.mark.parametrize(("match", "state"), [("/units/*", {"units": [A, B]}), ("/*", [A, B]), ("/**", {"units": [A]})])
+def test_what_a_rule_names_and_members_of_an_array_are_of_one_kind(tmp_path: Path, match: str, state: Any) -> None:
+    families = course_of(tmp_path, rule(match, "part"), [state] * 3).families
+    assert families and not any(family.kinds for family in families)

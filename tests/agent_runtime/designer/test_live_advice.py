@@ -48,3 +48,52 @@ def test_an_observation_that_does_not_show_what_becomes_live_is_pointed_out(tmp_
     files = {"observation.md": "{{ text }}{% for a, b in actions %}{{ a }}{% endfor %}"}
     piece = only(advice_on(course_of(tmp_path, "", states, files))["live"])
     assert '{{ live["clock"] }}' in piece.sentence
+
+
+def things(**changing: object) -> dict[str, object]:
+    """A state of which most never changes."""
+    return {**{f"lore{number}": LONG for number in range(12)}, **changing}
+
+
+def test_under_a_rule_for_whatever_there_is_each_member_of_the_state_is_looked_at(tmp_path: Path) -> None:
+    states = [things(meta={"tick": n}, story={"page": n, "text": LONG}) for n in range(FRAMES)]
+    course = course_of(tmp_path, rule("/*", "{key}"), states)
+    whole, part = sorted(advice_on(course)["live"], key=lambda piece: piece.about)
+    assert whole.sentence == "`meta` changed in 40 of 40 frames: make it live."
+    assert whole.toml is not None and whole.toml.startswith('[[live]]\nmatch = "/meta')
+    assert part.sentence == "In `story`, `page` changed in 40 of 40 frames: make it live, the rest can stay a block."
+    assert part.toml == '[[live]]\nmatch = "/story/page"'
+    assert part.place == f"{course.game.folder / 'game.toml'}:4"
+    assert part.after is not None and part.saved > 20
+
+
+def test_a_rule_of_wildcards_alone_is_looked_at_by_the_first_of_them(tmp_path: Path) -> None:
+    states = [{"units": some_units(20), "meta": {"tick": n, "hour": n}} for n in range(FRAMES)]
+    piece = only(advice_on(course_of(tmp_path, rule("/*/*", "{1}/{2}"), states))["live"])
+    assert piece.about == "meta/*" and piece.toml == '[[live]]\nmatch = "/meta/*"'
+
+
+def test_what_all_members_share_is_said_once(tmp_path: Path) -> None:
+    states = [{f"unit{u}": {"seen": n, "story": LONG} for u in range(9)} for n in range(FRAMES)]
+    assert (
+        only(advice_on(course_of(tmp_path, rule("/*", "{key}"), states))["live"]).toml == '[[live]]\nmatch = "/*/seen"'
+    )
+
+
+def test_members_of_an_array_are_alike_and_none_of_them_is_to_be_live(tmp_path: Path) -> None:
+    states = [[{"id": "scout", "at": n}, *some_units(20)] for n in range(FRAMES)]
+    course = course_of(tmp_path, rule("/*", "unit/{key}", key="id"), states)
+    assert "live" not in advice_on(course)
+
+
+def test_all_members_that_become_live_are_together_no_more_than_one_may_be(tmp_path: Path) -> None:
+    states = [things(**{f"news{m}": {"text": f"{n} {LONG}"} for m in range(9)}) for n in range(FRAMES)]
+    course = course_of(tmp_path, rule("/*", "{key}"), states)
+    pieces = advice_on(course)["live"]
+    assert len(pieces) == 3, "of 60 tokens each"
+
+
+def test_a_rule_that_takes_the_rest_whole_names_what_is_in_it(tmp_path: Path) -> None:
+    states = [things(meta={"tick": n}) for n in range(FRAMES)]
+    piece = only(advice_on(course_of(tmp_path, rule("/**", "all"), states))["live"])
+    assert piece.toml == '[[live]]\nmatch = "/meta/tick"'
