@@ -54,7 +54,7 @@ def forwards(seat: Seat) -> int:
 
 def blocks_of(seat: Seat, env: Any, agent: str) -> list[str]:
     """The names of the history blocks in an agent's prompt."""
-    session = seat.runtime.session(seat._table(env).places[agent].session)
+    session = seat.runtime.session(seat._tables.of(env).places[agent].session)
     return [block.text for block in session.own_blocks()[2]]
 
 
@@ -299,7 +299,7 @@ def test_agents_share_a_match_where_they_can_and_have_their_own_otherwise(loaded
             assert len(seat.runtime._matches) == num_matches
             assert seat.account is not None
             assert seat.account.blocks_hit >= 3, "rules and lamps were encoded for the first player"
-            seen = seat.runtime.session(seat._table(env).places["player_1"].session)
+            seen = seat.runtime.session(seat._tables.of(env).places["player_1"].session)
             names = [block.name for block in seen.match.seen_by(seen.sight).blocks]
             assert "secret/player_1" in names and "secret/player_0" not in names
 
@@ -309,7 +309,7 @@ def test_personas_are_everybodys_or_each_agents_own(loaded: LoadedModel) -> None
         env = make_env("camp", 3, npcs=2, blocks=24)
         for _ in range(2):
             env.step(seat.act(env))
-        places = seat._table(env).places
+        places = seat._tables.of(env).places
         assert [seat.runtime.session(places[agent].session).persona for agent in ("npc_0", "npc_1")] == ["warden", None]
     with Seat("camp", loaded, pool_mib=64, persona="wardn") as seat, pytest.raises(UnknownName, match="warden"):
         seat.act(make_env("camp", 3, npcs=2, blocks=24))
