@@ -1,6 +1,7 @@
 """The command `hotseat`: every command by its name, and errors as sentences."""
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -19,10 +20,26 @@ from agent_runtime.commands.store import store_app
 from agent_runtime.commands.tune import evaluate, tune
 from agent_runtime.commands.turn import turn
 from agent_runtime.errors import HotseatError
+from agent_runtime.version import hotseat_version
 
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="LLM agents for games."
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"hotseat {hotseat_version()}")
+        raise typer.Exit()
+
+
+@app.callback()
+def hotseat(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """LLM agents for games."""
+
+
 app.command()(serve)
 app.command()(demo)
 app.command()(turn)

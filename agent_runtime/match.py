@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from agent_runtime.actions import answer_text
 from agent_runtime.errors import BadState, PersonaInUse, StaleFrame
+from agent_runtime.legal import answer_text
 from agent_runtime.served_model import ServedModel
 from agent_runtime.turn import Action, FrameChange, Json, Mode, TurnRequest, TurnResult
 from prompts import Block, Game, PromptsError, StateBlocks, apply_patch

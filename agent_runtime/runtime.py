@@ -3,15 +3,18 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Literal
 
+from agent_runtime import describing
 from agent_runtime.agent import PendingTurn, prepare_turn
-from agent_runtime.errors import BadState, NameTaken, NotDurable, StaleTurn, UnknownTurn, named
+from agent_runtime.anticipation import Ready, bring_all, bring_history
+from agent_runtime.errors import BadState, NameTaken, StaleTurn, UnknownTurn, named
+from agent_runtime.game_shelf import GameShelf
+from agent_runtime.keeping import Keeper
 from agent_runtime.match import Match, Session
-from agent_runtime.prefetch import Brought
 from agent_runtime.served_model import ServedModel
 from agent_runtime.turn import (
     FlushReport,
@@ -21,23 +24,19 @@ from agent_runtime.turn import (
     MatchSpec,
     Mode,
     SessionOpened,
-    SessionReady,
     SessionSpec,
     TurnApplied,
     TurnRequest,
     TurnResult,
 )
-from kv_store import FlushCount, Store, StoreError
+from kv_store import Store
 from kv_store.errors import StoreClosed
-from prompts import Block, Game, PromptsError, find_games, load_game
-from prompts.errors import GameFolderError
+from prompts import Game
 
 _log = logging.getLogger(__name__)
 
 # Of the time to stop, this share of what is left is waited for blocks to be copied out, and then for the forward.
 _SHARE_FOR_COPIES = 0.3
-
-Ready = Callable[[SessionReady], None]
 
 
 class AgentRuntime:
@@ -54,10 +53,8 @@ class AgentRuntime:
     ) -> None:
         """Without `prefetches` nothing is computed before a turn needs it: the turn takes it along in its forward."""
         self._served = dict(served)
-        self._games = dict(find_games(games))
-        self._loaded_games: dict[str, Game] = {}
-        self._left_out: set[str] = set()
-        self._store = store
+        self._games = GameShelf(games)
+        self._keeper = Keeper(store)
         self._default_mode = default_mode
         self._prefetches = prefetches
         self._matches: dict[str, Match] = {}
@@ -68,43 +65,12 @@ class AgentRuntime:
     # What there is.
 
     def describe(self) -> dict[str, Json]:
-        """Return the models and games that clients may name."""
-        return {
-            "models": [
-                {
-                    "name": name,
-                    "source": served.loaded.name,
-                    "block_tuned": served.loaded.block_tuned,
-                    "context": served.loaded.context_limit,
-                }
-                for name, served in self._served.items()
-            ],
-            "games": [
-                {"name": game.name, "title": game.title, "personas": sorted(game.personas)}
-                for game in self._sound_games()
-            ],
-        }
-
-    def _sound_games(self) -> Iterator[Game]:
-        """Yield the games that load. One broken folder keeps nobody from playing the others."""
-        for name in sorted(self._games):
-            try:
-                yield self._game(name)
-            except PromptsError as error:
-                if name not in self._left_out:
-                    self._left_out.add(name)
-                    _log.warning("game %r is left out: %s", name, error)
+        """Return the models and games that clients may name, but for games that do not load."""
+        return describing.describe(self._served, self._games.sound())
 
     def digests(self, model: str, game: str) -> dict[str, str]:
         """Return what a recording says of the model that it was made with, and of each file of the game's folder."""
-        served = self.served_model(model)
-        return {
-            "weights": served.loaded.digest,
-            "adapter": served.loaded.adapter_digest or "",
-            "tokenizer": served.loaded.tokenizer_digest,
-            "fingerprint": served.fingerprint,
-            **{f"game/{file}": digest for file, digest in self._game(game).text_digests().items()},
-        }
+        return describing.digests(self.served_model(model), self._games.game(game))
 
     def served_model(self, name: str | None = None) -> ServedModel:
         """Return a model by the name clients use; None is the default one. Raises UnknownName."""
@@ -120,28 +86,17 @@ class AgentRuntime:
         """Return an open session. Raises UnknownName."""
         return named("session", name, self._sessions)
 
-    def _game(self, name: str) -> Game:
-        with self._lock:
-            if name not in self._loaded_games:
-                self._loaded_games[name] = load_game(named("game", name, self._games))
-            return self._loaded_games[name]
-
     def add_game(self, folder: Path) -> None:
         """Let matches of the game in `folder` be opened. Raises GameFolderError if another folder's has its name."""
-        with self._lock:
-            known = self._games.setdefault(folder.resolve().name, folder)
-            if known.resolve() != folder.resolve():
-                raise GameFolderError(folder, None, f"{known} is a game of that name too. Rename one of them.")
+        self._games.add(folder)
 
     def known_games(self) -> frozenset[str]:
         """Return the names of the games that matches can be opened of."""
-        with self._lock:
-            return frozenset(self._games)
+        return self._games.names()
 
     def loaded_games(self) -> dict[str, Game]:
         """Return the games that were read so far, by name, each as it is played now."""
-        with self._lock:
-            return dict(self._loaded_games)
+        return self._games.loaded()
 
     def take_game(self, game: Game) -> dict[str, tuple[str, ...]]:
         """Let all matches of a game go on with an edited version of it, from their next frame or turn on.
@@ -155,7 +110,7 @@ class AgentRuntime:
             for match in playing:
                 held.enter_context(match.lock)
             readings = [match.read_under(game) for match in playing]
-            self._loaded_games[game.name] = game
+            self._games.replace(game)
             return {reading.match.name: reading.take() for reading in readings}
 
     # Matches and frames.
@@ -171,7 +126,9 @@ class AgentRuntime:
             if match is None:
                 served = self.served_model(spec.model)
                 mode = self._default_mode if spec.mode == "auto" else spec.mode
-                match = Match(spec.match, self._game(spec.game), served, served.resolve_mode(mode), spec.cache_salt)
+                match = Match(
+                    spec.match, self._games.game(spec.game), served, served.resolve_mode(mode), spec.cache_salt
+                )
             if match.game.name != spec.game:
                 raise BadState(
                     spec.match, f"it is a match of {match.game.name!r}. Open {spec.game!r} under another name."
@@ -181,7 +138,7 @@ class AgentRuntime:
                     spec.match, "it was opened with another cache_salt. Open it with that one, or under another name."
                 )
             match.served.cache.open_match(match.name)
-            self._write_match(match)
+            self._keeper.keep_match(match)
             self._matches[spec.match] = match
             return MatchOpened(
                 match=match.name,
@@ -194,13 +151,12 @@ class AgentRuntime:
             )
 
     def _recall_match(self, spec: MatchSpec) -> Match | None:
-        kept = self._store.get_document("match", spec.match) if self._store else None
-        if kept is None:
+        document = self._keeper.match(spec.match)
+        if document is None:
             return None
-        document = kept.body
         served = self.served_model(document["model"])
         salt = document.get("cache_salt", "")  # matches of earlier versions have none
-        match = Match(spec.match, self._game(document["game"]), served, Mode(document["mode"]), salt)
+        match = Match(spec.match, self._games.game(document["game"]), served, Mode(document["mode"]), salt)
         if document["frame"] is not None:
             match.put_state(document["frame"], document["state"], None)
         return match
@@ -234,11 +190,7 @@ class AgentRuntime:
             for session in list(closing.sessions):
                 self.close_session(session)
             del self._matches[match]
-            if self._store:
-                for kept in self._store.list_documents("session"):  # also those that no process took up again
-                    if kept.body["match"] == match:
-                        self._store.delete_document("session", kept.id)
-                self._store.delete_document("match", match)
+            self._keeper.forget_match(match)
             closing.served.cache.forget_match(match)
 
     # Sessions and their blocks.
@@ -251,7 +203,7 @@ class AgentRuntime:
             resumed = session is not None
             if session is None:
                 session = Session(spec.session, match)
-                kept = self._kept_session(spec)
+                kept = self._keeper.session(spec)
                 if kept is not None:
                     session.recall(kept)
                     resumed = True
@@ -266,20 +218,10 @@ class AgentRuntime:
                 named("persona", session.persona, match.game.personas)
             with match.lock:
                 match.seen_by(session.sight)
-                self._write_session(session)
+                self._keeper.keep_session(session)
                 self._sessions[spec.session] = match.sessions[spec.session] = session
-        self._prefetch(session, ready)
+        bring_all(session, ready, prefetches=self._prefetches)
         return SessionOpened(session.name, match.name, resumed, session.last_turn_id)
-
-    def _kept_session(self, spec: SessionSpec) -> dict[str, Json] | None:
-        """Return what the store remembers of a session; raise UnknownName if it belongs to another match there."""
-        kept = self._store.get_document("session", spec.session) if self._store else None
-        if self._store is None or kept is None:
-            return None
-        home = kept.body["match"]
-        if home != spec.match and self._store.get_document("match", home) is not None:
-            raise NameTaken(spec.session, home)
-        return dict(kept.body) if home == spec.match else None
 
     def put_block(self, session: str, name: str, text: str | None, ready: Ready = lambda ready: None) -> None:
         """Add, replace or (without text) remove a private block, and begin to encode it."""
@@ -287,33 +229,7 @@ class AgentRuntime:
         with target.match.lock:
             target.put_block(name, text)
             self._keep(target)
-        self._prefetch(target, ready)
-
-    def _prefetch(self, session: Session, ready: Ready) -> None:
-        match, begin = session.match, time.perf_counter()
-        with match.lock:
-            persona, private, history = session.own_blocks()
-            state = match.seen_by(session.sight).blocks if match.frame is not None else ()
-            own = (persona,) if persona else ()
-            blocks: tuple[Block, ...] = (match.game.anchor, *state, *own, *private, *history)
-        tokens = match.served.tokenizer.blocks(blocks, match.mode, match.game.name, session.name, match.cache_salt)
-
-        def brought(count: Brought) -> None:
-            ready(
-                SessionReady(
-                    session=session.name,
-                    tokens=sum(len(block.ids) for block in tokens),
-                    encoded=count.encoded,
-                    loaded=count.loaded,
-                    shared=count.shared,
-                    ms=1e3 * (time.perf_counter() - begin),
-                )
-            )
-
-        if self._prefetches:
-            match.served.prefetcher.bring(match.name, match.mode, tokens, brought, salt=match.cache_salt)
-        else:
-            brought(Brought(0, 0, 0))
+        bring_all(target, ready, prefetches=self._prefetches)
 
     def close_session(self, session: str) -> None:
         """End a session for good."""
@@ -323,8 +239,7 @@ class AgentRuntime:
                 del self._sessions[session]
                 closing.match.sessions.pop(session, None)
                 closing.match.forget_sight(closing.sight)
-                if self._store:
-                    self._store.delete_document("session", session)
+                self._keeper.forget_session(session)
 
     # Turns.
 
@@ -374,63 +289,23 @@ class AgentRuntime:
                 raise UnknownTurn(applied.session, applied.turn_id)
             session.apply(applied.turn_id, applied.ok, applied.message, applied.reward, applied.action)
             # Not with every frame: that costs as much as the state is long, and a frame should cost what it changes.
-            self._write_match(session.match)
+            self._keeper.keep_match(session.match)
             self._keep(session)
             history = session.own_blocks()[2][-1:] if applied.ok else ()
-        if history and self._prefetches and session.match.mode in (Mode.STAR, Mode.ANCHORED):
-            match = session.match
-            blocks = match.served.tokenizer.blocks(
-                (match.game.anchor, *history), match.mode, match.game.name, session.name, match.cache_salt
-            )
-            match.served.prefetcher.bring(match.name, match.mode, blocks, salt=match.cache_salt)
+        if history and self._prefetches:
+            bring_history(session, history[0])
 
     # The disk.
 
     def flush(self, match: str, timeout_s: float = 30.0) -> FlushReport:
         """Return when everything put before is on disk. Raises NotDurable."""
-        begin = time.perf_counter()
-        served = self.match(match).served
-
-        def left() -> float:
-            return max(0.0, timeout_s - (time.perf_counter() - begin))
-
-        if self._store is None:
-            raise NotDurable("this server keeps nothing on disk. Start it with a store.")
-        self._write_all([self.match(match)])
-        try:
-            served.prefetcher.finish(timeout_s)
-            served.cache.written_behind(left())
-            count = self._store.flush(left())
-            while served.cache.put_again(left()):  # the store's queue was full; now it is empty
-                served.cache.written_behind(left())
-                more = self._store.flush(left())
-                count = FlushCount(count.blocks + more.blocks, count.bytes + more.bytes)
-        except StoreError as error:
-            raise NotDurable(str(error)) from error
-        except TimeoutError as error:  # turns go first, so that blocks may still wait to be encoded
-            raise NotDurable(f"{timeout_s:g} s were too short. Ask again when fewer turns wait.") from error
-        return FlushReport(match, count.blocks, count.bytes, 1e3 * (time.perf_counter() - begin))
-
-    def _write_match(self, match: Match) -> None:
-        if self._store:
-            self._store.put_document("match", match.name, match.document())
+        return self._keeper.flush(self.match(match), timeout_s)
 
     def _keep(self, session: Session) -> None:
         """Write a session, unless it was closed; its match's lock is held."""
         if self._sessions.get(session.name) is session:
             with suppress(StoreClosed):  # a turn that the end of the server ended
-                self._write_session(session)
-
-    def _write_session(self, session: Session) -> None:
-        if self._store:
-            self._store.put_document("session", session.name, session.document())
-
-    def _write_all(self, matches: Sequence[Match]) -> None:
-        for match in matches:
-            with match.lock:
-                self._write_match(match)
-                for session in match.sessions.values():
-                    self._write_session(session)
+                self._keeper.keep_session(session)
 
     def close(self, drain_s: float = 5.0) -> None:
         """Finish writing within `drain_s`, and stop. Closing again does nothing.
@@ -447,12 +322,11 @@ class AgentRuntime:
             return max(0.0, end - time.perf_counter())
 
         try:
-            self._write_all(list(self._matches.values()))
+            self._keeper.keep_all(list(self._matches.values()))
         finally:
             for served in self._served.values():
                 with suppress(TimeoutError):
                     served.cache.written_behind(_SHARE_FOR_COPIES * left())
                 if not served.close(_SHARE_FOR_COPIES * left()):
                     _log.warning("model %r is still in a layer of its forward; the process waits for it", served.name)
-            if self._store:
-                self._store.close(left())
+            self._keeper.close(left())

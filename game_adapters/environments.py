@@ -6,7 +6,7 @@ An AEC environment keeps observations and infos and is asked for them; a paralle
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,7 @@ from game_adapters.errors import (
     NoEnvironment,
     NotOnTurn,
     ObservationNeeded,
+    UnknownAgent,
     UnsupportedActionSpace,
 )
 
@@ -97,21 +98,26 @@ def look(
 ) -> Shown | None:
     """What `agent` (AEC default: the one on turn) is shown; None if it is dead or gone.
 
-    Raises BrokenEnvironment, NotOnTurn, AgentNeeded, ObservationNeeded, UnsupportedActionSpace, GameCodeFailed.
+    Raises BrokenEnvironment, UnknownAgent, NotOnTurn, AgentNeeded, ObservationNeeded, UnsupportedActionSpace,
+    GameCodeFailed.
     """
     if is_parallel(env):
         if agent is None:
             raise AgentNeeded(game)
         if agent not in live_agents(game, env):
+            _check_was_there(game, env, agent)
             return None
         if observation is None and _has_mask(game, env, agent) and "action_mask" not in (info or {}):
             raise ObservationNeeded(game, agent)
     else:
         on_turn = agent_on_turn(game, env)
+        if agent is not None and agent not in env.agents:
+            _check_was_there(game, env, agent)
+            return None
         if on_turn is None:
             return None
         agent = on_turn if agent is None else agent
-        if agent not in env.agents or is_over(game, env, agent):
+        if is_over(game, env, agent):
             return None
         if agent != on_turn:
             raise NotOnTurn(game, agent, on_turn)
@@ -168,6 +174,16 @@ def table_of(game: str, env: Environment, name: str) -> Mapping[str, Any]:
     if not isinstance(table, Mapping):
         raise BrokenEnvironment(game, f"its {name} are {table!r} instead of a dict with its agents as keys.")
     return table
+
+
+def _check_was_there(game: str, env: Environment, agent: str) -> None:
+    """Raise UnknownAgent for one that cannot have died, as it is none that the environment can have.
+
+    Where it does not say which it can have (PettingZoo lets it make agents as it goes), nobody knows.
+    """
+    possible = getattr(env, "possible_agents", None)
+    if isinstance(possible, Collection) and agent not in possible:
+        raise UnknownAgent(game, agent, tuple(map(str, possible)))
 
 
 def _has_mask(game: str, env: Environment, agent: str) -> bool:

@@ -10,6 +10,7 @@ GameAdapterError
 ├── NoEnvironment           a make_env that returned something else
 ├── WrongEnvironment        an environment that the game's class does not know how to read
 ├── BrokenEnvironment       an environment that contradicts itself, was not reset, or says NaN
+├── UnknownAgent            a turn asked for an agent that never was in the environment
 ├── NotOnTurn               a turn asked for an agent that the environment does not wait for
 ├── AgentNeeded             a turn of a parallel environment that names no agent
 ├── ObservationNeeded       a turn of a parallel environment whose mask only the caller has
@@ -25,10 +26,14 @@ GameAdapterError
 └── GameNonconforming       a game that fails a check of `conformance`
 """
 
+import difflib
 import sysconfig
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
+
+# Agents that a sentence names.
+_MOST_AGENTS = 8
 
 
 class GameAdapterError(Exception):
@@ -169,6 +174,22 @@ class BrokenEnvironment(GameAdapterError):
 
     def __str__(self) -> str:
         return f"The environment of {self.game} cannot be played: {self.why}"
+
+
+@dataclass
+class UnknownAgent(GameAdapterError):
+    """A turn asked for an agent that never was in the environment. `agents` are all that it can have, dead ones too."""
+
+    game: str
+    agent: str
+    agents: tuple[str, ...]
+
+    def __str__(self) -> str:
+        near = difflib.get_close_matches(str(self.agent), self.agents, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        more = len(self.agents) - _MOST_AGENTS
+        named = ", ".join(self.agents[:_MOST_AGENTS]) + (f" and {more} more" if more > 0 else "")
+        return f"{self.game} has no agent {self.agent!r}.{hint} Its agents are {named}."
 
 
 @dataclass

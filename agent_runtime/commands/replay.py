@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from agent_runtime.commands.options import (
     AdapterOption,
@@ -37,6 +37,24 @@ class ReplayGroup(TyperGroup):
         return super().parse_args(ctx, args)
 
 
+class ReplayCommand(TyperCommand):
+    """A command that names its sister for an option that is hers: `hotseat replay FILE --pace 2` is a load test."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse what holds no option of another command alone."""
+        own = _options_of(self)
+        for name in (arg.partition("=")[0] for arg in args if arg.startswith("--")):
+            for sister, command in ctx.parent.command.commands.items() if name not in own else ():
+                if name in _options_of(command):
+                    hint = f"it is an option of `hotseat replay {sister}`, and this is `hotseat replay {self.name}`"
+                    raise typer.BadParameter(hint, ctx=ctx, param_hint=name)
+        return super().parse_args(ctx, args)
+
+
+def _options_of(command: Any) -> set[str]:
+    return {"--help"}.union(*((*parameter.opts, *parameter.secondary_opts) for parameter in command.params))
+
+
 replay_app = typer.Typer(
     cls=ReplayGroup,
     no_args_is_help=True,
@@ -65,7 +83,7 @@ OutOption = Annotated[Path | None, typer.Option(dir_okay=False, help="Write the 
 HtmlOption = Annotated[Path | None, typer.Option(dir_okay=False, help="Write the report as one page for a browser.")]
 
 
-@replay_app.command("run")
+@replay_app.command("run", cls=ReplayCommand)
 def replay_run(
     recording: RecordingArgument,
     mode: Annotated[
@@ -119,7 +137,7 @@ def replay_run(
             deadline_ms=deadline_ms,
         )
         wanted = wanted_of(options.modes)
-        _check_game(recording, options.games, verify)
+        _check_recording(recording, options.games, verify)
         say_that_it_loads()
         raise typer.Exit(0 if print_replay(recording, model or "embedded", adapter, options, wanted) else 1)
 
@@ -138,7 +156,7 @@ def replay_run(
     raise typer.Exit(print_load(recording, Server(url, token), load, wanted_of(load.modes), verify))
 
 
-@replay_app.command("load")
+@replay_app.command("load", cls=ReplayCommand)
 def replay_load(
     recording: RecordingArgument,
     mode: Annotated[
@@ -195,20 +213,25 @@ def replay_load(
     wanted = Wanted.checked(load.modes, fail_if or (), as_json=as_json, out=out, html=html)
     if url is not None:
         raise typer.Exit(print_load(recording, Server(url, token), load, wanted, verify))
-    _check_game(recording, (*(games or ()), *installed_games(say)), verify)
+    _check_recording(recording, (*(games or ()), *installed_games(say)), verify)
     with own_server(model or "embedded", games or (), pool_mib or _POOL_MIB) as server:
         raise typer.Exit(print_load(recording, Server(server.url, token, is_own=True), load, wanted, verify))
 
 
-def _check_game(recording: Path, folders: tuple[Path, ...], verify: bool) -> None:
-    """Refuse a recording whose game is not there, before anything is loaded; say where it was cut. Raises LacksGame."""
+def _check_recording(recording: Path, folders: tuple[Path, ...], verify: bool) -> None:
+    """Refuse what cannot be replayed before anything is loaded, and say where it was cut.
+
+    Raises LacksGame, NothingToReplay, OtherProtocol, and what reading a recording raises.
+    """
     from agent_runtime.first_look.turn_log import cuts_of
     from agent_runtime.replay.origin import check_game
     from agent_runtime.replay.recording_format import read_recording
+    from agent_runtime.replay.steps import check_turns
     from prompts import find_games
 
     found = read_recording(recording, verify=verify)
     check_game(found, find_games(folders))
+    check_turns(found)
     if found.cut_lines:  # one that merely has no end is of a server that runs
         for sentence in cuts_of(found):
             say(sentence)
@@ -227,7 +250,7 @@ ReportArgument = Annotated[
 ]
 
 
-@replay_app.command("diff")
+@replay_app.command("diff", cls=ReplayCommand)
 def replay_diff(
     a: ReportArgument,
     b: ReportArgument,

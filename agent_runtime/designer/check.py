@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent_runtime.designer.advice import advise
-from agent_runtime.designer.course import follow
+from agent_runtime.designer.adviser import advise
+from agent_runtime.designer.following import follow
 from agent_runtime.designer.frames import read_frames
 from agent_runtime.designer.games import game_folder
 from agent_runtime.designer.report import PromptsReport

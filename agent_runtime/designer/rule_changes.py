@@ -34,6 +34,20 @@ def added(match: str, name: str, **fields: Json) -> Change:
     return lambda live, segments: (live, (*segments, rule))
 
 
+def put_before(match: str, other: str, name: str, **fields: Json) -> Change:
+    """A rule for `other` in front of the one with `match`, which leaves it what it takes."""
+
+    def change(live: Live, segments: Segments) -> tuple[Live, Segments]:
+        more: list[SegmentRule] = []
+        for rule in segments:
+            if rule.match == match:
+                more.append(SegmentRule(other, parse_pattern(other), (_literal(name),), order=rule.order, **fields))
+            more.append(rule)
+        return live, tuple(more)
+
+    return change
+
+
 def grouped(match: str, whole: str, name: str, max_tokens: int) -> Change:
     """One rule takes the container `whole`, cut into pieces of `max_tokens`, where another took each member."""
     pattern = parse_pattern(whole)
@@ -60,6 +74,13 @@ def segment_toml(match: str, name: str, **fields: Json) -> str:
     return "[[segment]]\n" + "\n".join(
         f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()
     )
+
+
+def toml_before(rule: SegmentRule, match: str, name: str, **fields: Json) -> str:
+    """A whole rule that is to stand in front of one that is there."""
+    order: Mapping[str, Json] = {"order": rule.order} if rule.order else {}
+    where = f"# in front of the [[segment]] with match = {json.dumps(rule.match)}"
+    return f"{segment_toml(match, name, **order, **fields)}\n{where}"
 
 
 def rule_keys(rule: SegmentRule, **fields: Json) -> str:

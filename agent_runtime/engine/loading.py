@@ -20,6 +20,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 from transformers.utils.hub import cached_file
 
 from agent_runtime.engine.admission import check_config
+from agent_runtime.engine.bars import no_bars
 from agent_runtime.engine.card import CARD, Card, read_card
 from agent_runtime.engine.compute_thread import computed, without_team
 from agent_runtime.engine.cpu_products import choose_products
@@ -98,14 +99,16 @@ def _loaded(spec: ModelSpec, cache: Path) -> LoadedModel:
     device = torch.device(spec.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = _dtype(spec, device)
     adapter = _adapter_folder(spec)
+    if adapter is not None and _weights_are_here(spec.source):
+        _check_base(adapter, spec.source, cache)
     location = locate(spec.source, dtype, cache)
     card = read_card(adapter / CARD) if adapter is not None else _card(location)
     config = _config(location, {**spec.overrides, **(card.overrides if adapter is not None else {})})
     check_config(config)
     tokenizer = _tokenizer(location)
     model = _weights(spec, location, config, dtype, device)
-    if adapter is not None:
-        _check_base(adapter, card, spec.source, cache)
+    if adapter is not None:  # a hub's weights are here only now
+        _check_base(adapter, spec.source, cache)
     adapter_digest = None if adapter is None else _adapter_digest(adapter, cache)
     digest = digest_of(
         _FORMAT,
@@ -167,8 +170,14 @@ def base_digest(source: str, cache: Path) -> str:
     return files_digest(weight_files(folder), cache)
 
 
-def _check_base(adapter: Path, card: Card, source: str, cache: Path) -> None:
-    if card.base is not None and card.base != base_digest(source, cache):
+def _weights_are_here(source: str) -> bool:
+    place = place_of(source)
+    return isinstance(place, Path) and (place.is_file() or bool(weight_files(place)))
+
+
+def _check_base(adapter: Path, source: str, cache: Path) -> None:
+    base = read_card(adapter / CARD).base
+    if base is not None and base != base_digest(source, cache):
         raise BrokenModel(
             str(adapter),
             f"it was tuned for other weights than {source!r}",
@@ -213,7 +222,8 @@ def _weights(
     if spec.quantization_config is not None:
         options["quantization_config"] = spec.quantization_config
     try:
-        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(location.target, **options)
+        with no_bars():
+            loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(location.target, **options)
     except Exception as error:
         _refuse(location, error)
     model, report = loaded

@@ -24,6 +24,7 @@ from gguf import GGUFReader
 from safetensors import SafetensorError
 from tokenizers import pre_tokenizers
 
+from agent_runtime.engine.bars import no_bars
 from agent_runtime.engine.digests import file_digest
 from agent_runtime.engine.errors import BrokenModel, ModelNotFound
 
@@ -205,17 +206,18 @@ def _sweep(home: Path) -> None:
 
 def _unpack(gguf: Path, dtype: "torch.dtype", folder: Path) -> None:
     tokenizer = _gguf_tokenizer(gguf)
-    try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            str(gguf.parent),
-            gguf_file=gguf.name,
-            dtype=dtype,
-            quantization_config=transformers.GgufConfig(dequantize=True),
-        )
-    except Exception as error:  # the reader raises whatever a torn header leads it to
-        raise _torn(gguf, error) from error
-    model.config.name_or_path = gguf.stem
-    model.save_pretrained(folder)
+    with no_bars():
+        try:
+            model = transformers.AutoModelForCausalLM.from_pretrained(
+                str(gguf.parent),
+                gguf_file=gguf.name,
+                dtype=dtype,
+                quantization_config=transformers.GgufConfig(dequantize=True),
+            )
+        except Exception as error:  # the reader raises whatever a torn header leads it to
+            raise _torn(gguf, error) from error
+        model.config.name_or_path = gguf.stem
+        model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 

@@ -10,6 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from agent_runtime.designer.frames import read_state
 from agent_runtime.errors import BadActions, named
+from agent_runtime.legal import legal_actions
+from agent_runtime.schema import check_schema
 from agent_runtime.server.client_messages import ListedAction
 from agent_runtime.turn import ActionOption, Decide, Json, Mode
 from prompts import Game, ObservationInput, StateBlocks, assemble
@@ -47,8 +49,8 @@ def read_question(
     """
     if persona is not None:
         named("persona", persona, game.personas)
-    found: Json = {} if state is None else read_state(state)
     listed = read_actions(actions)
+    found: Json = {} if state is None else read_state(state)
     blocks = StateBlocks(game, len, sight)
     blocks.replace(found)
     # What its templates make of it is of no use here, but they may break on it.
@@ -60,7 +62,10 @@ def read_question(
 
 
 def read_actions(words: Sequence[str]) -> tuple[ActionOption, ...]:
-    """Read actions as they are typed: names between commas, or a JSON array as in a turn. Raises BadActions."""
+    """Read actions as they are typed: names between commas, or a JSON array as in a turn.
+
+    Raises BadActions for whatever a turn would refuse of them, but for their lengths in tokens, which are a model's.
+    """
     listed: list[ActionOption] = []
     for each in words:
         if each.lstrip().startswith("["):
@@ -74,6 +79,9 @@ def read_actions(words: Sequence[str]) -> tuple[ActionOption, ...]:
     )
     if twice is not None:
         raise BadActions(f"The action {twice!r} is named twice. Name each once.")
+    for action in legal_actions(listed):
+        if action.ways is None and action.option.schema is not None:
+            check_schema(action.option.schema)
     return tuple(listed)
 
 

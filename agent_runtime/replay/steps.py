@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from agent_runtime.replay.answers import Answers, read_answers
-from agent_runtime.replay.errors import OtherProtocol
+from agent_runtime.replay.errors import NothingToReplay, OtherProtocol
 from agent_runtime.replay.recording_format import Line, Recording, line_at
 from agent_runtime.server import client_messages as c2s
 from agent_runtime.server import server_messages as s2c
@@ -82,6 +82,12 @@ class RecordedSteps:
     def count_turns(self) -> int:
         """Return how many turns there are; reads the whole recording."""
         return sum(isinstance(each.step, RecordedTurn) for each in self)
+
+
+def check_turns(recording: Recording) -> None:
+    """Refuse a recording in which no turn was asked. Raises NothingToReplay and OtherProtocol."""
+    if not any(isinstance(each.step, RecordedTurn) for each in RecordedSteps(recording)):
+        raise NothingToReplay(recording.path)
 
 
 def steps_of(recording: Recording) -> Iterator[Step]:

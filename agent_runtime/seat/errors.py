@@ -2,6 +2,7 @@
 
 HotseatError (agent_runtime.errors)
 └── SeatError
+    ├── NotPairs       `act_many` for something else than pairs of an environment and an agent
     ├── AskedTwice     one agent of one environment, twice at once
     ├── NotParallel    `act_all` for an environment whose agents act one after the other
     ├── SeatClosed     a seat that was closed with the runtime it had opened
@@ -18,6 +19,23 @@ from agent_runtime.turn import Outcome
 
 class SeatError(HotseatError):
     """What can be wrong with what a seat is asked."""
+
+
+@dataclass(eq=False)
+class NotPairs(SeatError):
+    """Something else than pairs of an environment and an agent; `place` is where it stands in the list."""
+
+    found: str
+    place: int | None = None
+    code: ClassVar[str] = "not_pairs"
+
+    def __str__(self) -> str:
+        what = "this" if self.place is None else f"number {self.place} of the list"
+        return (
+            f"Turns are asked for as a list of pairs (environment, agent), and {what} is a {self.found}. Write "
+            "[(env, None)] for the agent on turn, (env, 'player_0') for one by its name, and (env, agent, observation, "
+            "info) in a parallel environment whose observations or infos hold an action_mask."
+        )
 
 
 @dataclass(eq=False)

@@ -1,57 +1,37 @@
-"""The seat itself: what a loop asks, and how a turn goes from an environment to a number."""
+"""The seat itself: what a loop asks. How a turn goes is in `turns`."""
 
 import hashlib
-import itertools
 import threading
 import uuid
-import weakref
-from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from agent_runtime.agent import PendingTurn, run_together
-from agent_runtime.engine.decision import draw
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.runtime import AgentRuntime
+from agent_runtime.seat.asked import Asked, checked
 from agent_runtime.seat.errors import AskedTwice, NothingToNote, NotParallel, SeatClosed, TurnEnded
 from agent_runtime.seat.matches import Matches
 from agent_runtime.seat.opening import folder_of, own_runtime
-from agent_runtime.seat.tables import Float64s, SeatTurn, Table
+from agent_runtime.seat.tables import Float64s, SeatTurn, Table, Tables
 from agent_runtime.seat.tape import Tape
-from agent_runtime.turn import (
-    Account,
-    Action,
-    Decide,
-    Mode,
-    Outcome,
-    TurnResult,
-)
+from agent_runtime.seat.turns import Turns
+from agent_runtime.turn import Account, Action, Decide, Mode, TurnResult
 from game_adapters import GameContract, PettingZooAdapter, SharedState, TurnView
-from game_adapters.adapter import match_state
-from game_adapters.environments import Environment, is_parallel, live_agents, reward_since
-from game_adapters.game_state import Json
+from game_adapters.environments import Environment, is_parallel, live_agents
 from game_adapters.registry import load_contract
 
 # A seat's forward keeps nobody else waiting, so it may be large.
 MAX_ROWS = 4096
 
-Asked = (
-    tuple[Environment, str | None]
-    | tuple[Environment, str | None, object]
-    | tuple[Environment, str | None, object, Mapping[str, Any] | None]
-)
-"""An environment and an agent (None: the one on turn). For a parallel environment with an action mask, the agent's
-observation too, and its info, as `reset` or `step` returned them."""
-
 
 class Seat:
     """Plays PettingZoo environments of one game, AEC or parallel. Its methods may be called from several threads.
 
-    Those that take an environment raise GameAdapterError for what is wrong with it or with the game's class, TurnEnded,
-    and whatever the runtime refuses. Agents that are dead get None.
+    Those that take an environment raise GameAdapterError for what is wrong with it or with the game's class, NotPairs
+    where a list of them is wanted and something else given, TurnEnded, and whatever the runtime refuses. Agents that
+    are dead get None.
     """
 
     def __init__(
@@ -91,9 +71,6 @@ class Seat:
         self.how: Literal["sample", "best"] = how
         self.temperature = temperature
         self._adapter = PettingZooAdapter(game if isinstance(game, str) else self.game, contract)
-        self._shared = contract if isinstance(contract, SharedState) else None
-        self._persona = persona
-        self._history_turns = history_turns
         if mode not in ("auto", *Mode):
             raise ValueError(f"mode is one of {', '.join(('auto', *Mode))}, not {mode!r}")
         self._mode: Mode | Literal["auto"] = "auto" if mode == "auto" else Mode(mode)
@@ -110,17 +87,23 @@ class Seat:
             if tape is not None:
                 tape.close()
             raise
+        shared = contract if isinstance(contract, SharedState) else None
         # In a shared runtime others have matches, too.
         name = f"{self.game}-{seed}" if runtime is None else f"seat-{uuid.uuid4().hex[:8]}"
         self._matches = Matches(
-            self.runtime, self.game, model=self._model, mode=self._mode, shared=self._shared, name=name, tape=tape
+            self.runtime, self.game, model=self._model, mode=self._mode, shared=shared, name=name, tape=tape
         )
-        self._numbers = itertools.count()
-        self._tables: dict[int, Table] = {}
-        self._gone: deque[Table] = deque()
-        self._warnings: dict[str, None] = {}
+        self._tables = Tables(self._matches.close)
+        self._turns = Turns(
+            self.runtime,
+            self._adapter,
+            self._matches,
+            self._tables,
+            persona=persona,
+            history_turns=history_turns,
+            is_alone=self._owns_runtime,
+        )
         self._lock = threading.RLock()
-        self._is_cold = True
         self._is_closed = False
         self.last_results: tuple[TurnResult | None, ...] = ()
         """What the last call was answered with, in its order; None for agents that are dead."""
@@ -144,7 +127,10 @@ class Seat:
         """Return the actions of many agents; their turns share a forward."""
         turns = self._ask(asked, acts=True)
         with self._lock:
-            numbers = [None if turn is None else self._choose(turn) for turn in turns]
+            numbers = [
+                None if turn is None else self._turns.choose(turn, self._decide(turn.table, turn.view))
+                for turn in turns
+            ]
             self.last_results = _results(turns)
         return numbers
 
@@ -205,7 +191,7 @@ class Seat:
         Raises NothingToNote if the agent was not asked since, or its last turn did not offer this action.
         """
         with self._lock:
-            place = self._table(env).places.get(agent)
+            place = self._tables.of(env).places.get(agent)
             if place is None or place.last is None:
                 raise NothingToNote(agent, "it was not asked yet. Call act or distribution first.")
             offers = place.last.view.actions
@@ -223,8 +209,10 @@ class Seat:
         nothing to forget.)
         """
         with self._lock:
-            for table in [self._table(env)] if env is not None else list(self._tables.values()):
-                self._begin_anew(table)
+            if env is None:
+                self._tables.begin_all_anew()
+            else:
+                self._tables.begin_anew(self._tables.of(env))
 
     # What it was like.
 
@@ -246,7 +234,7 @@ class Seat:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the game's author should know of the states so far: parts without a rule, names that are not unique."""
-        return tuple(self._warnings)
+        return tuple(self._turns.warnings)
 
     # How a turn goes.
 
@@ -257,144 +245,30 @@ class Seat:
 
     def _ask(self, asked: Sequence[Asked], *, acts: bool) -> list[SeatTurn | None]:
         """Return the answered turn of each live agent. Nothing is begun unless all can be looked at."""
+        pairs = checked(asked)
         with self._lock:
             if self._is_closed:
                 raise SeatClosed
-            self._close_gone()
-            looks = [self._look(*each) for each in asked]
+            self._tables.close_gone()
+            looks = [self._turns.look(*each) for each in pairs]
             named = [(look[0].number, look[1].agent) for look in looks if look is not None]
             if len({*named}) < len(named):
                 raise AskedTwice(next(agent for number, agent in named if named.count((number, agent)) > 1))
-            turns = [look and self._begin(*look, acts=acts) for look in looks]
-        self._play([turn for turn in turns if turn is not None and turn.result is None])
+            turns = [look and self._turns.begin(*look, self._decide(*look[:2]), acts=acts) for look in looks]
+        asked_now = [turn for turn in turns if turn is not None and turn.result is None]
+        try:
+            self._turns.play(asked_now)
+        except TurnEnded:
+            self.last_results = _results(asked_now)
+            raise
         return turns
 
-    def _look(
-        self,
-        env: Environment,
-        agent: str | None,
-        observation: object = None,
-        info: Mapping[str, Any] | None = None,
-    ) -> tuple[Table, TurnView, Json] | None:
-        """Return what an agent sees and the state of its match, None if it is dead."""
-        view = self._adapter.turn(env, agent, observation, info)
-        table = self._table(env)
-        if view is None:
-            if agent is None and not is_parallel(env) and env.agents:
-                agent = env.agent_selection
-            if agent is not None:
-                table.left.add(agent)
-                if (place := table.places.get(agent)) is not None and place.done is not None:
-                    self._take_up(table, agent)
-            return None
-        if view.agent in table.left:
-            self._begin_anew(table)
-        if self._shared is None:
-            return table, view, view.state
-        return table, view, match_state(self._adapter.game, self._shared, env, view.agent)[0]
-
-    def _begin(self, table: Table, view: TurnView, state: Json, *, acts: bool) -> SeatTurn:
-        place = table.places.get(view.agent)
-        match = place.match if place else self._matches.match_of(table, view.agent)
-        frame = self._matches.put_state(table, match, state)
-        if place is None:
-            persona = self._persona if isinstance(self._persona, str) else (self._persona or {}).get(view.agent)
-            place = self._matches.open_session(match, view.agent, persona, self._history_turns)
-            table.places[view.agent] = place
-        last = place.last if place.last is not None and place.last.is_about(view, frame) else None
-        if place.done is not None and (acts or last is None):
-            last = None if self._take_up(table, view.agent) else last
-        if last is not None:
-            return last
-        place.turn_id += 1
-        self._warnings.update(dict.fromkeys(self._matches.warnings(place)))
-        pending = self._matches.ask(place, view, frame, self._decide(table, view.agent))
-        return SeatTurn(table, place, view, frame, pending)
-
-    def _take_up(self, table: Table, agent: str) -> bool:
-        """Take what an agent did for done; return whether it remembers it."""
-        place = table.places[agent]
-        remembers = self._matches.remembers(place)
-        if remembers:
-            self._matches.take_up(place, reward_since(self._adapter.game, table.env(), agent))
-        place.done = None
-        return remembers
-
-    def _decide(self, table: Table, agent: str) -> Decide:
+    def _decide(self, table: Table, view: TurnView) -> Decide:
         """How the next action is chosen. The seed of the draw is this seat's, this table's, this agent's and the
         action's own: so no two draws depend on each other, nor on what else is in the batch."""
-        names = (self.seed, table.number, str(agent), table.num_acts.get(agent, 0))
+        names = (self.seed, table.number, str(view.agent), table.num_acts.get(view.agent, 0))
         seed = int.from_bytes(hashlib.blake2b(repr(names).encode(), digest_size=8).digest()) >> 1
         return Decide(how=self.how, temperature=self.temperature, seed=seed)
-
-    def _play(self, turns: Sequence[SeatTurn]) -> None:
-        """Have turns answered, all in one forward if there is room; what finds none goes again behind the others."""
-        waiting = list(turns)
-        while waiting:
-            # In `prefix` a beginning is found once its forward is over: the very first turn computes it for all others.
-            goes_ahead = self._is_cold and _pending(waiting[0]).session.match.mode is Mode.PREFIX
-            batch = waiting[:1] if goes_ahead else waiting
-            results = run_together([_pending(turn) for turn in batch])
-            self._is_cold = False
-            overloaded = []
-            for turn, result in zip(batch, results, strict=True):
-                turn.result = result
-                if result.outcome is Outcome.OK:
-                    turn.place.last, turn.pending = turn, None
-                elif result.outcome is Outcome.OVERLOADED:
-                    overloaded.append(turn)
-            if len(overloaded) == len(batch):
-                break
-            for turn in overloaded:
-                turn.pending = self.runtime.begin_turn(_pending(turn).request)
-            waiting = overloaded + waiting[len(batch) :]
-        for turn in turns:
-            self._matches.note_result(turn)
-        for turn in turns:
-            if turn.result is not None and turn.result.outcome is not Outcome.OK:
-                self.last_results = _results(turns)
-                raise TurnEnded(turn.view.agent, turn.result.outcome, turn.result.message)
-
-    def _choose(self, turn: SeatTurn) -> int:
-        assert turn.result is not None
-        shares = [score.p for score in turn.result.scores]
-        decide = self._decide(turn.table, turn.view.agent)
-        if decide.how == "sample":
-            assert decide.seed is not None
-            # As the engine itself draws, under the names of a recording, unless others have matches in its runtime.
-            session = turn.place.session if self._owns_runtime else str(turn.view.agent)
-            index = draw(shares, decide.seed, session, turn.place.turn_id)
-        else:
-            index = max(range(len(shares)), key=shares.__getitem__)
-        turn.table.num_acts[turn.view.agent] = turn.table.num_acts.get(turn.view.agent, 0) + 1
-        turn.place.done = Action(turn.view.actions[index].id)
-        turn.result = replace(turn.result, action=turn.place.done)
-        return turn.view.actions[index].number
-
-    # Tables come and go.
-
-    def _table(self, env: Environment) -> Table:
-        table = self._tables.get(id(env))
-        if table is None or table.env() is not env:
-            gone = self._gone
-            made = table = Table(next(self._numbers), weakref.ref(env, lambda _: gone.append(made)))
-            self._tables[id(env)] = table
-        return table
-
-    def _begin_anew(self, table: Table) -> None:
-        self._matches.close(table)
-        table.episode += 1
-        table.places.clear()
-        table.frames.clear()
-        table.left.clear()
-
-    def _close_gone(self) -> None:
-        """Close the matches of environments that nobody holds any more."""
-        while self._gone:
-            table = self._gone.popleft()
-            self._begin_anew(table)
-            for key in [key for key, known in self._tables.items() if known is table]:
-                del self._tables[key]
 
     def close(self) -> None:
         """Close what was opened: the runtime, or in a shared one the seat's matches. Closing again does nothing."""
@@ -403,10 +277,7 @@ class Seat:
                 self._is_closed = True
                 self.runtime.close()
             else:
-                self._close_gone()
-                for table in self._tables.values():
-                    self._begin_anew(table)
-                self._tables.clear()
+                self._tables.close()
             self._matches.end()
 
     def __enter__(self) -> Self:
@@ -420,8 +291,3 @@ class Seat:
 
 def _results(turns: Sequence[SeatTurn | None]) -> tuple[TurnResult | None, ...]:
     return tuple(None if turn is None else turn.result for turn in turns)
-
-
-def _pending(turn: SeatTurn) -> PendingTurn:
-    assert turn.pending is not None
-    return turn.pending

@@ -1,7 +1,9 @@
 """What a seat knows of the environments it plays, and a turn from the question to the answer."""
 
+import itertools
 import weakref
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -79,3 +81,50 @@ class SeatTurn:
         """Return the log-probabilities of all actions."""
         assert self.result is not None
         return self.spread((score.logprob for score in self.result.scores), -np.inf)
+
+
+class Tables:
+    """The environments that a seat plays, each for as long as somebody else holds it."""
+
+    def __init__(self, close: Callable[[Table], None]) -> None:
+        """`close` ends the matches of a table."""
+        self._close = close
+        self._numbers = itertools.count()
+        self._tables: dict[int, Table] = {}
+        self._gone: deque[Table] = deque()
+
+    def of(self, env: Environment) -> Table:
+        """Return an environment's table, a new one if it was never seen."""
+        table = self._tables.get(id(env))
+        if table is None or table.env() is not env:
+            gone = self._gone
+            made = table = Table(next(self._numbers), weakref.ref(env, lambda _: gone.append(made)))
+            self._tables[id(env)] = table
+        return table
+
+    def begin_anew(self, table: Table) -> None:
+        """End what a table's agents did and remember."""
+        self._close(table)
+        table.episode += 1
+        table.places.clear()
+        table.frames.clear()
+        table.left.clear()
+
+    def begin_all_anew(self) -> None:
+        """End what all agents did and remember."""
+        for table in list(self._tables.values()):
+            self.begin_anew(table)
+
+    def close_gone(self) -> None:
+        """Close the matches of environments that nobody holds any more."""
+        while self._gone:
+            table = self._gone.popleft()
+            self.begin_anew(table)
+            for key in [key for key, known in self._tables.items() if known is table]:
+                del self._tables[key]
+
+    def close(self) -> None:
+        """Close the matches of all."""
+        self.close_gone()
+        self.begin_all_anew()
+        self._tables.clear()

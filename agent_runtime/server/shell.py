@@ -7,7 +7,6 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
 
 from websockets.asyncio.server import Server as Listening
@@ -33,6 +32,7 @@ from agent_runtime.server.server_messages import GameInfo, ModelInfo, Welcome
 from agent_runtime.server.shared import Shared
 from agent_runtime.server.workers import Workers
 from agent_runtime.turn import Outcome, TurnResult
+from agent_runtime.version import hotseat_version
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +199,7 @@ class _Shell:
         known = self._shared.runtime.describe()
         return Welcome(
             protocol=PROTOCOL,
-            server=f"hotseat {_version()}",
+            server=f"hotseat {hotseat_version()}",
             limits=self._shared.config.limits,
             models=tuple(ModelInfo.model_validate(each) for each in known["models"]),
             games=tuple(GameInfo.model_validate(each) for each in known["games"]),
@@ -246,10 +246,3 @@ def _only(headers: Headers, name: str) -> str | None:
 def _url(listening: Listening) -> str:
     host, port = listening.sockets[0].getsockname()[:2]
     return f"ws://{address(host, port)}"
-
-
-def _version() -> str:
-    try:
-        return version("hotseat")
-    except PackageNotFoundError:  # run from a source tree that was not installed
-        return "unknown"

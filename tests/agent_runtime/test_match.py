@@ -121,9 +121,8 @@ def test_a_finished_turn_is_kept_at_once(loaded: LoadedModel, tmp_path: Path) ->
         made.put_state("m", 0, state=state())
         result = made.begin_turn(ask(3), body_digest="abc").run()
         # Before anything else writes the session: what the client has seen must outlive a kill.
-        assert made._store is not None
-        document = made._store.get_document("session", "s")
-        assert document is not None and document.body["last_turn_id"] == 3
+        document = made._keeper.session(SessionSpec("s", "m"))
+        assert document is not None and document["last_turn_id"] == 3
     with runtime(loaded, games, store=store) as made:
         open_duel(made)
         stored = made.stored_result("s", 3, "abc")

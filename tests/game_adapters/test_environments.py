@@ -13,6 +13,7 @@ from game_adapters.errors import (
     BrokenEnvironment,
     GameCodeFailed,
     ObservationNeeded,
+    UnknownAgent,
     UnsupportedActionSpace,
 )
 from tests.game_adapters.fakes import FakeEnv, FakeGame
@@ -175,9 +176,29 @@ def test_in_a_parallel_environment_everybody_who_is_there_has_a_turn() -> None:
     assert live_agents("lamps", env) == ["player_0", "player_1"]
     views = [LAMPS.turn(env, agent) for agent in env.agents]
     assert [view.agent for view in views if view] == env.agents
-    assert LAMPS.turn(env, "gone") is None
+    env.agents.remove("player_1")
+    assert LAMPS.turn(env, "player_1") is None
     with pytest.raises(AgentNeeded, match="Name the agent"):
         LAMPS.turn(env)
+
+
+def test_an_agent_that_never_was_there_is_named_with_those_that_are() -> None:
+    for env in (lamps(), parallel(masked=False)):
+        with pytest.raises(UnknownAgent, match=r"no agent 'player_7'\. Did you mean 'player_[01]'\?") as error:
+            LAMPS.turn(env, "player_7")
+        assert error.value.agents == ("player_0", "player_1")
+        assert str(error.value).endswith("Its agents are player_0, player_1.")
+        env.agents = []
+        assert LAMPS.turn(env, "player_1") is None, "it was there, whoever is there now"
+        with pytest.raises(UnknownAgent, match=r"no agent 'wolf'\. Its agents are"):
+            LAMPS.turn(env, "wolf")
+    many = str(UnknownAgent("town", "x", tuple(f"npc_{number}" for number in range(100))))
+    assert many.endswith("npc_6, npc_7 and 92 more.")
+
+
+def test_an_environment_that_does_not_say_whom_it_can_have_is_believed() -> None:
+    assert not hasattr(FakeEnv(), "possible_agents")
+    assert FAKE.turn(FakeEnv(), "wolf") is None
 
 
 def test_a_parallel_environments_mask_comes_with_the_observation_or_the_info() -> None:

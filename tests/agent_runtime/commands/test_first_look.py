@@ -86,6 +86,8 @@ def test_the_example_takes_a_turn_as_the_readme_says(folder: Path, tiny: LoadedM
         (("duel", "--state", "broken.json"), "broken.json:2: this is not JSON"),
         (("duel", "--actions", "hold,hold"), "'hold' is named twice"),
         (("duel", "--actions", ","), "There is no action"),
+        (("duel", "--actions", '["hold", ""]'), "'' is no action"),
+        (("duel", "--actions", '[{"id": "go", "schema": {"properties": {"a": {"type": "x"}}}}]'), "cannot be used"),
         (("duel", "--persona", "spy"), "There is no persona named 'spy'"),
         (("duel", "--sight", "units"), "a JSON Pointer begins with '/'"),
     ],

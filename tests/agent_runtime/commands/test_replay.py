@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agent_runtime.cli import app
+from agent_runtime.demo.server import ServerProcess
 from agent_runtime.engine import loading
 from agent_runtime.errors import CannotWrite
 from agent_runtime.replay.errors import (
@@ -16,10 +17,11 @@ from agent_runtime.replay.errors import (
     LacksGame,
     NotAReport,
     NotComparable,
+    NothingToReplay,
     NoValue,
     UnknownMetric,
 )
-from tests.agent_runtime.replay.duel import NUM_TURNS, record_duel
+from tests.agent_runtime.replay.duel import NUM_TURNS, record_duel, write_long_duel
 from tests.agent_runtime.worlds import load_tiny, write_game
 
 
@@ -137,6 +139,37 @@ def test_a_game_that_is_not_here_is_named_with_its_flag_before_the_model_is_load
     ran = run(recording, "--model", folder / "llama-0")
     assert isinstance(ran.exception, LacksGame) and ran.output == ""
     assert "the game 'duel'" in str(ran.exception) and "with --games." in str(ran.exception)
+
+
+@pytest.mark.parametrize("command", ["run", "load"])
+def test_a_recording_without_a_turn_is_refused_before_the_model_is_loaded(
+    command: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "locate", None)
+    monkeypatch.setattr(ServerProcess, "start", None)
+    write_game(folder / "games")
+    silent = write_long_duel(tmp_path / "silent.jsonl", 0)
+    ran = run(command, silent, "--games", folder / "games")
+    assert isinstance(ran.exception, NothingToReplay) and ran.output == ""
+    assert "holds no turn" in str(ran.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("FILE", "--pace", "2"), "--pace: it is an option of `hotseat replay load`, and this is `hotseat replay run`"),
+        (("FILE", "--copies=3"), "--copies: it is an option of `hotseat replay load`"),
+        (("load", "FILE", "--store", "warm"), "--store: it is an option of `hotseat replay run`"),
+        (("load", "FILE", "--no-turns"), "--no-turns: it is an option of `hotseat replay run`"),
+        (("FILE", "--pase", "2"), "No such option: --pase"),
+    ],
+)
+def test_an_option_of_another_command_is_refused_with_that_commands_name(
+    recording: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    ran = run(*(recording if word == "FILE" else word for word in arguments))
+    assert ran.exit_code == 2
+    assert says in " ".join(word for word in ran.output.split() if word != "\u2502")
 
 
 def test_an_unknown_mode_is_refused(recording: Path) -> None:

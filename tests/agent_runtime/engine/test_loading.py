@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from agent_runtime.engine import loading
 from agent_runtime.engine.admission import probe
+from agent_runtime.engine.card import Card, write_card
 from agent_runtime.engine.errors import BrokenModel, MissingPackage, ModelNotFound, UnsupportedModel
 from agent_runtime.engine.forward import ForwardRunner
-from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
+from agent_runtime.engine.loading import LoadedModel, ModelSpec, base_digest, load_model
 from agent_runtime.engine.pool import KVGeometry, Pool
 from agent_runtime.engine.rope import RotaryTable
 from tests.tiny_models import save_tiny_gguf, save_tiny_model, tiny_model
@@ -260,6 +261,28 @@ def test_an_adapter_of_another_model_is_refused(folder, tmp_path, cache):
         _load(folder, cache, adapter=adapter)
 
 
+def test_an_adapter_of_other_weights_is_refused_before_any_are_loaded(folder, tmp_path, cache, monkeypatch):
+    adapter = _adapter(tmp_path / "brave")
+    write_card(adapter, Card(("star",), base=base_digest(str(folder), cache)))
+    assert _load(folder, cache, adapter=adapter).block_tuned
+    other, file = save_tiny_model(tmp_path / "other", "llama", seed=1), tmp_path / "other.gguf"
+    save_tiny_gguf(file)
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", None)
+    for source in (other, file):
+        with pytest.raises(BrokenModel, match="it was tuned for other weights than"):
+            _load(source, cache, adapter=adapter)
+
+
+def test_an_adapter_of_other_weights_of_a_hub_is_refused_once_they_are_here(tmp_path, cache, monkeypatch, folder):
+    _hub_of(tmp_path / "hub", folder, monkeypatch)
+    adapter = _adapter(tmp_path / "brave")
+    write_card(adapter, Card(("star",), base=base_digest(str(folder), cache)))
+    assert _load("studio/guard", cache, adapter=adapter).block_tuned
+    write_card(adapter, Card(("star",), base="0" * 64))
+    with pytest.raises(BrokenModel, match="it was tuned for other weights than 'studio/guard'"):
+        _load("studio/guard", cache, adapter=adapter)
+
+
 def test_without_peft_the_error_says_how_to_install_it(folder, tmp_path, cache, monkeypatch):
     adapter = _adapter(tmp_path / "brave")
     monkeypatch.setattr(loading.importlib.util, "find_spec", lambda name: None)
@@ -267,8 +290,8 @@ def test_without_peft_the_error_says_how_to_install_it(folder, tmp_path, cache, 
         _load(folder, cache, adapter=adapter)
 
 
-def test_a_hub_name_is_loaded_from_where_the_hub_keeps_it(tmp_path, cache, monkeypatch, folder):
-    home = tmp_path / "hub"
+def _hub_of(home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the hub's cache hold `folder` as studio/guard."""
     snapshot = home / "models--studio--guard" / "snapshots" / ("0" * 40)
     snapshot.parent.mkdir(parents=True)
     shutil.copytree(folder, snapshot)
@@ -276,6 +299,10 @@ def test_a_hub_name_is_loaded_from_where_the_hub_keeps_it(tmp_path, cache, monke
     (home / "models--studio--guard" / "refs").mkdir()
     (home / "models--studio--guard" / "refs" / "main").write_text("0" * 40)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(home))
+
+
+def test_a_hub_name_is_loaded_from_where_the_hub_keeps_it(tmp_path, cache, monkeypatch, folder):
+    _hub_of(tmp_path / "hub", folder, monkeypatch)
     loaded = _load("studio/guard", cache)
     assert (loaded.name, loaded.block_modes) == ("studio/guard", ("anchored",))
     assert loaded.digest == _load(folder, cache).digest

@@ -38,6 +38,10 @@ def test_actions_may_be_json_as_in_a_turn() -> None:
         (["[1]"], r"The actions\[0\] are no JSON array"),
         (['[{"name": "a"}]'], r"The actions\[0\]"),
         (["[fold, call]"], "The actions are no JSON array"),
+        (['["fold", ""]'], "'' is no action"),
+        (['["fold", "go\\nnorth"]'], "on one line"),
+        (['[{"id": "go", "schema": {"type": "string"}}]'], "an action takes an object"),
+        (['[{"id": "go", "schema": {"properties": {"to": {"type": "sword"}}}}]'], "schema cannot be used"),
     ],
 )
 def test_actions_that_cannot_be_chosen_among_are_refused(words: list[str], says: str) -> None:
@@ -54,6 +58,11 @@ def test_a_state_is_cut_before_a_model_is_loaded(game: Game, tmp_path: Path) -> 
     file.write_text('{"units": [}', encoding="utf-8")
     with pytest.raises(BadStates, match=r"s\.json:1: this is not JSON"):
         read_question(game, file, ["go"])
+
+
+def test_actions_are_looked_at_before_the_state_and_what_the_templates_make_of_it(game: Game, tmp_path: Path) -> None:
+    with pytest.raises(BadActions, match="'go' is named twice"):
+        read_question(game, tmp_path / "missing.json", ["go,go"])
 
 
 def test_an_observation_that_breaks_on_the_state_is_said_before_a_model_is_loaded(tmp_path: Path) -> None:

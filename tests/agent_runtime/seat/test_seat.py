@@ -14,10 +14,10 @@ import agent_runtime
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.errors import UnknownName
 from agent_runtime.seat import Seat
-from agent_runtime.seat.errors import AskedTwice, NothingToNote, NotParallel, SeatClosed, TurnEnded
+from agent_runtime.seat.errors import AskedTwice, NothingToNote, NotPairs, NotParallel, SeatClosed, TurnEnded
 from agent_runtime.turn import Outcome
 from game_adapters import make_env
-from game_adapters.errors import BrokenEnvironment, NotOnTurn, ObservationNeeded
+from game_adapters.errors import BrokenEnvironment, NotOnTurn, ObservationNeeded, UnknownAgent
 from tests.agent_runtime.worlds import load_tiny
 from tests.game_adapters.lamps_game import ACTIONS, Lamps, LampsEnv, ParallelLamps, PlainLamps
 
@@ -54,7 +54,7 @@ def forwards(seat: Seat) -> int:
 
 def blocks_of(seat: Seat, env: Any, agent: str) -> list[str]:
     """The names of the history blocks in an agent's prompt."""
-    session = seat.runtime.session(seat._table(env).places[agent].session)
+    session = seat.runtime.session(seat._tables.of(env).places[agent].session)
     return [block.text for block in session.own_blocks()[2]]
 
 
@@ -189,6 +189,23 @@ def test_the_dead_among_many_get_none_and_cost_nothing(seat: Seat) -> None:
     assert seat.act_many([]) == [] == seat.distribution_many([])
 
 
+def test_environments_without_their_agents_are_refused_with_what_to_write(seat: Seat) -> None:
+    for ask in (seat.act_many, seat.distribution_many, seat.logprobs_many):
+        with pytest.raises(NotPairs, match=r"number 0 of the list is a LampsEnv\. Write \[\(env, None\)\]"):
+            ask([lamps()])
+    assert forwards(seat) == 0
+
+
+def test_an_agent_that_never_was_there_is_no_dead_one(seat: Seat) -> None:
+    env = lamps(dies=True, rounds=2)
+    for ask in (seat.act, seat.distribution, seat.logprobs):
+        with pytest.raises(UnknownAgent, match=r"no agent 'player_2'.* Its agents are player_0, player_1\."):
+            ask(env, "player_2")
+    while "player_0" in env.agents:
+        env.step(None if env.terminations[env.agent_selection] else 0)
+    assert seat.act(env, "player_0") is None
+
+
 def test_one_agent_twice_at_once_is_refused_and_another_out_of_turn_too(seat: Seat) -> None:
     env = lamps()
     with pytest.raises(AskedTwice, match="player_0"):
@@ -282,7 +299,7 @@ def test_agents_share_a_match_where_they_can_and_have_their_own_otherwise(loaded
             assert len(seat.runtime._matches) == num_matches
             assert seat.account is not None
             assert seat.account.blocks_hit >= 3, "rules and lamps were encoded for the first player"
-            seen = seat.runtime.session(seat._table(env).places["player_1"].session)
+            seen = seat.runtime.session(seat._tables.of(env).places["player_1"].session)
             names = [block.name for block in seen.match.seen_by(seen.sight).blocks]
             assert "secret/player_1" in names and "secret/player_0" not in names
 
@@ -292,7 +309,7 @@ def test_personas_are_everybodys_or_each_agents_own(loaded: LoadedModel) -> None
         env = make_env("camp", 3, npcs=2, blocks=24)
         for _ in range(2):
             env.step(seat.act(env))
-        places = seat._table(env).places
+        places = seat._tables.of(env).places
         assert [seat.runtime.session(places[agent].session).persona for agent in ("npc_0", "npc_1")] == ["warden", None]
     with Seat("camp", loaded, pool_mib=64, persona="wardn") as seat, pytest.raises(UnknownName, match="warden"):
         seat.act(make_env("camp", 3, npcs=2, blocks=24))

@@ -1,4 +1,4 @@
-"""Names that nobody else has. What players say and when is in `test_play`."""
+"""Names that nobody else has. What players say is in `test_play`, and when in `test_play_timing`."""
 
 import re
 from string import ascii_letters

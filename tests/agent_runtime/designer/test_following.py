@@ -1,14 +1,13 @@
-"""agent_runtime.designer.course: what frames do to blocks, counted by hand."""
+"""agent_runtime.designer.following: what frames do to blocks, counted by hand."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent_runtime.designer.course import costs_under
 from agent_runtime.designer.errors import BadStates
-from tests.agent_runtime.designer.worlds import counter, course_of
-from tests.prompts.worlds import UNITS, count_words, live, rule
+from tests.agent_runtime.designer.worlds import course_of
+from tests.prompts.worlds import UNITS, count_words, rule
 
 A, B = {"id": "a", "hp": 1}, {"id": "b", "hp": 2}
 
@@ -38,24 +37,6 @@ def test_a_block_is_counted_where_it_came_changed_stayed_and_went(tmp_path: Path
         ((), ("unit/b",), ("unit/a",)),
         (("rest/units",), (), ("unit/b",)),
     ]
-
-
-def test_what_a_turn_computes_is_the_new_texts_or_what_stands_behind_the_first_new_one(tmp_path: Path) -> None:
-    first, other = {"units": [A, B]}, {"units": [{**A, "hp": 9}, B]}
-    course = course_of(tmp_path, UNITS, [first, other, first])
-    costs = [(frame.blocks_mode, frame.prefix_mode) for frame in course.frames]
-    whole = ANCHOR + 2 * UNIT + EMPTY
-    # The third frame is as the first one was: its texts are kept, and so is its beginning.
-    assert costs == [(whole, whole), (UNIT + EMPTY, 2 * UNIT + EMPTY), (EMPTY, EMPTY)]
-    assert [frame.prompt for frame in course.frames] == [whole] * 3
-    assert (course.costs.blocks_mode, course.costs.prefix_mode) == ((UNIT + 2 * EMPTY) / 2, (2 * UNIT + 2 * EMPTY) / 2)
-
-
-def test_the_live_part_is_counted_in_the_observation_of_every_frame(tmp_path: Path) -> None:
-    course = course_of(tmp_path, UNITS + live("/clock"), [{"units": [A], "clock": n} for n in (1, 2)])
-    observation = text_tokens('Now: {"clock":1}\n')
-    assert [frame.observation for frame in course.frames] == [observation] * 2
-    assert course.frames[1].blocks_mode == course.frames[1].prefix_mode == observation
 
 
 def test_rows_stand_as_the_prompt_has_them_over_all_frames(tmp_path: Path) -> None:
@@ -100,6 +81,18 @@ def test_a_state_that_breaks_a_template_is_named_with_its_line(tmp_path: Path, s
         course_of(tmp_path, f"{UNITS}render = 'unit.md'\n", [{"units": [A]}, state], {"unit.md": "{{ value.hp }}"})
 
 
-def test_a_trial_costs_what_a_course_does(tmp_path: Path) -> None:
-    course = course_of(tmp_path, UNITS, [{"units": [{**A, "hp": n}, B]} for n in range(5)])
-    assert costs_under(course.game, course.file, counter()) == course.costs
+def test_under_a_rule_that_names_no_member_each_is_counted_for_itself_too(tmp_path: Path) -> None:
+    states = [{"units": {"a": A, "b": {**B, "hp": n}}, "clock": {"hour": n}} for n in range(4)]
+    states[3].pop("clock")
+    (family,) = course_of(tmp_path, rule("/*/*", "{key}"), states).families
+    assert (family.chances, family.changes) == (8, 5)
+    found = {name: (kind.match, kind.name, kind.chances, kind.changes) for name, kind in family.kinds.items()}
+    assert found == {"units": ("/units/*", "units/*", 6, 3), "clock": ("/clock/*", "clock/*", 2, 2)}
+    assert (family.kinds["clock"].part_frames, family.kinds["clock"].frames_changed) == (3, 3)
+    assert family.kinds["units"].sets == {frozenset({("hp",)}): 3}
+
+
+@pytest.mark.parametrize(("match", "state"), [("/units/*", {"units": [A, B]}), ("/*", [A, B]), ("/**", {"units": [A]})])
+def test_what_a_rule_names_and_members_of_an_array_are_of_one_kind(tmp_path: Path, match: str, state: Any) -> None:
+    families = course_of(tmp_path, rule(match, "part"), [state] * 3).families
+    assert families and not any(family.kinds for family in families)
