@@ -65,14 +65,8 @@ def serve_model(
     if not loaded.text.block_ids("\n"):
         reason = "its tokenizer drops line ends, and prompts are made of lines"
         raise UnsupportedModel(loaded.name, reason, "Give it the tokenizer it was trained with, or use another model.")
-    on_cpu = loaded.device.type == "cpu"
-    geometry = geometry_of(loaded)
-    rope = RotaryTable(loaded.model.get_decoder().rotary_emb.inv_freq, loaded.context_limit)
-    pool = Pool(geometry, max(pool_mib * 2**20 // geometry.bytes_per_token, 1))
-    runner = ForwardRunner(loaded.model, pool, rope)
-    if probed:
-        computed(lambda: probe(runner, loaded.model))
-    engine = Engine(runner, max_rows=max_rows, compute=computed if on_cpu else at_once)
+    runner = computed(lambda: _runner(loaded, pool_mib, probed=probed))
+    engine = Engine(runner, max_rows=max_rows, compute=computed if loaded.device.type == "cpu" else at_once)
     fingerprint = fingerprint_of(loaded)
     tokenizer = BlockTokenizer(loaded.text, KeyMaker(fingerprint))
     grammar = Grammar(
@@ -84,6 +78,17 @@ def serve_model(
     cache = BlockCache(engine, store)
     prefetcher = Prefetcher(cache, loaded.context_limit)
     return ServedModel(name, loaded, engine, cache, prefetcher, tokenizer, grammar, fingerprint)
+
+
+def _runner(loaded: LoadedModel, pool_mib: int, *, probed: bool) -> ForwardRunner:
+    """Return a model that has been given a pool and positions, and has proved that it can be given blocks."""
+    geometry = geometry_of(loaded)
+    rope = RotaryTable(loaded.model.get_decoder().rotary_emb.inv_freq, loaded.context_limit)
+    pool = Pool(geometry, max(pool_mib * 2**20 // geometry.bytes_per_token, 1))
+    runner = ForwardRunner(loaded.model, pool, rope)
+    if probed:
+        probe(runner, loaded.model)
+    return runner
 
 
 def fingerprint_of(loaded: LoadedModel) -> str:

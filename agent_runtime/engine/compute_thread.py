@@ -23,6 +23,9 @@ import torch
 
 T = TypeVar("T")
 
+# Two threads that ask for the first time would each begin one.
+_BEGINNING = threading.Lock()
+
 
 class Compute(Protocol):
     """Runs a call somewhere, returns what it returns and raises what it raises: `computed` or `at_once`."""
@@ -81,6 +84,11 @@ class _ComputeThread(threading.Thread):
             del call, answer
 
 
-@cache
 def _thread() -> _ComputeThread:
+    with _BEGINNING:
+        return _the_only_one()
+
+
+@cache
+def _the_only_one() -> _ComputeThread:
     return _ComputeThread()

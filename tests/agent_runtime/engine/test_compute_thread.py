@@ -1,5 +1,8 @@
 """Whatever multiplies on this process's CPU does it on one thread, and that thread keeps all its cores."""
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from agent_runtime.engine.compute_thread import at_once, computed, without_team
 from agent_runtime.engine.span import NOTHING, Span
 from agent_runtime.served_model import ServedModel, serve_model
 from tests.agent_runtime.worlds import load_tiny
+from tests.tiny_models import save_tiny_model
 
 
 def here() -> int:
@@ -69,3 +73,42 @@ def _played(served: ServedModel) -> int:
         return here()
 
     return served.engine.submit(script()).future.result(60)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted as Linux lists them")
+def test_from_load_to_turn_no_other_thread_gets_a_team(tmp_path: Path) -> None:
+    save_tiny_model(tmp_path / "model")
+    told = subprocess.run(
+        [sys.executable, "-c", _COUNTS_THREADS, str(tmp_path)],
+        env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    by_itself, behind_a_turn = map(int, told.stdout.split())
+    assert by_itself == behind_a_turn == torch.get_num_threads() - 1, told
+
+
+_COUNTS_THREADS = """
+import os, sys, threading
+from pathlib import Path
+import torch
+from agent_runtime.engine.compute_thread import computed
+from agent_runtime.engine.loading import ModelSpec, load_model
+from tests.agent_runtime.worlds import open_duel, play, runtime, state, write_game
+
+def num_native():
+    return len(os.listdir("/proc/self/task")) - threading.active_count()
+
+before, folder = num_native(), Path(sys.argv[1])
+computed(lambda: torch.ones(2**20).sin())
+print(num_native() - before)
+# Enough positions for a table that torch would compute with all cores.
+spec = ModelSpec(str(folder / "model"), overrides={"max_position_embeddings": 65536})
+with runtime(load_model(spec, folder / "cache"), write_game(folder / "games"), store=folder / "store") as made:
+    open_duel(made)
+    made.put_state("m", 0, state=state())
+    play(made, 0)
+    print(num_native() - before)
+"""
