@@ -16,9 +16,11 @@ import torch
 import torch.nn.functional as F
 from transformers import AttentionInterface
 
+from agent_runtime.engine.batches import Batch
 from agent_runtime.engine.cpu_products import product
 from agent_runtime.engine.errors import EngineClosed, UnsupportedAttention
-from agent_runtime.engine.step import Bundle, Group, Step, visible
+from agent_runtime.engine.layout import Bundle, Group, visible
+from agent_runtime.engine.step import Step
 
 MOVE_KEYS = "hotseat"
 MOVE_QUERIES = "hotseat_reference"
@@ -57,7 +59,9 @@ def move_keys(
     q_THD, k_TGD, v_TGD, step = _enter(module, query, key, value, steps, options)
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     out_THD = torch.empty_like(q_THD)
-    for group in step.groups:
+    for batch in step.batches:
+        _attend_batch(step, batch, layer, q_THD, k_TGD, v_TGD, out_THD, scaling)
+    for group in step.single:
         num_view = group.view.length
         k_GKD, v_GKD = _gather(step, group, layer)
         for bundle in group.bundles:
@@ -71,6 +75,43 @@ def move_keys(
             else:
                 _attend_bundle(step, bundle, num_view, q_THD, k_GQD, v_GQD, out_THD, scaling)
     return out_THD[None], None
+
+
+def _attend_batch(
+    step: Step,
+    batch: Batch,
+    layer: int,
+    q_THD: torch.Tensor,
+    k_TGD: torch.Tensor,
+    v_TGD: torch.Tensor,
+    out_THD: torch.Tensor,
+    scaling: float | None,
+) -> None:
+    """Attend B small problems of Q rows and K keys in one call; the query heads of a key head are more rows of it."""
+    keys_NGD, values_NGD = step.pool.keys[layer], step.pool.values[layer]
+    num_heads, num_groups, head_dim = q_THD.shape[1], k_TGD.shape[1], q_THD.shape[2]
+    by_key = (-1, batch.num_keys, num_groups, head_dim)
+    num_places = batch.mask_BQK.shape[0] * batch.num_keys
+    k_PGD = step.scratch.empty("batch keys", (num_places, num_groups, head_dim), keys_NGD)
+    v_PGD = step.scratch.empty("batch values", (num_places, num_groups, head_dim), values_NGD)
+    torch.index_select(values_NGD, 0, batch.slots_P, out=v_PGD)
+    if batch.moved_P is None:
+        torch.index_select(keys_NGD, 0, batch.slots_P, out=k_PGD)
+    else:
+        batch.moved_P.apply(keys_NGD.index_select(0, batch.slots_P), out=k_PGD)
+    k_PGD.index_copy_(0, batch.own_places_M, k_TGD.index_select(0, batch.own_rows_M))
+    v_PGD.index_copy_(0, batch.own_places_M, v_TGD.index_select(0, batch.own_rows_M))
+    per_group = num_heads // num_groups
+    by_row = (-1, batch.num_rows, num_groups, per_group, head_dim)
+    out_BGRD = F.scaled_dot_product_attention(
+        q_THD.index_select(0, batch.rows_BQ).view(by_row).transpose(1, 2).flatten(2, 3),
+        k_PGD.view(by_key).transpose(1, 2),
+        v_PGD.view(by_key).transpose(1, 2),
+        attn_mask=step.batch_mask(batch, per_group),
+        scale=scaling,
+    )
+    out_BQHD = out_BGRD.unflatten(2, (batch.num_rows, per_group)).transpose(1, 2).flatten(2, 3)
+    out_THD.index_copy_(0, batch.result_places, out_BQHD.flatten(0, 1).index_select(0, batch.results))
 
 
 def _gather(step: Step, group: Group, layer: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -12,10 +12,11 @@ from transformers import PreTrainedModel
 
 from agent_runtime.engine import attention
 from agent_runtime.engine.cpu_products import multiplies_by_onednn
+from agent_runtime.engine.layout import lay_out
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.span import Span
-from agent_runtime.engine.step import lay_out, make_step
+from agent_runtime.engine.step import make_step
 
 Logits = dict[Span, torch.Tensor]
 

@@ -1,4 +1,4 @@
-"""One packed forward, laid out: which row is which token, who attends to what. Made once, read by every layer.
+"""One packed forward, ready to be computed: what every layer reads of it, made once.
 
 Shapes: T rows of the forward, S tokens of a view, Q rows of one bundle.
 """
@@ -10,46 +10,14 @@ from dataclasses import dataclass, field
 import numpy
 import torch
 
+from agent_runtime.engine.batches import Batch, batches_of
+from agent_runtime.engine.layout import Bundle, Call, Group, Layout, visible
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable, Rotation
 from agent_runtime.engine.span import Span, View
 
 # Rows of a long causal chain are attended in pieces of this many, so that little of the masked corner is computed.
 CHUNK_ROWS = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One attention call: rows `first` to `stop` over the first `num_keys` keys of their bundle.
-
-    `mask_QK` is added to the scores; without it the rows see everything, or, if `causal`, square and causally.
-    """
-
-    first: int
-    stop: int
-    num_keys: int
-    mask_QK: torch.Tensor | None = None
-    causal: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """The rows `first` to `stop` of some spans, whose keys are their view and themselves."""
-
-    first: int
-    stop: int
-    spans: tuple[Span, ...]
-    calls: tuple[Call, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """All rows with the same view."""
-
-    view: View
-    slots_S: torch.Tensor
-    moved: Rotation | None
-    bundles: tuple[Bundle, ...]
 
 
 class Scratch:
@@ -69,19 +37,27 @@ class Scratch:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The packed forward on one device."""
+    """The packed forward on one device. `batches` and `single` are `groups` once more: what is small, and the rest."""
 
     pool: Pool
     rope: RotaryTable
-    layout: "Layout"
+    layout: Layout
     turned: Rotation
     positions_T: torch.Tensor
     kept_rows: torch.Tensor
     kept_slots: torch.Tensor
     groups: tuple[Group, ...]
+    batches: tuple[Batch, ...] = ()
+    single: tuple[Group, ...] = ()
     onednn: bool = False
     scratch: Scratch = field(default_factory=Scratch)
     _folded: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
+
+    def batch_mask(self, batch: Batch, per_group: int) -> torch.Tensor:
+        """Return a batch's mask, [B, 1, Q x `per_group`, K], every row `per_group` times; made once for all layers."""
+        if (id(batch), 0) not in self._folded:
+            self._folded[id(batch), 0] = batch.mask_BQK.repeat_interleave(per_group, 1)[:, None]
+        return self._folded[id(batch), 0]
 
     def folded_mask(self, call: Call, per_group: int, from_key: int = 0) -> torch.Tensor | None:
         """Return a call's mask of the keys `from_key` and on, every row `per_group` times; made once for all layers."""
@@ -90,34 +66,6 @@ class Step:
         if (id(call), from_key) not in self._folded:
             self._folded[id(call), from_key] = call.mask_QK[:, from_key:].repeat_interleave(per_group, 0)
         return self._folded[id(call), from_key]
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Spans in packed order with the rows they take."""
-
-    spans: tuple[Span, ...]
-    first_row: dict[Span, int]
-    num_rows: int
-
-
-def lay_out(spans: Sequence[Span]) -> Layout:
-    """Order spans so that those of one view, and within it those of one root, lie together, parents before children."""
-    assert len(set(map(id, spans))) == len(spans), "a span was asked for twice"
-    by_view: dict[int, dict[int, list[Span]]] = {}
-    for span in spans:
-        root = span
-        while root.parent is not None:
-            assert root.parent.view is span.view, "a child sees what its parent sees"
-            root = root.parent
-        by_view.setdefault(id(span.view), {}).setdefault(id(root), []).append(span)
-    ordered = [span for roots in by_view.values() for family in roots.values() for span in family]
-    first_row, row = {}, 0
-    for span in ordered:
-        assert span.parent is None or span.parent in first_row, "a parent comes before its children"
-        first_row[span] = row
-        row += len(span.ids)
-    return Layout(tuple(ordered), first_row, row)
 
 
 def make_step(
@@ -136,6 +84,8 @@ def make_step(
     slots = [s.keep.slots() for s in kept if s.keep is not None]
     nothing = [numpy.empty(0, dtype=numpy.int64)]
     positions_T = torch.from_numpy(positions).to(device)
+    groups = tuple(_group(view, families, layout, rope, device, dtype) for view, families in _families(layout))
+    batches, single = batches_of(groups, layout, rope, device, dtype) if device.type == "cpu" else ((), groups)
     return Step(
         pool=pool,
         rope=rope,
@@ -144,7 +94,9 @@ def make_step(
         positions_T=positions_T,
         kept_rows=torch.from_numpy(numpy.concatenate(rows or nothing)).to(device),
         kept_slots=torch.from_numpy(numpy.concatenate(slots or nothing)).to(device),
-        groups=tuple(_group(view, families, layout, rope, device, dtype) for view, families in _families(layout)),
+        groups=groups,
+        batches=batches,
+        single=single,
         onednn=onednn,
     )
 
@@ -240,21 +192,3 @@ def _chain_calls(first: int, num_rows: int, num_view: int, device: torch.device,
             piece_QK = piece_QK.contiguous()
         calls.append(Call(first + begin, first + end, seen, piece_QK))
     return calls
-
-
-def visible(spans: Sequence[Span], layout: Layout, from_row: int = 0) -> numpy.ndarray:
-    """Return which rows of a bundle its rows from `from_row` (where a span begins) on see, bool [rows, all rows]."""
-    first = layout.first_row[spans[0]]
-    num_rows = layout.first_row[spans[-1]] + len(spans[-1].ids) - first
-    sees = numpy.zeros((num_rows - from_row, num_rows), dtype=bool)
-    for span in spans:
-        begin = layout.first_row[span] - first
-        end = begin + len(span.ids)
-        if begin < from_row:
-            continue
-        own = sees[begin - from_row : end - from_row]
-        if span.parent is not None:
-            last = layout.first_row[span.parent] - first + len(span.parent.ids) - 1
-            own[:] = sees[last - from_row] if last >= from_row else numpy.arange(num_rows) <= last
-        own[:, begin:end] |= numpy.tri(end - begin, dtype=bool)
-    return sees

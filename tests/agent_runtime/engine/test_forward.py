@@ -12,8 +12,9 @@ from agent_runtime.engine import attention
 from agent_runtime.engine.attention import MOVE_KEYS, MOVE_QUERIES
 from agent_runtime.engine.cpu_products import has_onednn
 from agent_runtime.engine.errors import EngineClosed
+from agent_runtime.engine.layout import lay_out
 from agent_runtime.engine.span import NOTHING, Placed, Span, View
-from agent_runtime.engine.step import lay_out, make_step
+from agent_runtime.engine.step import make_step
 from tests.agent_runtime.engine.reference import anchored_logits, causal_logits, star_logits
 from tests.agent_runtime.engine.worlds import PRODUCTS, encode, random_ids, view_of, world
 from tests.tiny_models import ACCEPTED

@@ -1,0 +1,98 @@
+"""Which row of a packed forward is which token, and who attends to what.
+
+Shapes: S tokens of a view, Q rows of one bundle.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy
+import torch
+
+from agent_runtime.engine.rope import Rotation
+from agent_runtime.engine.span import Span, View
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One attention call: rows `first` to `stop` over the first `num_keys` keys of their bundle.
+
+    `mask_QK` is added to the scores; without it the rows see everything, or, if `causal`, square and causally.
+    """
+
+    first: int
+    stop: int
+    num_keys: int
+    mask_QK: torch.Tensor | None = None
+    causal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The rows `first` to `stop` of some spans, whose keys are their view and themselves."""
+
+    first: int
+    stop: int
+    spans: tuple[Span, ...]
+    calls: tuple[Call, ...]
+
+    @property
+    def num_rows(self) -> int:
+        """Return how many rows it has."""
+        return self.stop - self.first
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """All rows with the same view."""
+
+    view: View
+    slots_S: torch.Tensor
+    moved: Rotation | None
+    bundles: tuple[Bundle, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Spans in packed order with the rows they take."""
+
+    spans: tuple[Span, ...]
+    first_row: dict[Span, int]
+    num_rows: int
+
+
+def lay_out(spans: Sequence[Span]) -> Layout:
+    """Order spans so that those of one view, and within it those of one root, lie together, parents before children."""
+    assert len(set(map(id, spans))) == len(spans), "a span was asked for twice"
+    by_view: dict[int, dict[int, list[Span]]] = {}
+    for span in spans:
+        root = span
+        while root.parent is not None:
+            assert root.parent.view is span.view, "a child sees what its parent sees"
+            root = root.parent
+        by_view.setdefault(id(span.view), {}).setdefault(id(root), []).append(span)
+    ordered = [span for roots in by_view.values() for family in roots.values() for span in family]
+    first_row, row = {}, 0
+    for span in ordered:
+        assert span.parent is None or span.parent in first_row, "a parent comes before its children"
+        first_row[span] = row
+        row += len(span.ids)
+    return Layout(tuple(ordered), first_row, row)
+
+
+def visible(spans: Sequence[Span], layout: Layout, from_row: int = 0) -> numpy.ndarray:
+    """Return which rows of a bundle its rows from `from_row` (where a span begins) on see, bool [rows, all rows]."""
+    first = layout.first_row[spans[0]]
+    num_rows = layout.first_row[spans[-1]] + len(spans[-1].ids) - first
+    sees = numpy.zeros((num_rows - from_row, num_rows), dtype=bool)
+    for span in spans:
+        begin = layout.first_row[span] - first
+        end = begin + len(span.ids)
+        if begin < from_row:
+            continue
+        own = sees[begin - from_row : end - from_row]
+        if span.parent is not None:
+            last = layout.first_row[span.parent] - first + len(span.parent.ids) - 1
+            own[:] = sees[last - from_row] if last >= from_row else numpy.arange(num_rows) <= last
+        own[:, begin:end] |= numpy.tri(end - begin, dtype=bool)
+    return sees
