@@ -4,10 +4,6 @@ A model's digest names the contents of its weight files, its configuration, the 
 loaded. Two models with one digest compute the same keys and values.
 """
 
-import importlib
-import importlib.util
-import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,14 +15,24 @@ import transformers
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils.hub import cached_file
 
+from agent_runtime.engine.adapters import adapter_digest, adapter_folder, check_base, merged
 from agent_runtime.engine.admission import check_config
 from agent_runtime.engine.bars import no_bars
 from agent_runtime.engine.card import CARD, Card, read_card
 from agent_runtime.engine.compute_thread import computed, without_team
 from agent_runtime.engine.cpu_products import choose_products
-from agent_runtime.engine.digests import canonical_json, digest_of, file_digest, files_digest
-from agent_runtime.engine.errors import BrokenModel, EngineError, MissingPackage, ModelNotFound
-from agent_runtime.engine.sources import EMBEDDED, Location, cache_folder, first_line, locate, place_of, weight_files
+from agent_runtime.engine.digests import canonical_json, digest_of, files_digest
+from agent_runtime.engine.errors import BrokenModel, EngineError, ModelNotFound
+from agent_runtime.engine.sources import (
+    EMBEDDED,
+    Location,
+    cache_folder,
+    first_line,
+    folder_of,
+    locate,
+    weight_files,
+    weights_are_here,
+)
 from agent_runtime.engine.text import TextEncoder
 
 _FORMAT = "hotseat-weights-1"
@@ -98,9 +104,9 @@ def load_model(spec: ModelSpec, cache: Path | None = None) -> LoadedModel:
 def _loaded(spec: ModelSpec, cache: Path) -> LoadedModel:
     device = torch.device(spec.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = _dtype(spec, device)
-    adapter = _adapter_folder(spec)
-    if adapter is not None and _weights_are_here(spec.source):
-        _check_base(adapter, spec.source, cache)
+    adapter = None if spec.adapter is None else adapter_folder(spec.adapter)
+    if adapter is not None and weights_are_here(spec.source):
+        check_base(adapter, spec.source, cache)
     location = locate(spec.source, dtype, cache)
     card = read_card(adapter / CARD) if adapter is not None else _card(location)
     config = _config(location, {**spec.overrides, **(card.overrides if adapter is not None else {})})
@@ -108,20 +114,20 @@ def _loaded(spec: ModelSpec, cache: Path) -> LoadedModel:
     tokenizer = _tokenizer(location)
     model = _weights(spec, location, config, dtype, device)
     if adapter is not None:  # a hub's weights are here only now
-        _check_base(adapter, spec.source, cache)
-    adapter_digest = None if adapter is None else _adapter_digest(adapter, cache)
+        check_base(adapter, spec.source, cache)
+    digest_of_adapter = None if adapter is None else adapter_digest(adapter, cache)
     digest = digest_of(
         _FORMAT,
-        files_digest(weight_files(_folder(location)), cache),
+        files_digest(weight_files(folder_of(location)), cache),
         canonical_json({key: value for key, value in config.to_dict().items() if key not in _INCIDENTAL}),
-        adapter_digest or "",
+        digest_of_adapter or "",
         str(dtype),
         canonical_json(spec.device_map),
         canonical_json(getattr(spec.quantization_config, "to_dict", lambda: spec.quantization_config)()),
     )
     name = location.name
     if adapter is not None:
-        model, name = computed(partial(_merged, model, adapter)), f"{name}+{adapter.resolve().name}"
+        model, name = computed(partial(merged, model, adapter)), f"{name}+{adapter.resolve().name}"
     model.train(False).requires_grad_(False)
     computed(partial(choose_products, model))
     stops = model.generation_config.eos_token_id if model.generation_config else None
@@ -140,7 +146,7 @@ def _loaded(spec: ModelSpec, cache: Path) -> LoadedModel:
         num_logits=sizes.vocab_size,
         kv_dtype=dtype,
         device=next(model.get_input_embeddings().parameters()).device,
-        adapter_digest=adapter_digest,
+        adapter_digest=digest_of_adapter,
     )
 
 
@@ -156,33 +162,6 @@ def _dtype(spec: ModelSpec, device: torch.device) -> torch.dtype:
 def model_config(source: str, cache: Path | None = None) -> PreTrainedConfig:
     """Return a source's own configuration. Raises ModelNotFound, BrokenModel or MissingPackage."""
     return _config(locate(source, torch.float32, cache or cache_folder()), {})
-
-
-def base_digest(source: str, cache: Path) -> str:
-    """Return the digest of a source's weights as they came: of a GGUF file itself, whatever it is unpacked to.
-
-    Raises ModelNotFound or BrokenModel.
-    """
-    place = place_of(source)
-    if isinstance(place, Path) and place.is_file():
-        return file_digest(place, cache)
-    folder = place if isinstance(place, Path) else _folder(Location(source, source, source))
-    return files_digest(weight_files(folder), cache)
-
-
-def _weights_are_here(source: str) -> bool:
-    place = place_of(source)
-    return isinstance(place, Path) and (place.is_file() or bool(weight_files(place)))
-
-
-def _check_base(adapter: Path, source: str, cache: Path) -> None:
-    base = read_card(adapter / CARD).base
-    if base is not None and base != base_digest(source, cache):
-        raise BrokenModel(
-            str(adapter),
-            f"it was tuned for other weights than {source!r}",
-            "Name the model it belongs to, or an adapter of this one.",
-        )
 
 
 def _config(location: Location, overrides: Mapping[str, Any]) -> PreTrainedConfig:
@@ -252,73 +231,6 @@ def _refuse(location: Location, error: Exception) -> NoReturn:
             "network, and log in if it is gated.",
         ) from error
     raise BrokenModel(location.source, first_line(error)) from error
-
-
-def _folder(location: Location) -> Path:
-    """Return the folder that the weights were read from; for a hub name the snapshot that was downloaded."""
-    if location.folder is not None:
-        return location.folder
-    return Path(str(cached_file(location.target, "config.json", local_files_only=True))).parent
-
-
-def _adapter_folder(spec: ModelSpec) -> Path | None:
-    if spec.adapter is None:
-        return None
-    folder = spec.adapter.expanduser()
-    if not folder.is_dir():
-        raise ModelNotFound(str(spec.adapter), "no such folder", "Name the folder that PEFT saved the adapter in.")
-    if not (folder / "adapter_config.json").is_file() or not _adapter_files(folder):
-        raise BrokenModel(
-            str(spec.adapter),
-            "the folder has no adapter_config.json or no adapter_model.safetensors",
-            "Name the folder that PEFT saved the adapter in.",
-        )
-    if importlib.util.find_spec("peft") is None:
-        raise MissingPackage("peft", "An adapter", 'pip install "hotseat[tuning]"')
-    return folder
-
-
-def _adapter_files(folder: Path) -> list[Path]:
-    return [file for name in ("adapter_model.safetensors", "adapter_model.bin") if (file := folder / name).is_file()][
-        :1
-    ]
-
-
-def _adapter_digest(folder: Path, cache: Path) -> str:
-    config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
-    config.pop("base_model_name_or_path", None)
-    return digest_of(files_digest(_adapter_files(folder), cache), canonical_json(config))
-
-
-def _merged(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
-    peft = importlib.import_module("peft")
-    try:
-        with warnings.catch_warnings():
-            # PEFT leaves weights it does not find at their random start and warns.
-            warnings.filterwarnings("error", message="Found missing adapter keys")
-            warnings.filterwarnings("ignore", message=".*tie_word_embeddings")
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-            adapted = peft.PeftModel.from_pretrained(model, str(adapter))
-            _untie(model)
-            merged = adapted.merge_and_unload()
-    except Exception as error:
-        raise BrokenModel(
-            str(adapter), f"it does not fit the model: {first_line(error)}", "Name an adapter of this model."
-        ) from error
-    assert isinstance(merged, PreTrainedModel)
-    return merged
-
-
-def _untie(model: PreTrainedModel) -> None:
-    """Give a head weights of its own if it shares the embedding's and an adapter changes either.
-
-    Merging would change both: what the adapter says of the head would be in the embedding too.
-    """
-    modules: list[Any] = [model.get_output_embeddings(), model.get_input_embeddings()]
-    head, embedding = (getattr(module, "base_layer", module) for module in modules)
-    if [head, embedding] != modules and head is not None and head.weight is embedding.weight:
-        head.weight = torch.nn.Parameter(head.weight.detach().clone(), requires_grad=False)
-        model.config.tie_word_embeddings = False
 
 
 def _card(location: Location) -> Card:

@@ -23,6 +23,7 @@ import transformers
 from gguf import GGUFReader
 from safetensors import SafetensorError
 from tokenizers import pre_tokenizers
+from transformers.utils.hub import cached_file
 
 from agent_runtime.engine.bars import no_bars
 from agent_runtime.engine.digests import file_digest
@@ -274,3 +275,16 @@ def _in_folder(source: str, folder: Path, dtype: "torch.dtype", cache: Path) -> 
 def first_line(error: Exception) -> str:
     """Return the first line of an error's sentence, without its full stop."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def folder_of(location: Location) -> Path:
+    """Return the folder that the weights were read from; for a hub name the snapshot that was downloaded."""
+    if location.folder is not None:
+        return location.folder
+    return Path(str(cached_file(location.target, "config.json", local_files_only=True))).parent
+
+
+def weights_are_here(source: str) -> bool:
+    """Whether a source's weights lie in a folder or a file, and not on a hub."""
+    place = place_of(source)
+    return isinstance(place, Path) and (place.is_file() or bool(weight_files(place)))

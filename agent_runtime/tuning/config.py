@@ -2,6 +2,7 @@
 
 [model]
 source = "embedded"
+adapter = "tuned/adapter"       # optional: an adapter of an earlier run, from which this one goes on
 rope_theta = 1000000.0          # optional: with them the adapter extends the model's context
 context = 32768
 
@@ -27,11 +28,15 @@ from agent_runtime.turn import Mode
 
 @dataclass(frozen=True, slots=True)
 class ModelPart:
-    """Which model, and how far its positions are to reach."""
+    """Which model, from which adapter on (relative to the configuration's folder), and how far positions are to reach.
+
+    An adapter brings its positions with it: `rope_theta` and `context` are left out, or are the same.
+    """
 
     source: str = "embedded"
     rope_theta: float | None = None
     context: int | None = None
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,11 @@ class TuneConfig:
     def modes(self) -> tuple[Mode, ...]:
         """Return the trained modes."""
         return tuple(Mode(mode) for mode in self.training.modes)
+
+    @property
+    def adapter(self) -> Path | None:
+        """Return the folder of the adapter to go on from."""
+        return None if self.model.adapter is None else self.folder / self.model.adapter
 
 
 _NO_SAMPLES = "no file of samples. Make one with `hotseat data`, or name --recordings"
@@ -161,6 +171,8 @@ def _check(path: Path, config: TuneConfig) -> None:
     for name in ("steps", "rows", "row_tokens", "accumulate", "save_every"):
         if getattr(training, name) < 1:
             raise BadTuneConfig(path, f"training.{name}", "at least 1")
+    if config.model.adapter is not None and not training.lora_rank:
+        raise BadTuneConfig(path, "model.adapter", "if all weights change (lora_rank 0), no adapter does. Leave it out")
     if training.learning_rate <= 0:
         raise BadTuneConfig(path, "training.learning_rate", "more than 0")
     if data.weights and (len(data.weights) != len(data.train) or min(data.weights) <= 0):

@@ -12,7 +12,6 @@ import json
 import math
 import os
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -25,16 +24,18 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch.utils.data import DataLoader
 
+from agent_runtime.engine.adapters import base_digest
 from agent_runtime.engine.admission import check_config
 from agent_runtime.engine.card import Card, write_card
 from agent_runtime.engine.digests import write_atomically
-from agent_runtime.engine.loading import LoadedModel, ModelSpec, base_digest, load_model, model_config
+from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model, model_config
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.sources import cache_folder
 from agent_runtime.tuning.agreement import Teacher, Turns, note_agreement
 from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import LossNotFinite, NotTrainable, OtherRun
+from agent_runtime.tuning.lora import Start, start_of, with_lora
 from agent_runtime.tuning.packing import Batch
 from agent_runtime.tuning.saving import Savings
 from agent_runtime.tuning.stream import BatchStream, FileSource, Source, TokenSource
@@ -70,41 +71,59 @@ def tune(
     # Batches are made in forked processes, and the tokenizer's threads do not survive a fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
-    loaded, card = _loaded(config, accelerator.device)
+    start = start_of(config)
+    if start is not None and turns is not None:
+        raise NotTrainable("the teacher of recorded turns is the model without an adapter. Leave model.adapter out.")
+    loaded, card = _loaded(config, start, accelerator.device)
     recorded = None if turns is None else turns(loaded)
-    _claim(folder, config, loaded, accelerator, "" if recorded is None else recorded.digest)
-    run = _Run(config, folder, accelerator, loaded, card, recorded)
+    _claim(folder, config, loaded, accelerator, start, recorded)
+    run = _Run(config, folder, accelerator, loaded, card, start, recorded)
     return run.go(tell, is_stopped)
 
 
-def _loaded(config: TuneConfig, device: torch.device) -> tuple[LoadedModel, Card]:
+def _loaded(config: TuneConfig, start: Start | None, device: torch.device) -> tuple[LoadedModel, Card]:
     """Load the weights in float32 with the positions that the run asks for, and say so on the adapter's card."""
     own = model_config(config.model.source)
     check_config(own)
     rope: dict[str, Any] | None = None
     if config.model.rope_theta is not None:
         rope = {**own.get_text_config().rope_parameters, "rope_theta": config.model.rope_theta}
+    elif start is not None and start.card.rope_parameters is not None:
+        rope = dict(start.card.rope_parameters)
     card = Card(
         block_modes=tuple(mode for mode in config.training.modes if mode != Mode.FULL),
         base=base_digest(config.model.source, cache_folder()),
         rope_parameters=rope,
-        context=config.model.context,
+        context=start.card.context if start is not None else config.model.context,
     )
     spec = ModelSpec(config.model.source, dtype="float32", device=str(device), overrides=card.overrides)
     return load_model(spec), card
 
 
-def _claim(folder: Path, config: TuneConfig, loaded: LoadedModel, accelerator: Accelerator, turns: str) -> None:
+def _claim(
+    folder: Path,
+    config: TuneConfig,
+    loaded: LoadedModel,
+    accelerator: Accelerator,
+    start: Start | None,
+    turns: Turns | None,
+) -> None:
     """Make the folder this run's. Raises OtherRun if it is another's."""
     said = asdict(config)
     said.pop("folder")
-    mine = {"config": said, "weights": loaded.digest, "tokenizer": loaded.tokenizer_digest, "turns": turns}
+    mine = {
+        "config": said,
+        "weights": loaded.digest,
+        "tokenizer": loaded.tokenizer_digest,
+        "adapter": "" if start is None else start.digest,
+        "turns": "" if turns is None else turns.digest,
+    }
     file = folder / _RUN
     if file.is_file():
         theirs = json.loads(file.read_text("utf-8"))
         mine_too = json.loads(json.dumps(mine))
         for what in mine:
-            if theirs.get(what) != mine_too[what]:
+            if theirs.get(what, "") != mine_too[what]:
                 raise OtherRun(folder, "configuration" if what == "config" else what)
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
@@ -122,6 +141,7 @@ class _Run:
         accelerator: Accelerator,
         loaded: LoadedModel,
         card: Card,
+        start: Start | None,
         turns: Turns | None,
     ) -> None:
         self._config, self._folder, self._accelerator, self._card = config, folder, accelerator, card
@@ -134,7 +154,7 @@ class _Run:
         model = loaded.model
         self._adapted: Any = None
         if part.lora_rank:
-            self._adapted = _with_lora(model, part)
+            self._adapted = with_lora(model, part, start)
         else:
             model.requires_grad_(True)
         model.train()
@@ -273,18 +293,6 @@ class _Run:
             write_card(folder, card)
         accelerator.wait_for_everyone()
         return folder
-
-
-def _with_lora(model: Any, part: TrainingPart) -> Any:
-    """Put low-rank adapters beside all linear layers of a model, in place; return PEFT's view of it."""
-    import peft
-
-    settings = peft.LoraConfig(
-        r=part.lora_rank, lora_alpha=part.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-        return peft.get_peft_model(model, settings)
 
 
 def _sources(config: TuneConfig, loaded: LoadedModel) -> list[tuple[float, Source]]:

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from agent_runtime.engine.adapters import base_digest
 from agent_runtime.engine.card import NO_CARD, Card, read_card, write_card
 from agent_runtime.engine.errors import BrokenModel
-from agent_runtime.engine.loading import LoadedModel, ModelSpec, base_digest, load_model
+from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
 from tests.tiny_models import save_tiny_model, tiny_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")

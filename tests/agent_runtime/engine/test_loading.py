@@ -10,12 +10,13 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from agent_runtime.engine import loading
+from agent_runtime.engine import adapters
+from agent_runtime.engine.adapters import base_digest
 from agent_runtime.engine.admission import probe
 from agent_runtime.engine.card import Card, write_card
 from agent_runtime.engine.errors import BrokenModel, MissingPackage, ModelNotFound, UnsupportedModel
 from agent_runtime.engine.forward import ForwardRunner
-from agent_runtime.engine.loading import LoadedModel, ModelSpec, base_digest, load_model
+from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
 from agent_runtime.engine.pool import KVGeometry, Pool
 from agent_runtime.engine.rope import RotaryTable
 from tests.tiny_models import save_tiny_gguf, save_tiny_model, tiny_model
@@ -285,7 +286,7 @@ def test_an_adapter_of_other_weights_of_a_hub_is_refused_once_they_are_here(tmp_
 
 def test_without_peft_the_error_says_how_to_install_it(folder, tmp_path, cache, monkeypatch):
     adapter = _adapter(tmp_path / "brave")
-    monkeypatch.setattr(loading.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(adapters.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingPackage, match=r'pip install "hotseat\[tuning\]"'):
         _load(folder, cache, adapter=adapter)
 

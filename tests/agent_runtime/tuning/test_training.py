@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,9 @@ def write_samples(path: Path, number: int) -> None:
 
 def config(home: Path, **changes: Any) -> TuneConfig:
     source = changes.pop("source", str(home / "guard"))
-    model = ModelPart(source, changes.pop("rope_theta", None), changes.pop("context", None))
+    model = ModelPart(
+        source, changes.pop("rope_theta", None), changes.pop("context", None), changes.pop("adapter", None)
+    )
     return TuneConfig(model, DataPart(("train.jsonl",)), replace(PART, **changes), home)
 
 
@@ -150,3 +153,44 @@ def test_samples_longer_than_a_row_or_the_context_are_left_out_and_counted(home:
         run(config(home, row_tokens=20), home / "short")
     _, heard = run(config(home, steps=1), home / "run")
     assert heard[0]["left_out"] == 0
+
+
+def test_a_run_goes_on_from_the_adapter_of_another_with_its_positions(home: Path) -> None:
+    _, first = run(config(home, rope_theta=500_000.0, context=8_192, steps=20), home / "first")
+    result, second = run(config(home, adapter="first/adapter", steps=3, seed=1), home / "second")
+    assert second[0]["loss"] < 0.7 * first[0]["loss"]
+    assert result.made is not None
+    before, after = read_card(home / "first/adapter/hotseat.json"), read_card(result.made / "hotseat.json")
+    assert after == before and after.context == 8_192
+    load_model(ModelSpec(str(home / "guard"), adapter=result.made, device="cpu"))
+    run(config(home, rope_theta=500_000.0, context=8_192, steps=20, seed=2), home / "another")
+    shutil.rmtree(home / "first")
+    (home / "another").rename(home / "first")
+    with pytest.raises(OtherRun, match="another adapter"):
+        run(config(home, adapter="first/adapter", steps=3, seed=1), home / "second")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"rope_theta": 1e6}, "model.rope_theta = None, and this run asks for 1000000.0"),
+        ({"context": 4_096}, "model.context = None"),
+        ({"lora_rank": 8}, "Set training.lora_rank to 4"),
+        ({"lora_alpha": 8}, "Set training.lora_alpha to 64"),
+    ],
+)
+def test_a_run_that_asks_for_another_adapter_than_it_goes_on_from_is_refused(
+    home: Path, changes: dict[str, Any], said: str
+) -> None:
+    run(config(home, steps=1), home / "first")
+    with pytest.raises(NotTrainable, match=said):
+        run(config(home, adapter="first/adapter", **changes), home / "second")
+
+
+def test_an_adapter_of_other_weights_is_not_gone_on_from(home: Path) -> None:
+    run(config(home, steps=1), home / "first")
+    save_tiny_model(home / "other", "llama", 1)
+    with pytest.raises(BrokenModel, match="tuned for other weights"):
+        run(config(home, adapter="first/adapter", source=str(home / "other")), home / "second")
+    with pytest.raises(NotTrainable, match="teacher"):
+        tune(config(home, adapter="first/adapter"), home / "third", print, turns=lambda loaded: None)  # type: ignore[arg-type, return-value]
