@@ -11,7 +11,7 @@ A state has rules that differ from sample to sample, regions, units, items and q
     comparison       two blocks and the rules              Kazimor bow 57, Banor axe 31; Kazimor
     counting         all units of a region                 Kazimor, Banor; 2
     decision         the rules, a unit, and who is there   attack Banor
-    quest            the rules and two linked blocks       Kazimor, bow; 57     (held out: never in `train`)
+    quest            two blocks, linked as in no other     Kazimor; bow         (held out: never in `train`)
 """
 
 from agent_runtime.tuning.data.gamecore.recipe import HELD_OUT, KINDS, GameCore

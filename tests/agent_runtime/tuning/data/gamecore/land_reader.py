@@ -105,14 +105,6 @@ class Reader:
         goals = [each["to"] for each in self.records["quests"] if each["hero"] == name and each["to"] != unit["region"]]
         return [f"go to {goal}" for goal in goals] or ["hold"]
 
-    def fought(self, name: str) -> list[str]:
-        hero = self.one("quests", name)["hero"]
-        return [f"{hero}, {target}" for target in self.weapon_power(hero)]
-
-    def walked(self, name: str) -> list[str]:
-        goal = self.one("quests", name)["to"]
-        return [f"{goal}, {target}" for target in self.crossing(goal)]
-
 
 def _read(room: str, body: str) -> Record:
     first, *notes = body.split("\n")
@@ -156,8 +148,10 @@ _SOLVERS: list[tuple[str, Callable[..., list[str]]]] = [
     (r"How many units of the (\w+) team are in (\w+)\?", Reader.count),
     (r"What is the weapon power of (\w+)\?", Reader.weapon_power),
     (r"How many days does it take to cross (\w+)\?", Reader.crossing),
-    (r"With what power will quest (\w+) be fought\?", Reader.fought),
-    (r"How long must one walk in the land that quest (\w+) leads to\?", Reader.walked),
+    (r"Which weapon has the hero of quest (\w+)\?", _through("hero", "weapon")),
+    (r"How many hp has the hero of quest (\w+)\?", _through("hero", "hp")),
+    (r"What is the terrain where quest (\w+) leads\?", _through("to", "terrain")),
+    (r"How great is the danger where quest (\w+) leads\?", _through("to", "danger")),
     (r"What is noted of (\S+) for day (\d+)\?", Reader.note),
     (r"How many (\w+) has (\w+) in the pack\?", lambda reader, what, name: reader.stock(what, name, "pack")),
     (r"How much (\w+) is in the stores of (\w+)\?", lambda reader, what, name: reader.stock(what, name, "stores")),
