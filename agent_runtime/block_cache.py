@@ -13,7 +13,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Protocol
 
 import torch
@@ -357,9 +356,11 @@ class BlockCache:
 
     def _copy_out(self, match: str, residents: Sequence[Resident]) -> None:
         """Copy some, and come back for the rest: a turn that arrives meanwhile does not wait for all."""
-        for resident in residents[:_PERSIST_AT_ONCE]:
+        now = residents[:_PERSIST_AT_ONCE]
+        for resident, tensors in zip(now, self._copies(now), strict=True):
             try:
-                self._put(match, resident)
+                if tensors is not None:
+                    self._put(match, resident, tensors)
             except Exception:
                 _log.exception("block %r was not kept", resident.block.name)
             finally:
@@ -369,7 +370,15 @@ class BlockCache:
         if len(residents) > _PERSIST_AT_ONCE:
             self.engine.soon(lambda: self._copy_out(match, residents[_PERSIST_AT_ONCE:]))
 
-    def _put(self, match: str, resident: Resident) -> None:
+    def _copies(self, residents: Sequence[Resident]) -> Sequence[dict[str, torch.Tensor] | None]:
+        """Read blocks out of the pool. With no lock held: it may have to wait for another engine's forward."""
+        try:
+            return self.engine.compute(lambda: [self.pool.read(resident.run) for resident in residents])
+        except Exception:
+            _log.exception("%d blocks were not kept", len(residents))
+            return [None] * len(residents)
+
+    def _put(self, match: str, resident: Resident, tensors: dict[str, torch.Tensor]) -> None:
         key = resident.block.key
         with self._linking:
             # A match that has closed may have shared it with others, which leave it to the one that encoded it.
@@ -377,7 +386,7 @@ class BlockCache:
             user = match if match in self._linked else next(users, None)
             if user is None:
                 return
-            self._store.put(user, key, self.engine.compute(partial(self.pool.read, resident.run)), resident.block.name)
+            self._store.put(user, key, tensors, resident.block.name)
         if not self._store.contains([key]):
             self._refused = {each: name for each, name in self._refused.items() if each.in_table}
             self._refused[resident] = user

@@ -6,7 +6,7 @@ from typing import Literal
 
 from agent_runtime.block_cache import BlockCache, BlockStore
 from agent_runtime.engine.admission import check_config, probe
-from agent_runtime.engine.compute_thread import at_once, computed
+from agent_runtime.engine.compute_thread import Compute, at_once, computed
 from agent_runtime.engine.errors import UnsupportedModel
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.loading import LoadedModel
@@ -65,8 +65,9 @@ def serve_model(
     if not loaded.text.block_ids("\n"):
         reason = "its tokenizer drops line ends, and prompts are made of lines"
         raise UnsupportedModel(loaded.name, reason, "Give it the tokenizer it was trained with, or use another model.")
-    runner = computed(lambda: _runner(loaded, pool_mib, probed=probed))
-    engine = Engine(runner, max_rows=max_rows, compute=computed if loaded.device.type == "cpu" else at_once)
+    compute: Compute = computed if loaded.device.type == "cpu" else at_once
+    runner = compute(lambda: _runner(loaded, pool_mib, probed=probed))
+    engine = Engine(runner, max_rows=max_rows, compute=compute)
     fingerprint = fingerprint_of(loaded)
     tokenizer = BlockTokenizer(loaded.text, KeyMaker(fingerprint))
     grammar = Grammar(

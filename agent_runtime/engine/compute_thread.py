@@ -11,20 +11,27 @@ the cores anyway.
 A process that computes with torch on threads of its own as well has its own teams, and pays for them.
 """
 
+import atexit
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cache
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 import torch
 
+from agent_runtime.engine.errors import EngineClosed
+
 T = TypeVar("T")
 
+# How long a process that ends waits for what is being computed.
+_LAST_CALL_S = 5.0
 # Two threads that ask for the first time would each begin one.
 _BEGINNING = threading.Lock()
+# A thread new to torch takes the number that was set last: one that began beside a lonely one would stay lonely.
+_LONELY = threading.RLock()
 
 
 class Compute(Protocol):
@@ -34,11 +41,20 @@ class Compute(Protocol):
 
 
 def computed(call: Callable[[], T]) -> T:
-    """Return what `call` returns, or raise what it raises, after it has run on the compute thread."""
+    """Return what `call` returns, or raise what it raises, after it has run on the compute thread.
+
+    Raises EngineClosed when that thread is gone: the process ends, or is a fork of one that computed. Hold no lock here
+    that others need, and call nobody who waits for something: all engines wait meanwhile.
+    """
     thread = _thread()
     if threading.get_ident() == thread.ident:
         return call()
-    return thread.asked(call).result()
+    answer = thread.asked(call)
+    try:
+        return answer.result()
+    except BaseException:
+        answer.cancel()  # whoever was interrupted takes back what has not begun
+        raise
 
 
 def at_once(call: Callable[[], T]) -> T:
@@ -50,25 +66,30 @@ def at_once(call: Callable[[], T]) -> T:
 def without_team() -> Iterator[None]:
     """Have torch use this thread alone: for what is long and multiplies nothing, such as reading weights."""
     _thread()  # which would be as lonely if it began in here
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(num_threads)
+    with _LONELY:
+        num_threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(num_threads)
 
 
 class _ComputeThread(threading.Thread):
-    """A daemon: what it is at when the process ends is the business of whoever asked."""
+    """A daemon that a process which ends waits for, a while: a thread that comes out of torch then aborts it."""
 
     def __init__(self) -> None:
         super().__init__(name="compute", daemon=True)
         self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
+        # Engines that were made later end earlier, and with them the forward that is under way.
+        atexit.register(self._end)
         self.start()
         self.asked(torch.get_num_threads).result()  # from now on it keeps this number
 
     def asked(self, call: Callable[[], T]) -> "Future[T]":
         """Queue a call."""
+        if not self.is_alive():
+            raise EngineClosed
         answer: Future[T] = Future()
         self._calls.put((call, answer))
         return answer
@@ -76,12 +97,29 @@ class _ComputeThread(threading.Thread):
     def run(self) -> None:
         while True:
             call, answer = self._calls.get()
+            if call is _LAST:
+                return
+            if not answer.set_running_or_notify_cancel():
+                continue
             try:
                 answer.set_result(call())
             except BaseException as error:
                 answer.set_exception(error)
             # Nothing of this call, such as a pool, stays until the next one comes.
             del call, answer
+
+    def _end(self) -> None:
+        while True:
+            try:
+                self._calls.get_nowait()[1].cancel()
+            except Empty:
+                break
+        self._calls.put((_LAST, Future()))
+        self.join(_LAST_CALL_S)
+
+
+def _LAST() -> None:
+    """The call behind which there is none."""
 
 
 def _thread() -> _ComputeThread:

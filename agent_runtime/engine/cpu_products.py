@@ -24,7 +24,7 @@ _MIN_WEIGHTS, _MAX_WEIGHTS = 2**18, 2**26
 _TRIES = 4
 # Rows that are tried, and what share of torch's time oneDNN's may be: it has to be worth it for a prefill, and for the
 # few rows of a decision or a decoded token no worse.
-_TRIED = ((256, 0.8), (3, 1.0))
+_TRIED = ((256, 0.8), (3, 1.1))
 
 
 class OneDnnLinear(torch.nn.Linear):
@@ -33,7 +33,9 @@ class OneDnnLinear(torch.nn.Linear):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Return input W^T + b. What gradients are asked of goes torch's way, and what is no float32 on a CPU."""
         is_plain = input.is_cpu and input.dtype is self.weight.dtype is torch.float32
-        if is_plain and input.numel() and not torch.is_grad_enabled():
+        is_plain = is_plain and input.numel() > 0 and input.shape[-1] == self.in_features
+        is_plain = is_plain and (self.bias is None or self.bias.dtype is torch.float32)
+        if is_plain and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"):
             return product(input, self.weight, self.bias)
         return _by_torch(input, self.weight, self.bias)
 

@@ -19,7 +19,7 @@ from agent_runtime.engine.adapters import adapter_digest, adapter_folder, check_
 from agent_runtime.engine.admission import check_config
 from agent_runtime.engine.bars import no_bars
 from agent_runtime.engine.card import CARD, Card, read_card
-from agent_runtime.engine.compute_thread import computed, without_team
+from agent_runtime.engine.compute_thread import Compute, at_once, computed, without_team
 from agent_runtime.engine.cpu_products import choose_products
 from agent_runtime.engine.digests import canonical_json, digest_of, files_digest
 from agent_runtime.engine.errors import BrokenModel, EngineError, ModelNotFound
@@ -127,7 +127,8 @@ def _loaded(spec: ModelSpec, cache: Path) -> LoadedModel:
     )
     name = location.name
     if adapter is not None:
-        model, name = computed(partial(merged, model, adapter)), f"{name}+{adapter.resolve().name}"
+        compute: Compute = computed if device.type == "cpu" else at_once
+        model, name = compute(partial(merged, model, adapter)), f"{name}+{adapter.resolve().name}"
     model.train(False).requires_grad_(False)
     computed(partial(choose_products, model))
     stops = model.generation_config.eos_token_id if model.generation_config else None

@@ -89,6 +89,7 @@ class Engine:
         self._waiting: list[Work[Any]] = []
         self._calls: deque[Callable[[], None]] = deque()
         self._closing = self._ended = False
+        self._tells: list[Callable[[], None]] = []
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         # Whoever ends without closing: a thread that comes out of torch when Python is gone aborts the process.
         atexit.register(self.close, _LAST_LAYER_S)
@@ -170,12 +171,18 @@ class Engine:
                 self._fail_all([work for work, _ in going])
                 self._end()
                 return
-            going = self.compute(partial(self._round, going))
+            if going or self.num_waiting:
+                # Results go out from here: whoever hears of one may ask for anything, another engine's work too.
+                batch = self.compute(partial(self._join, going))
+                self._settle()
+                going = self.compute(partial(self._forward, batch)) if batch else []
+                self._settle()
 
-    def _round(self, going: Going) -> Going:
-        """Compute the next forward; return the work that goes on."""
-        batch = self._join(going)
-        return self._forward(batch) if batch else []
+    def _settle(self) -> None:
+        """Tell of every script that has ended."""
+        ended, self._tells = self._tells, []
+        for tell in ended:
+            tell()
 
     def _end(self) -> None:
         """Run the calls that are left, and take no more: nobody waits for an answer that cannot come."""
@@ -189,6 +196,8 @@ class Engine:
 
     def _join(self, going: Going) -> Going:
         """Return the next forward's work: what goes on, and what may start beside it."""
+        if self._closing:
+            return going
         batch = [(work, spans) for work, spans in going if not self._dropped(work)]
         rows = sum(_num_rows(spans) for _, spans in batch)
         turn_started = any(not work.background for work, _ in batch)
@@ -231,19 +240,21 @@ class Engine:
         if not work._cancelled:
             return False
         _guarded(work.script.close)
-        work.future.set_exception(CancelledError())
+        self._ends(work, partial(work.future.set_exception, CancelledError()))
         return True
+
+    def _ends(self, work: Work[Any], tell: Callable[[], None]) -> None:
+        work.finished_at = time.perf_counter()
+        self._tells.append(tell)
 
     def _advance(self, work: Work[Any], logits: Logits | None) -> Sequence[Span] | None:
         """Let a script go on; return what it wants computed next, or None when it has ended."""
         try:
             return next(work.script) if logits is None else work.script.send(logits)
         except StopIteration as end:
-            work.finished_at = time.perf_counter()
-            work.future.set_result(end.value)
+            self._ends(work, partial(work.future.set_result, end.value))
         except BaseException as error:
-            work.finished_at = time.perf_counter()
-            work.future.set_exception(error)
+            self._ends(work, partial(work.future.set_exception, error))
         return None
 
     def _forward(self, batch: Going) -> Going:
@@ -270,12 +281,12 @@ class Engine:
         try:
             work.script.throw(error)
         except StopIteration as end:
-            work.future.set_result(end.value)
+            self._ends(work, partial(work.future.set_result, end.value))
         except BaseException as raised:
-            work.future.set_exception(raised)
+            self._ends(work, partial(work.future.set_exception, raised))
         else:
             _guarded(work.script.close)
-            work.future.set_exception(error)
+            self._ends(work, partial(work.future.set_exception, error))
 
     def _fail_all(self, going: list[Work[Any]]) -> None:
         with self._wakeup:

@@ -91,7 +91,7 @@ class TuneConfig:
     @property
     def adapter(self) -> Path | None:
         """Return the folder of the adapter to go on from."""
-        return None if self.model.adapter is None else self.folder / self.model.adapter
+        return None if self.model.adapter is None else self.folder / Path(self.model.adapter).expanduser()
 
 
 _NO_SAMPLES = "no file of samples. Make one with `hotseat data`, or name --recordings"

@@ -9,9 +9,13 @@ from typing import Any
 
 from agent_runtime.engine.adapters import adapter_digest, adapter_folder, check_base
 from agent_runtime.engine.card import CARD, Card, read_card
-from agent_runtime.engine.sources import cache_folder
+from agent_runtime.engine.errors import BrokenModel
+from agent_runtime.engine.sources import cache_folder, weights_are_here
 from agent_runtime.tuning.config import TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import NotTrainable
+
+# What PEFT would go on with, and a recipe does not say.
+_NOT_OURS = ("rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "lora_dropout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,8 @@ def start_of(config: TuneConfig) -> Start | None:
     if config.adapter is None:
         return None
     folder, cache = adapter_folder(config.adapter), cache_folder()
-    check_base(folder, config.model.source, cache)
+    if weights_are_here(config.model.source):
+        check_base(folder, config.model.source, cache)
     card, asked = read_card(folder / CARD), config.model
     its_theta = (card.rope_parameters or {}).get("rope_theta")
     for name, wanted, found in (
@@ -43,7 +48,14 @@ def start_of(config: TuneConfig) -> Start | None:
             raise NotTrainable(
                 f"{folder} was tuned with {name} = {found}, and this run asks for {wanted}. Leave the key out."
             )
-    said = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    try:
+        said = dict(json.loads((folder / "adapter_config.json").read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise BrokenModel(str(folder), "its adapter_config.json cannot be read", "Copy the adapter again.") from error
+    if said.get("peft_type") != "LORA" or any(map(said.get, _NOT_OURS)):
+        raise NotTrainable(
+            f"{folder} is no adapter of `hotseat tune`: {', '.join(_NOT_OURS)} are none of its settings."
+        )
     part = config.training
     for key, wanted, found in (
         ("lora_rank", part.lora_rank, said.get("r")),

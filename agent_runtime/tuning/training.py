@@ -24,7 +24,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch.utils.data import DataLoader
 
-from agent_runtime.engine.adapters import base_digest
+from agent_runtime.engine.adapters import base_digest, check_base
 from agent_runtime.engine.admission import check_config
 from agent_runtime.engine.card import Card, write_card
 from agent_runtime.engine.digests import write_atomically
@@ -75,6 +75,8 @@ def tune(
     if start is not None and turns is not None:
         raise NotTrainable("the teacher of recorded turns is the model without an adapter. Leave model.adapter out.")
     loaded, card = _loaded(config, start, accelerator.device)
+    if start is not None:  # a hub's weights are here only now
+        check_base(start.folder, config.model.source, cache_folder())
     recorded = None if turns is None else turns(loaded)
     _claim(folder, config, loaded, accelerator, start, recorded)
     run = _Run(config, folder, accelerator, loaded, card, start, recorded)
@@ -86,10 +88,10 @@ def _loaded(config: TuneConfig, start: Start | None, device: torch.device) -> tu
     own = model_config(config.model.source)
     check_config(own)
     rope: dict[str, Any] | None = None
-    if config.model.rope_theta is not None:
+    if start is not None:
+        rope = None if start.card.rope_parameters is None else dict(start.card.rope_parameters)
+    elif config.model.rope_theta is not None:
         rope = {**own.get_text_config().rope_parameters, "rope_theta": config.model.rope_theta}
-    elif start is not None and start.card.rope_parameters is not None:
-        rope = dict(start.card.rope_parameters)
     card = Card(
         block_modes=tuple(mode for mode in config.training.modes if mode != Mode.FULL),
         base=base_digest(config.model.source, cache_folder()),
@@ -111,6 +113,8 @@ def _claim(
     """Make the folder this run's. Raises OtherRun if it is another's."""
     said = asdict(config)
     said.pop("folder")
+    if config.model.adapter is None:  # as runs have it that were begun before there was the key
+        said["model"].pop("adapter")
     mine = {
         "config": said,
         "weights": loaded.digest,

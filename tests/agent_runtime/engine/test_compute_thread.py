@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 import torch
 
 from agent_runtime.block_cache import MemoryStore
+from agent_runtime.engine import compute_thread
 from agent_runtime.engine.compute_thread import at_once, computed, without_team
 from agent_runtime.engine.span import NOTHING, Span
 from agent_runtime.served_model import ServedModel, serve_model
@@ -49,6 +51,83 @@ def test_the_compute_thread_keeps_its_cores_while_another_thread_has_only_itself
         assert computed(torch.get_num_threads) == before
         raise ValueError("cut short")
     assert torch.get_num_threads() == before == computed(torch.get_num_threads)
+
+
+def test_threads_that_are_lonely_one_after_the_other_leave_every_thread_its_cores() -> None:
+    before, inside, go_on = torch.get_num_threads(), threading.Event(), threading.Event()
+    found: list[int] = []
+
+    def first() -> None:
+        with without_team():
+            inside.set()
+            go_on.wait(30)
+
+    def second() -> None:
+        with without_team():
+            pass
+
+    def third() -> None:
+        found.append(torch.get_num_threads())
+
+    threads = [threading.Thread(target=call) for call in (first, second)]
+    threads[0].start()
+    assert inside.wait(30)
+    threads[1].start()
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+    last = threading.Thread(target=third)
+    last.start()
+    last.join(30)
+    assert found == [before]
+
+
+def test_what_was_not_begun_when_its_waiter_was_interrupted_is_never_run() -> None:
+    go_on, ran = threading.Event(), []
+    first = threading.Thread(target=lambda: computed(lambda: go_on.wait(30)))
+    first.start()
+    waiting = compute_thread._thread().asked(lambda: ran.append(1))
+    assert waiting.cancel()
+    go_on.set()
+    first.join(30)
+    assert computed(here) and not ran
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a process sends itself Ctrl-C")
+def test_a_process_that_is_interrupted_while_it_computes_ends_and_does_not_abort() -> None:
+    ended = subprocess.run([sys.executable, "-c", _IS_INTERRUPTED], capture_output=True, timeout=120)
+    assert b"KeyboardInterrupt" in ended.stderr and b"terminate called" not in ended.stderr, ended
+
+
+_IS_INTERRUPTED = """
+import os, signal, threading, time
+import torch
+from agent_runtime.engine.compute_thread import computed
+
+def computes():
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        torch.ones(500, 500) @ torch.ones(500, 500)
+
+computed(computes)
+"""
+
+
+def test_who_hears_of_one_engines_result_may_ask_another_engine(tmp_path: Path) -> None:
+    one, other = [serve_model("m", load_tiny(tmp_path), MemoryStore(), pool_mib=4, max_rows=512) for _ in range(2)]
+    heard: Future[int] = Future()
+
+    def script():  # type: ignore[no-untyped-def]
+        yield [Span([5, 6, 7], 0, NOTHING, wanted="last")]
+
+    def then(_: object) -> None:
+        heard.set_result(other.engine.ask(here) and _played(other))
+
+    one.engine.submit(script()).future.add_done_callback(then)
+    assert heard.result(60) == computed(here)
+    one.close()
+    other.close()
 
 
 def test_two_engines_and_the_probes_of_both_compute_on_one_thread(tmp_path: Path) -> None:

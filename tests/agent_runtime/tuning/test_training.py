@@ -187,6 +187,18 @@ def test_a_run_that_asks_for_another_adapter_than_it_goes_on_from_is_refused(
         run(config(home, adapter="first/adapter", **changes), home / "second")
 
 
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [({"peft_type": "IA3"}, NotTrainable), ({"lora_dropout": 0.5}, NotTrainable), (None, BrokenModel)],
+)
+def test_an_adapter_that_is_not_of_a_run_is_not_gone_on_from(home: Path, changes: Any, error: type[Exception]) -> None:
+    run(config(home, steps=1), home / "first")
+    file = home / "first/adapter/adapter_config.json"
+    file.write_text("{" if changes is None else json.dumps({**json.loads(file.read_text()), **changes}))
+    with pytest.raises(error, match="adapter"):
+        run(config(home, adapter="first/adapter"), home / "second")
+
+
 def test_an_adapter_of_other_weights_is_not_gone_on_from(home: Path) -> None:
     run(config(home, steps=1), home / "first")
     save_tiny_model(home / "other", "llama", 1)
