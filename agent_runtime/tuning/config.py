@@ -8,7 +8,7 @@ context = 32768
 
 [data]
 train = ["train-gamecore.jsonl.gz", "train-games.jsonl.gz"]     # files that `hotseat data` wrote
-weights = [3.0, 1.0]                                            # optional: how often each is drawn from
+weights = [3.0, 1.0]                                            # optional: how many rows are of each
 
 [training]
 modes = ["full", "anchored"]
@@ -41,7 +41,7 @@ class ModelPart:
 
 @dataclass(frozen=True, slots=True)
 class DataPart:
-    """Files of samples, relative to the configuration's folder, and how often each is drawn from."""
+    """Files of samples, relative to the configuration's folder, and the share of rows that each fills."""
 
     train: tuple[str, ...] = ()
     weights: tuple[float, ...] = ()

@@ -65,7 +65,11 @@ class FileSource:
 
 @dataclass(frozen=True)
 class BatchStream:
-    """Batches of `rows` packed rows of `row_tokens`, each once per mode; sources are drawn by weight."""
+    """Batches of `rows` packed rows of `row_tokens`, each once per mode, and each of one source, drawn by weight.
+
+    The loss is a mean over the answers of a batch: beside states with sixty questions each, decisions of one answer
+    would hardly count, so they have rows of their own.
+    """
 
     sources: Sequence[tuple[float, Source]]
     modes: tuple[Mode, ...]
@@ -86,12 +90,11 @@ class BatchStream:
 
     def _samples(self, rng: random.Random) -> tuple[list[TokenSample], int]:
         """Return what one row holds, and how many samples were longer than any row or than the model's context."""
-        weights = [weight for weight, _ in self.sources]
+        [(_, source)] = rng.choices(self.sources, [weight for weight, _ in self.sources])
         longest = min(self.row_tokens, self.context)
         chosen: list[TokenSample] = []
         left, misses, left_out = self.row_tokens, 0, 0
         while misses < (_TRIES if chosen else _MOST_MISSES):
-            source = rng.choices(self.sources, weights)[0][1]
             sample = source.tokens(rng.randrange(2**31))
             if sample.num_tokens <= min(left, longest):
                 chosen.append(sample)
@@ -102,7 +105,7 @@ class BatchStream:
                 left_out += sample.num_tokens > longest
         if not chosen:
             raise NotTrainable(
-                f"no sample of {_MOST_MISSES} fits into {longest} tokens. Make rows longer (row_tokens), "
+                f"no sample of {_MOST_MISSES} of one file fits into {longest} tokens. Make rows longer (row_tokens), "
                 "or extend the model's context (model.context)."
             )
         return chosen, left_out
