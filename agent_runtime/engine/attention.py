@@ -9,7 +9,7 @@ Shapes: T rows of the forward, Q rows of a bundle, S tokens of a view, K keys of
 heads, G key/value heads, D head dimension.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,8 +19,8 @@ from transformers import AttentionInterface
 from agent_runtime.engine.batches import Batch
 from agent_runtime.engine.cpu_products import product
 from agent_runtime.engine.errors import EngineClosed, UnsupportedAttention
-from agent_runtime.engine.layout import Bundle, Group, visible
-from agent_runtime.engine.step import Step
+from agent_runtime.engine.layout import visible
+from agent_runtime.engine.step import Call, Single, Step
 
 MOVE_KEYS = "hotseat"
 MOVE_QUERIES = "hotseat_reference"
@@ -61,19 +61,19 @@ def move_keys(
     out_THD = torch.empty_like(q_THD)
     for batch in step.batches:
         _attend_batch(step, batch, layer, q_THD, k_TGD, v_TGD, out_THD, scaling)
-    for group in step.single:
-        num_view = group.view.length
-        k_GKD, v_GKD = _gather(step, group, layer)
-        for bundle in group.bundles:
+    for single in step.singles:
+        num_view = single.group.view.length
+        k_GKD, v_GKD = _gather(step, single, layer)
+        for bundle, calls in zip(single.group.bundles, single.calls, strict=True):
             rows = slice(bundle.first, bundle.stop)
             k_GQD, v_GQD = k_TGD[rows].transpose(0, 1), v_TGD[rows].transpose(0, 1)
             if num_view:
-                end = num_view + bundle.stop - bundle.first
+                end = num_view + bundle.num_rows
                 k_GKD[:, num_view:end] = k_GQD
                 v_GKD[:, num_view:end] = v_GQD
-                _attend_bundle(step, bundle, num_view, q_THD, k_GKD, v_GKD, out_THD, scaling)
+                _attend_bundle(step, calls, num_view, q_THD, k_GKD, v_GKD, out_THD, scaling)
             else:
-                _attend_bundle(step, bundle, num_view, q_THD, k_GQD, v_GQD, out_THD, scaling)
+                _attend_bundle(step, calls, num_view, q_THD, k_GQD, v_GQD, out_THD, scaling)
     return out_THD[None], None
 
 
@@ -88,17 +88,9 @@ def _attend_batch(
     scaling: float | None,
 ) -> None:
     """Attend B small problems of Q rows and K keys in one call; the query heads of a key head are more rows of it."""
-    keys_NGD, values_NGD = step.pool.keys[layer], step.pool.values[layer]
     num_heads, num_groups, head_dim = q_THD.shape[1], k_TGD.shape[1], q_THD.shape[2]
     by_key = (-1, batch.num_keys, num_groups, head_dim)
-    num_places = batch.mask_BQK.shape[0] * batch.num_keys
-    k_PGD = step.scratch.empty("batch keys", (num_places, num_groups, head_dim), keys_NGD)
-    v_PGD = step.scratch.empty("batch values", (num_places, num_groups, head_dim), values_NGD)
-    torch.index_select(values_NGD, 0, batch.slots_P, out=v_PGD)
-    if batch.moved_P is None:
-        torch.index_select(keys_NGD, 0, batch.slots_P, out=k_PGD)
-    else:
-        batch.moved_P.apply(keys_NGD.index_select(0, batch.slots_P), out=k_PGD)
+    k_PGD, v_PGD = _gather_batch(step, batch, layer)
     k_PGD.index_copy_(0, batch.own_places_M, k_TGD.index_select(0, batch.own_rows_M))
     v_PGD.index_copy_(0, batch.own_places_M, v_TGD.index_select(0, batch.own_rows_M))
     per_group = num_heads // num_groups
@@ -114,25 +106,49 @@ def _attend_batch(
     out_THD.index_copy_(0, batch.result_places, out_BQHD.flatten(0, 1).index_select(0, batch.results))
 
 
-def _gather(step: Step, group: Group, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _gather_batch(step: Step, batch: Batch, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the keys of a batch's views at their places and the values, [P, G, D]; behind them there may be anything.
+
+    What an earlier forward has gathered is only looked up.
+    """
+    keys_NGD, values_NGD = step.pool.keys[layer], step.pool.values[layer]
+    if batch.gathered is not None:
+        k_PGD, v_PGD = batch.gathered.keys[layer], batch.gathered.values[layer]
+    else:
+        shape_PGD = (batch.num_places, *keys_NGD.shape[1:])
+        k_PGD = step.scratch.empty("batch keys", shape_PGD, keys_NGD)
+        v_PGD = step.scratch.empty("batch values", shape_PGD, values_NGD)
+    if batch.shown is None:
+        return k_PGD, v_PGD
+    torch.index_select(values_NGD, 0, batch.shown.slots_P, out=v_PGD)
+    if batch.shown.moved_P is None:
+        torch.index_select(keys_NGD, 0, batch.shown.slots_P, out=k_PGD)
+    else:
+        stored_PGD = step.scratch.empty("stored", k_PGD.shape, keys_NGD)
+        torch.index_select(keys_NGD, 0, batch.shown.slots_P, out=stored_PGD)
+        batch.shown.moved_P.apply(stored_PGD, out=k_PGD)
+    return k_PGD, v_PGD
+
+
+def _gather(step: Step, single: Single, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Copy what a group sees, keys moved to their places, and leave room behind it for the rows of any bundle.
 
     The keys of a head lie one behind the other, as products want them.
     """
     keys_NGD, values_NGD = step.pool.keys[layer], step.pool.values[layer]
-    num_view = group.view.length
-    num_keys = num_view + max(bundle.stop - bundle.first for bundle in group.bundles) if num_view else 0
+    num_view = single.group.view.length
+    num_keys = num_view + max(bundle.num_rows for bundle in single.group.bundles) if num_view else 0
     _, num_groups, head_dim = keys_NGD.shape
     k_GKD = step.scratch.empty("keys", (num_groups, num_keys, head_dim), keys_NGD)
     v_GKD = step.scratch.empty("values", (num_groups, num_keys, head_dim), values_NGD)
     stored_SGD = step.scratch.empty("stored", (num_view, num_groups, head_dim), keys_NGD)
-    torch.index_select(values_NGD, 0, group.slots_S, out=stored_SGD)
+    torch.index_select(values_NGD, 0, single.slots_S, out=stored_SGD)
     v_GKD[:, :num_view] = stored_SGD.transpose(0, 1)
-    torch.index_select(keys_NGD, 0, group.slots_S, out=stored_SGD)
-    if group.moved is None:
+    torch.index_select(keys_NGD, 0, single.slots_S, out=stored_SGD)
+    if single.moved is None:
         k_GKD[:, :num_view] = stored_SGD.transpose(0, 1)
     else:
-        group.moved.apply(stored_SGD, out=k_GKD[:, :num_view].transpose(0, 1))
+        single.moved.apply(stored_SGD, out=k_GKD[:, :num_view].transpose(0, 1))
     return k_GKD, v_GKD
 
 
@@ -168,7 +184,7 @@ def refuse_keywords(module: torch.nn.Module, options: Mapping[str, Any]) -> None
 
 def _attend_bundle(
     step: Step,
-    bundle: Bundle,
+    calls: Sequence[Call],
     num_view: int,
     q_THD: torch.Tensor,
     k_GKD: torch.Tensor,
@@ -178,7 +194,7 @@ def _attend_bundle(
 ) -> None:
     num_groups = k_GKD.shape[0]
     per_group = q_THD.shape[1] // num_groups
-    for call in bundle.calls:
+    for call in calls:
         here = slice(call.first, call.stop)
         num_rows = call.stop - call.first
         q_QHD, mask_QK = q_THD[here], call.mask_QK

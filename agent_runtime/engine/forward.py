@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from agent_runtime.engine import attention
 from agent_runtime.engine.cpu_products import multiplies_by_onednn
+from agent_runtime.engine.gathered import GatheredViews
 from agent_runtime.engine.layout import lay_out
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
@@ -19,6 +20,9 @@ from agent_runtime.engine.span import Span
 from agent_runtime.engine.step import make_step
 
 Logits = dict[Span, torch.Tensor]
+
+# What may be kept a second time, side by side for batches that come again, beside the pool: a share of its tokens.
+_GATHERED = 0.25
 
 
 class ForwardRunner:
@@ -39,6 +43,7 @@ class ForwardRunner:
         self.rows = 0
         self.forwards = 0
         self.onednn = multiplies_by_onednn(model)
+        self.gathered = GatheredViews(pool.geometry, int(_GATHERED * pool.num_slots))
         self._running = False
         embedding = model.get_input_embeddings()
         self.input_device: torch.device = next(embedding.parameters()).device
@@ -64,7 +69,8 @@ class ForwardRunner:
         devices = dict.fromkeys(self.pool.geometry.devices)
         dtype = self.pool.geometry.dtype
         steps = {
-            device: make_step(layout, self.pool, self.rope, device, dtype, onednn=self.onednn) for device in devices
+            device: make_step(layout, self.pool, self.rope, device, dtype, gathered=self.gathered, onednn=self.onednn)
+            for device in devices
         }
         ids_T = numpy.concatenate([numpy.asarray(span.ids, dtype=numpy.int64) for span in layout.spans])
         wanted, rows = [], []
@@ -80,11 +86,14 @@ class ForwardRunner:
             "steps": steps,
             "is_stopped": is_stopped,
         }
-        self._running = True
+        self._running, is_whole = True, False
         try:
-            return self._call(options, wanted, rows)
+            logits = self._call(options, wanted, rows)
+            is_whole = True
+            return logits
         finally:
             self._running = False
+            self.gathered.end_forward(is_whole=is_whole)
 
     def _call(self, options: dict[str, Any], wanted: list[tuple[Span, int]], rows: list[numpy.ndarray]) -> Logits:
         if not wanted:

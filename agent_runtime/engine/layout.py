@@ -1,30 +1,17 @@
 """Which row of a packed forward is which token, and who attends to what.
 
-Shapes: S tokens of a view, Q rows of one bundle.
+Families are a span and what descends from it; families share a bundle where that costs less than it gains.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy
-import torch
 
-from agent_runtime.engine.rope import Rotation
 from agent_runtime.engine.span import Span, View
 
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One attention call: rows `first` to `stop` over the first `num_keys` keys of their bundle.
-
-    `mask_QK` is added to the scores; without it the rows see everything, or, if `causal`, square and causally.
-    """
-
-    first: int
-    stop: int
-    num_keys: int
-    mask_QK: torch.Tensor | None = None
-    causal: bool = False
+# Rows of a long causal chain are attended in pieces of this many, so that little of the masked corner is computed.
+CHUNK_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +21,6 @@ class Bundle:
     first: int
     stop: int
     spans: tuple[Span, ...]
-    calls: tuple[Call, ...]
 
     @property
     def num_rows(self) -> int:
@@ -47,8 +33,6 @@ class Group:
     """All rows with the same view."""
 
     view: View
-    slots_S: torch.Tensor
-    moved: Rotation | None
     bundles: tuple[Bundle, ...]
 
 
@@ -96,3 +80,42 @@ def visible(spans: Sequence[Span], layout: Layout, from_row: int = 0) -> numpy.n
             own[:] = sees[last - from_row] if last >= from_row else numpy.arange(num_rows) <= last
         own[:, begin:end] |= numpy.tri(end - begin, dtype=bool)
     return sees
+
+
+def groups_of(layout: Layout) -> tuple[Group, ...]:
+    """Return who is attended together, in packed order."""
+    return tuple(
+        Group(view, tuple(_bundle(spans, layout) for spans in _together(families, view.length)))
+        for view, families in _families(layout)
+    )
+
+
+def _bundle(spans: Sequence[Span], layout: Layout) -> Bundle:
+    return Bundle(layout.first_row[spans[0]], layout.first_row[spans[-1]] + len(spans[-1].ids), tuple(spans))
+
+
+def _families(layout: Layout) -> list[tuple[View, list[list[Span]]]]:
+    groups: list[tuple[View, list[list[Span]]]] = []
+    for span in layout.spans:
+        if not groups or groups[-1][0] is not span.view:
+            groups.append((span.view, []))
+        if span.parent is None:
+            groups[-1][1].append([span])
+        else:
+            groups[-1][1][-1].append(span)
+    return groups
+
+
+def _together(families: list[list[Span]], view_length: int) -> list[list[Span]]:
+    """Families share one call while the rows that do not see each other stay few beside the view they share."""
+    bundles: list[list[Span]] = []
+    num_rows = 0
+    for family in families:
+        rows = sum(len(span.ids) for span in family)
+        if bundles and num_rows + rows <= min(view_length, CHUNK_ROWS):
+            bundles[-1].extend(family)
+            num_rows += rows
+        else:
+            bundles.append(list(family))
+            num_rows = rows
+    return bundles

@@ -11,13 +11,11 @@ import numpy
 import torch
 
 from agent_runtime.engine.batches import Batch, batches_of
-from agent_runtime.engine.layout import Bundle, Call, Group, Layout, visible
+from agent_runtime.engine.gathered import GatheredViews
+from agent_runtime.engine.layout import CHUNK_ROWS, Bundle, Group, Layout, groups_of, visible
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable, Rotation
-from agent_runtime.engine.span import Span, View
-
-# Rows of a long causal chain are attended in pieces of this many, so that little of the masked corner is computed.
-CHUNK_ROWS = 256
+from agent_runtime.engine.span import Span
 
 
 class Scratch:
@@ -36,8 +34,32 @@ class Scratch:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """One attention call: rows `first` to `stop` over the first `num_keys` keys of their bundle.
+
+    `mask_QK` is added to the scores; without it the rows see everything, or, if `causal`, square and causally.
+    """
+
+    first: int
+    stop: int
+    num_keys: int
+    mask_QK: torch.Tensor | None = None
+    causal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """A group that is attended by itself: what it gathers of its view, and the calls of each of its bundles."""
+
+    group: Group
+    slots_S: torch.Tensor
+    moved: Rotation | None
+    calls: tuple[tuple[Call, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
-    """The packed forward on one device. `batches` and `single` are `groups` once more: what is small, and the rest."""
+    """The packed forward on one device. `batches` and `singles` are `groups` once more: what is small, and the rest."""
 
     pool: Pool
     rope: RotaryTable
@@ -47,8 +69,8 @@ class Step:
     kept_rows: torch.Tensor
     kept_slots: torch.Tensor
     groups: tuple[Group, ...]
-    batches: tuple[Batch, ...] = ()
-    single: tuple[Group, ...] = ()
+    batches: tuple[Batch, ...]
+    singles: tuple[Single, ...]
     onednn: bool = False
     scratch: Scratch = field(default_factory=Scratch)
     _folded: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
@@ -75,17 +97,21 @@ def make_step(
     device: torch.device,
     dtype: torch.dtype,
     *,
+    gathered: GatheredViews,
     onednn: bool = False,
 ) -> Step:
-    """Build what every layer on `device` reads; `onednn`: products of many rows are to be oneDNN's."""
+    """Build what every layer on `device` reads; `onednn`: products of many rows are to be oneDNN's.
+
+    Batches that `gathered` holds, or is to hold, take their keys from there.
+    """
     positions = numpy.concatenate([numpy.arange(s.start, s.start + len(s.ids)) for s in layout.spans])
     kept = [span for span in layout.spans if span.keep is not None]
     rows = [numpy.arange(layout.first_row[s], layout.first_row[s] + len(s.ids)) for s in kept]
     slots = [s.keep.slots() for s in kept if s.keep is not None]
     nothing = [numpy.empty(0, dtype=numpy.int64)]
     positions_T = torch.from_numpy(positions).to(device)
-    groups = tuple(_group(view, families, layout, rope, device, dtype) for view, families in _families(layout))
-    batches, single = batches_of(groups, layout, rope, device, dtype) if device.type == "cpu" else ((), groups)
+    groups = groups_of(layout)
+    batches, left = batches_of(groups, layout, rope, gathered, dtype) if device.type == "cpu" else ((), groups)
     return Step(
         pool=pool,
         rope=rope,
@@ -96,56 +122,20 @@ def make_step(
         kept_slots=torch.from_numpy(numpy.concatenate(slots or nothing)).to(device),
         groups=groups,
         batches=batches,
-        single=single,
+        singles=tuple(_single(group, layout, rope, device, dtype) for group in left),
         onednn=onednn,
     )
 
 
-def _families(layout: Layout) -> list[tuple[View, list[list[Span]]]]:
-    groups: list[tuple[View, list[list[Span]]]] = []
-    for span in layout.spans:
-        if not groups or groups[-1][0] is not span.view:
-            groups.append((span.view, []))
-        if span.parent is None:
-            groups[-1][1].append([span])
-        else:
-            groups[-1][1][-1].append(span)
-    return groups
-
-
-def _group(
-    view: View,
-    families: list[list[Span]],
-    layout: Layout,
-    rope: RotaryTable,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> Group:
-    shifts = view.shifts
+def _single(group: Group, layout: Layout, rope: RotaryTable, device: torch.device, dtype: torch.dtype) -> Single:
+    shifts = group.view.shifts
     moved = rope.at(torch.from_numpy(shifts).to(device)) if shifts.any() else None
-    bundles = [_bundle(together, view.length, layout, device, dtype) for together in _together(families, view.length)]
-    return Group(view, torch.from_numpy(view.slots).to(device), moved, tuple(bundles))
+    calls = tuple(_calls(bundle, group.view.length, layout, device, dtype) for bundle in group.bundles)
+    return Single(group, torch.from_numpy(group.view.slots).to(device), moved, calls)
 
 
-def _together(families: list[list[Span]], view_length: int) -> list[list[Span]]:
-    """Families share one call while the rows that do not see each other stay few beside the view they share."""
-    bundles: list[list[Span]] = []
-    num_rows = 0
-    for family in families:
-        rows = sum(len(span.ids) for span in family)
-        if bundles and num_rows + rows <= min(view_length, CHUNK_ROWS):
-            bundles[-1].extend(family)
-            num_rows += rows
-        else:
-            bundles.append(list(family))
-            num_rows = rows
-    return bundles
-
-
-def _bundle(spans: list[Span], num_view: int, layout: Layout, device: torch.device, dtype: torch.dtype) -> Bundle:
-    first = layout.first_row[spans[0]]
-    stop = layout.first_row[spans[-1]] + len(spans[-1].ids)
-    num_rows = stop - first
+def _calls(bundle: Bundle, num_view: int, layout: Layout, device: torch.device, dtype: torch.dtype) -> tuple[Call, ...]:
+    spans, first, num_rows = bundle.spans, bundle.first, bundle.num_rows
     num_chain = _leading_chain(spans)
     if num_chain < num_rows and num_chain <= CHUNK_ROWS:
         num_chain = 0  # few enough to share a call with what follows
@@ -157,7 +147,7 @@ def _bundle(spans: list[Span], num_view: int, layout: Layout, device: torch.devi
             mask_QK = torch.zeros((end - begin, num_view + end), dtype=dtype, device=device)
             mask_QK[:, num_view:].masked_fill_(~sees[begin - num_chain : end - num_chain, :end], float("-inf"))
             calls.append(Call(first + begin, first + end, num_view + end, mask_QK))
-    return Bundle(first, stop, tuple(spans), tuple(calls))
+    return tuple(calls)
 
 
 def _leading_chain(spans: Sequence[Span]) -> int:

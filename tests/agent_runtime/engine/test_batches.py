@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from agent_runtime.engine import batches
 from agent_runtime.engine.attention import MOVE_QUERIES
+from agent_runtime.engine.gathered import GatheredViews
 from agent_runtime.engine.layout import lay_out
 from agent_runtime.engine.span import Span
 from agent_runtime.engine.step import Step, make_step
@@ -17,7 +18,8 @@ SIZES = st.lists(st.tuples(st.lists(st.integers(1, 40), min_size=1, max_size=4),
 
 
 def step_of(w: World, spans: list[Span]) -> Step:
-    return make_step(lay_out(spans), w.pool, w.runner.rope, torch.device("cpu"), torch.float32)
+    none = GatheredViews(w.pool.geometry, 0)
+    return make_step(lay_out(spans), w.pool, w.runner.rope, torch.device("cpu"), torch.float32, gathered=none)
 
 
 def turns(
@@ -62,7 +64,7 @@ def test_turns_of_about_one_size_share_a_call_and_each_row_lies_in_one() -> None
     w, rng = world(), numpy.random.default_rng(0)
     spans = [span for turn in turns(w, [([20, 9], 5)] * 6 + [([200, 300], 5)] * 3, rng, False) for span in turn]
     step = step_of(w, spans)
-    assert [batch.mask_BQK.shape[0] for batch in step.batches] == [6, 3] and not step.single
+    assert [batch.mask_BQK.shape[0] for batch in step.batches] == [6, 3] and not step.singles
     rows = torch.cat([batch.result_places for batch in step.batches])
     assert sorted(rows.tolist()) == list(range(step.layout.num_rows))
 

@@ -171,8 +171,9 @@ def test_the_masks_of_a_long_prompt_grow_with_its_length_and_not_with_its_square
     for num_rows in (500, 2_000):
         root = Span([5] * num_rows, 0, NOTHING)
         answers = [Span([6, 7], num_rows, NOTHING, parent=root, wanted="all") for _ in range(9)]
-        step = make_step(lay_out([root, *answers]), w.pool, w.runner.rope, torch.device("cpu"), torch.float32)
-        masks = [call.mask_QK for group in step.groups for bundle in group.bundles for call in bundle.calls]
+        layout, kept = lay_out([root, *answers]), w.runner.gathered
+        step = make_step(layout, w.pool, w.runner.rope, torch.device("cpu"), torch.float32, gathered=kept)
+        masks = [call.mask_QK for single in step.singles for calls in single.calls for call in calls]
         sizes[num_rows] = sum(mask.untyped_storage().nbytes() for mask in masks if mask is not None)
     assert 0 < sizes[2_000] < 5 * sizes[500]
 
