@@ -20,7 +20,7 @@ import torch
 from agent_runtime.engine.cursor import Cursor
 from agent_runtime.engine.pool import EMPTY_RUN, Run, joined
 from agent_runtime.engine.scheduler import Engine
-from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
+from agent_runtime.engine.span import NOTHING, Placed, Positions, Span, View, view_of_blocks
 from agent_runtime.residents import Resident, Residents
 from agent_runtime.token_blocks import TokenBlock, TokenPrompt
 from agent_runtime.turn import BlockUse, Mode
@@ -140,8 +140,9 @@ class Placement:
 class BlockCache:
     """Which blocks are in the pool, and how the others get there."""
 
-    def __init__(self, engine: Engine, store: BlockStore) -> None:
+    def __init__(self, engine: Engine, store: BlockStore, positions: Positions = Positions.SEQUENTIAL) -> None:
         self.engine = engine
+        self._positions = positions
         self.pool = engine.runner.pool
         self.residents = Residents(self.pool)
         self._store = store
@@ -279,7 +280,7 @@ class BlockCache:
         return Placement(
             self,
             match,
-            Cursor(self.pool, view, view.length, self.residents.acquire),
+            Cursor(self.pool, view, view.behind, self.residents.acquire),
             lead=(),
             observation=prompt.observation,
             riding=tuple(self._spans_of(mode, residents[0], fresh)),
@@ -310,7 +311,8 @@ class BlockCache:
         """Return the view of all blocks in their order: each moved from its local start to its place here."""
         anchored = mode is Mode.ANCHORED
         name = (anchored, *(resident.serial for resident in residents))
-        return self._view(name, lambda: view_of_blocks([resident.run for resident in residents], anchored=anchored))
+        runs = [resident.run for resident in residents]
+        return self._view(name, lambda: view_of_blocks(runs, anchored=anchored, positions=self._positions))
 
     def _view(self, name: tuple[int, ...], make: Callable[[], View]) -> View:
         view = self._views.get(name)

@@ -76,7 +76,7 @@ def serve_model(
         end_of_turn=loaded.text.end_of_turn,
         device=loaded.device,
     )
-    cache = BlockCache(engine, store)
+    cache = BlockCache(engine, store, loaded.positions)
     prefetcher = Prefetcher(cache, loaded.context_limit)
     return ServedModel(name, loaded, engine, cache, prefetcher, tokenizer, grammar, fingerprint)
 

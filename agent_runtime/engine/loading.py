@@ -33,6 +33,7 @@ from agent_runtime.engine.sources import (
     weight_files,
     weights_are_here,
 )
+from agent_runtime.engine.span import Positions
 from agent_runtime.engine.text import TextEncoder
 
 _FORMAT = "hotseat-weights-1"
@@ -62,7 +63,8 @@ class ModelSpec:
 class LoadedModel:
     """A model in eval mode and what the runtime needs to know of it. Sizes are those of one token's keys and values.
 
-    `block_modes` are the block modes that the card of these weights (of the adapter, where there is one) declares.
+    `block_modes` are the block modes that the card of these weights (of the adapter, where there is one) declares, and
+    `positions` is where blocks stand in them.
     `device` is where ids go in and logits come out, `num_logits` the width of the latter. `digest` covers everything,
     the adapter too, which has one of its own if there is one.
     """
@@ -71,6 +73,7 @@ class LoadedModel:
     text: TextEncoder
     name: str
     block_modes: tuple[str, ...]
+    positions: Positions
     digest: str
     context_limit: int
     num_layers: int
@@ -139,6 +142,7 @@ def _loaded(spec: ModelSpec, cache: Path) -> LoadedModel:
         text=TextEncoder(tokenizer, stops if isinstance(stops, list) else [stops] if isinstance(stops, int) else []),
         name=name,
         block_modes=card.block_modes,
+        positions=card.positions,
         digest=digest,
         context_limit=sizes.max_position_embeddings,
         num_layers=sizes.num_hidden_layers,

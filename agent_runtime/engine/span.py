@@ -8,6 +8,7 @@ observation; a decoded token is a span of length 1.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -25,14 +26,23 @@ class Placed(NamedTuple):
 
 @dataclass(frozen=True)
 class View:
-    """An ordered list of placed runs. Spans with the same view (the same object) are attended together."""
+    """An ordered list of placed runs. Spans with the same view (the same object) are attended together.
+
+    `end` is the position behind all of them, where that is not the number of tokens seen.
+    """
 
     pieces: tuple[Placed, ...]
+    end: int | None = None
 
     @cached_property
     def length(self) -> int:
         """Return the number of tokens seen."""
         return sum(piece.run.length for piece in self.pieces)
+
+    @property
+    def behind(self) -> int:
+        """Return the position of a token that follows what is seen."""
+        return self.length if self.end is None else self.end
 
     @cached_property
     def slots(self) -> numpy.ndarray:
@@ -57,17 +67,27 @@ class View:
 NOTHING = View(())
 
 
-def view_of_blocks(runs: Sequence[Run], *, anchored: bool) -> View:
-    """Return the view of blocks one behind the other, the anchor first; each moves from its local start to its place.
+class Positions(StrEnum):
+    """Where the blocks of a view stand."""
+
+    SEQUENTIAL = "sequential"
+    """One behind the other."""
+    SHARED = "shared"
+    """All at the same place, directly behind the anchor: however many there are, none is far away."""
+
+
+def view_of_blocks(runs: Sequence[Run], *, anchored: bool, positions: Positions = Positions.SEQUENTIAL) -> View:
+    """Return the view of blocks, the anchor first; each moves from its local start to its place.
 
     The local start is 0, or if `anchored`, for all but the anchor, directly behind it: those blocks see it.
     """
     start = runs[0].length if anchored and runs else 0
-    pieces, place = [], 0
+    pieces, place, end = [], 0, 0
     for index, run in enumerate(runs):
         pieces.append(Placed(run, place - (start if index else 0)))
-        place += run.length
-    return View(tuple(pieces))
+        end = max(end, place + run.length)
+        place = end if positions is Positions.SEQUENTIAL else runs[0].length
+    return View(tuple(pieces), end)
 
 
 @dataclass(eq=False, slots=True)

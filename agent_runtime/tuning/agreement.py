@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from agent_runtime.engine.digests import write_atomically
+from agent_runtime.engine.span import Positions
 from agent_runtime.tuning.errors import NotTrainable
 from agent_runtime.tuning.packing import Batch, batch_of, joined
 from agent_runtime.tuning.rows import TokenSample, row_of
@@ -44,6 +45,7 @@ class Teacher:
     modes: tuple[Mode, ...]
     adapted: Any
     answered: Callable[[Batch], tuple[torch.Tensor, torch.Tensor]]
+    positions: Positions = Positions.SEQUENTIAL
 
     def agreement(self, batch: Batch) -> Agreement:
         """Compare what every mode decides with what the first one does without the adapter."""
@@ -67,8 +69,9 @@ class Teacher:
         found = []
         for sample in held_out:
             if sample.num_tokens <= longest:
-                rows = [joined([row_of(sample, mode)], length or sample.num_tokens) for mode in self.modes]
-                found.append(self.agreement(batch_of(rows).to(device)))
+                rows = [row_of(sample, mode, self.positions) for mode in self.modes]
+                packed = [joined([row], length or sample.num_tokens) for row in rows]
+                found.append(self.agreement(batch_of(packed).to(device)))
         if not found:
             raise NotTrainable("no held-out turn fits into a row. Make rows longer (row_tokens).")
         return {"turns": len(found), "left_out": len(held_out) - len(found), **self._averages(found)}

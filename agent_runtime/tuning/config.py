@@ -21,6 +21,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from agent_runtime.engine.span import Positions
 from agent_runtime.tuning.errors import BadTuneConfig
 from agent_runtime.tuning.rows import TRAINED_MODES
 from agent_runtime.turn import Mode
@@ -51,7 +52,8 @@ class DataPart:
 class TrainingPart:
     """The recipe. Sizes are those of one process: `rows` packed rows of `row_tokens`, each once per mode.
 
-    A step is `accumulate` such batches. `lora_rank` 0 tunes all weights. `distillation` weighs how far block modes may
+    A step is `accumulate` such batches. `positions` is where blocks stand in block modes: "sequential" or "shared".
+    `lora_rank` 0 tunes all weights. `distillation` weighs how far block modes may
     stray from the first mode. The learning rate rises for `warmup_steps` and falls by a cosine to `final_share`.
     """
 
@@ -70,6 +72,7 @@ class TrainingPart:
     lora_alpha: int = 64
     seed: int = 0
     save_every: int = 200
+    positions: str = "sequential"
     workers: int = 0
     compile: bool = False
 
@@ -168,6 +171,8 @@ def _check(path: Path, config: TuneConfig) -> None:
         raise BadTuneConfig(path, "training.modes", f"each mode once, of {', '.join(allowed)}")
     if training.distillation and training.modes[0] != "full":
         raise BadTuneConfig(path, "training.modes", "with distillation the first mode is the teacher: put full first")
+    if training.positions not in [each.value for each in Positions]:
+        raise BadTuneConfig(path, "training.positions", f"one of {', '.join(Positions)}")
     for name in ("steps", "rows", "row_tokens", "accumulate", "save_every"):
         if getattr(training, name) < 1:
             raise BadTuneConfig(path, f"training.{name}", "at least 1")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy
 
 from agent_runtime.engine.pool import Run
-from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
+from agent_runtime.engine.span import NOTHING, Placed, Positions, Span, View, view_of_blocks
 from agent_runtime.tuning.errors import NotTrainable
 from agent_runtime.turn import Mode
 
@@ -78,9 +78,12 @@ class Row:
         return bool(((self.place != self.local) & (self.seen_from < self.seen_to)).any())
 
 
-def spans_of(sample: TokenSample, mode: Mode) -> tuple[list[Span], list[Span]]:
+def spans_of(
+    sample: TokenSample, mode: Mode, positions: Positions = Positions.SEQUENTIAL
+) -> tuple[list[Span], list[Span]]:
     """Return the spans that encode a sample's blocks, and one for each ask; runs are places in a row of their own.
 
+    `positions` is where blocks stand in block modes; in full mode they are one text.
     An answer's last token is no input: nothing is predicted behind it. Raises NotTrainable for `prefix`, which is
     `full` with another cache.
     """
@@ -97,14 +100,14 @@ def spans_of(sample: TokenSample, mode: Mode) -> tuple[list[Span], list[Span]]:
         static.append(Span(ids, view.length, view, keep=run))
         runs.append(run)
         first += len(ids)
-    everything = view_of_blocks(runs, anchored=mode is Mode.ANCHORED)
-    asked = [Span((*ask.observation, *ask.answer[:-1]), first, everything) for ask in sample.asks]
+    everything = view_of_blocks(runs, anchored=mode is Mode.ANCHORED, positions=positions)
+    asked = [Span((*ask.observation, *ask.answer[:-1]), everything.behind, everything) for ask in sample.asks]
     return static, asked
 
 
-def row_of(sample: TokenSample, mode: Mode) -> Row:
+def row_of(sample: TokenSample, mode: Mode, positions: Positions = Positions.SEQUENTIAL) -> Row:
     """Return a sample as a row of its own (document 0). Raises NotTrainable."""
-    static, asked = spans_of(sample, mode)
+    static, asked = spans_of(sample, mode, positions)
     spans = [*static, *asked]
     lengths = numpy.array([len(span.ids) for span in spans])
     total = int(lengths.sum())

@@ -68,6 +68,7 @@ class Scorer:
         self._row_tokens = row_tokens
         self._limit = min(row_tokens, loaded.context_limit)
         self._text = loaded.text
+        self._positions = loaded.positions
         self._student = Student(loaded.model)
         self._device = loaded.device
         self._planners = [
@@ -100,7 +101,7 @@ class Scorer:
         scores = []
         length = self._row_tokens if self._is_packed() else sum(each.tokens.num_tokens for each in packed)
         for condition, planner in zip(self.conditions, self._planners, strict=True):
-            rows = [row_of(each.tokens, condition.mode) for each in packed]
+            rows = [row_of(each.tokens, condition.mode, self._positions) for each in packed]
             if not condition.moved:
                 rows = [_not_moved(row) for row in rows]
             batch = batch_of([joined(rows, length)]).to(self._device)

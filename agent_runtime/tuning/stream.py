@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from agent_runtime.engine.span import Positions
 from agent_runtime.engine.text import TextEncoder
 from agent_runtime.tuning.errors import NotTrainable
 from agent_runtime.tuning.packing import Batch, batch_of, joined
@@ -77,12 +78,13 @@ class BatchStream:
     row_tokens: int
     context: int
     seed: int = 0
+    positions: Positions = Positions.SEQUENTIAL
 
     def __getitem__(self, number: int) -> Batch:
         """Return batch `number`. Raises NotTrainable if no sample fits into a row."""
         packed = [self._samples(random.Random(f"{self.seed}/{number}/{row}")) for row in range(self.rows)]
         rows = [
-            joined([row_of(sample, mode) for sample in samples], self.row_tokens)
+            joined([row_of(sample, mode, self.positions) for sample in samples], self.row_tokens)
             for mode in self.modes
             for samples, _ in packed
         ]

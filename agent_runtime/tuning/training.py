@@ -31,6 +31,7 @@ from agent_runtime.engine.digests import write_atomically
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model, model_config
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.sources import cache_folder
+from agent_runtime.engine.span import Positions
 from agent_runtime.tuning.agreement import Teacher, Turns, note_agreement
 from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import TrainingPart, TuneConfig
@@ -97,6 +98,7 @@ def _loaded(config: TuneConfig, start: Start | None, device: torch.device) -> tu
         base=base_digest(config.model.source, cache_folder()),
         rope_parameters=rope,
         context=start.card.context if start is not None else config.model.context,
+        positions=Positions(config.training.positions),
     )
     spec = ModelSpec(config.model.source, dtype="float32", device=str(device), overrides=card.overrides)
     return load_model(spec), card
@@ -173,9 +175,10 @@ class _Run:
             RotaryTable(model.get_decoder().rotary_emb.inv_freq, loaded.context_limit), accelerator.device
         )
         sources = _sources(config, loaded) if turns is None else [(1.0, TokenSource(turns.train))]
-        self._stream = BatchStream(sources, config.modes, part.rows, part.row_tokens, loaded.context_limit, part.seed)
+        limit, positions = loaded.context_limit, Positions(part.positions)
+        self._stream = BatchStream(sources, config.modes, part.rows, part.row_tokens, limit, part.seed, positions)
         self._savings = Savings(folder, accelerator)
-        self._teacher = Teacher(config.modes, self._adapted, self._answered)
+        self._teacher = Teacher(config.modes, self._adapted, self._answered, positions)
 
     def go(self, tell: Callable[[dict[str, Any]], None], is_stopped: Callable[[], bool]) -> TuneResult:
         """Run the steps that are left."""
@@ -293,7 +296,7 @@ class _Run:
             else:
                 self._loaded.model.save_pretrained(str(folder), state_dict=weights)
                 self._loaded.text.tokenizer.save_pretrained(str(folder))
-                card = Card(self._card.block_modes)
+                card = Card(self._card.block_modes, positions=self._card.positions)
             write_card(folder, card)
         accelerator.wait_for_everyone()
         return folder

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from agent_runtime.engine.pool import Run
 from agent_runtime.engine.rope import RotaryTable
-from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
+from agent_runtime.engine.span import NOTHING, Placed, Positions, Span, View, view_of_blocks
 from agent_runtime.tuning.attention import TILE, TRAINING, Planner, Seen, register
 from agent_runtime.tuning.packing import batch_of, joined
 from agent_runtime.tuning.rows import TRAINED_MODES, TokenAsk, TokenSample, row_of
@@ -32,11 +32,13 @@ def random_sample(rng: numpy.random.Generator, lengths: Sequence[int], num_asks:
     return TokenSample(tuple(tuple(random_ids(rng, n)) for n in lengths), asks)
 
 
-def trained_logits(model: PreTrainedModel, samples: Sequence[TokenSample], mode: Mode, length: int) -> torch.Tensor:
+def trained_logits(
+    model: PreTrainedModel, samples: Sequence[TokenSample], mode: Mode, length: int, positions: Positions
+) -> torch.Tensor:
     """Logits [T, V] of one packed row."""
     register()
     model.set_attn_implementation(TRAINING)
-    batch = batch_of([joined([row_of(sample, mode) for sample in samples], length)])
+    batch = batch_of([joined([row_of(sample, mode, positions) for sample in samples], length)])
     plan = Planner(RotaryTable(model.model.rotary_emb.inv_freq, CONTEXT), CPU).plan(batch)
     with torch.inference_mode():
         made: torch.Tensor = model(
@@ -54,7 +56,7 @@ def stored(w: World, run: Run) -> Run:
     return copy
 
 
-def engine_logits(w: World, sample: TokenSample, mode: Mode) -> list[torch.Tensor]:
+def engine_logits(w: World, sample: TokenSample, mode: Mode, positions: Positions) -> list[torch.Tensor]:
     """Logits of every ask, each block in a forward of its own, stored, loaded and placed."""
     blocks = [sum(sample.blocks, ())] if mode is Mode.FULL else sample.blocks
     runs: list[Run] = []
@@ -63,31 +65,32 @@ def engine_logits(w: World, sample: TokenSample, mode: Mode) -> list[torch.Tenso
         run = w.pool.acquire(len(ids))
         w.runner.run([Span(ids, behind.length, behind, keep=run)])
         runs.append(stored(w, run))
-    view = view_of_blocks(runs, anchored=mode is Mode.ANCHORED)
-    asked = [Span((*ask.observation, *ask.answer[:-1]), view.length, view, wanted="all") for ask in sample.asks]
+    view = view_of_blocks(runs, anchored=mode is Mode.ANCHORED, positions=positions)
+    asked = [Span((*ask.observation, *ask.answer[:-1]), view.behind, view, wanted="all") for ask in sample.asks]
     made = [w.runner.run([span])[span] for span in asked]
     for run in runs:
         w.pool.release(run)
     return made
 
 
-def agree(w: World, samples: Sequence[TokenSample], mode: Mode) -> None:
+def agree(w: World, samples: Sequence[TokenSample], mode: Mode, positions: Positions = Positions.SEQUENTIAL) -> None:
     length = sum(sample.num_tokens for sample in samples) + 3
-    trained = trained_logits(w.twin, samples, mode, length)
+    trained = trained_logits(w.twin, samples, mode, length, positions)
     first = 0
     for sample in samples:
         first += sum(map(len, sample.blocks))
-        for theirs in engine_logits(w, sample, mode):
+        for theirs in engine_logits(w, sample, mode, positions):
             assert theirs.abs().max() > 1, "a reference this flat proves nothing"
             torch.testing.assert_close(trained[first : first + len(theirs)], theirs, atol=1e-4, rtol=1e-4)
             first += len(theirs)
 
 
+@pytest.mark.parametrize("positions", Positions)
 @pytest.mark.parametrize("mode", TRAINED_MODES)
 @pytest.mark.parametrize("kind", ACCEPTED)
-def test_a_packed_row_gives_the_logits_of_stored_and_placed_blocks(kind: str, mode: Mode) -> None:
+def test_a_packed_row_gives_the_logits_of_stored_and_placed_blocks(kind: str, mode: Mode, positions: Positions) -> None:
     w, rng = world(kind), numpy.random.default_rng(1)
-    agree(w, [random_sample(rng, rng.integers(1, 20, size=6).tolist(), 3) for _ in range(3)], mode)
+    agree(w, [random_sample(rng, rng.integers(1, 20, size=6).tolist(), 3) for _ in range(3)], mode, positions)
 
 
 @settings(max_examples=15, deadline=None)
@@ -95,11 +98,12 @@ def test_a_packed_row_gives_the_logits_of_stored_and_placed_blocks(kind: str, mo
     lengths=st.lists(st.integers(1, 12), min_size=1, max_size=12),
     num_asks=st.integers(1, 4),
     mode=st.sampled_from(TRAINED_MODES),
+    positions=st.sampled_from(Positions),
     seed=st.integers(0, 2**16),
 )
-def test_any_sample_does(lengths: list[int], num_asks: int, mode: Mode, seed: int) -> None:
+def test_any_sample_does(lengths: list[int], num_asks: int, mode: Mode, positions: Positions, seed: int) -> None:
     rng = numpy.random.default_rng(seed)
-    agree(world(), [random_sample(rng, lengths, num_asks), random_sample(rng, [3, 4], 1)], mode)
+    agree(world(), [random_sample(rng, lengths, num_asks), random_sample(rng, [3, 4], 1)], mode, positions)
 
 
 @pytest.mark.parametrize("mode", TRAINED_MODES)
