@@ -40,7 +40,8 @@ test-gpu: setup
 # The games whose libraries are too heavy for every run: TextWorld, BabyAI and OpenSpiel.
 test-games: setup
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[tuning]"
-	$(BIN)/python -m pytest -q --timeout 600 tests/game_adapters tests/agent_runtime/tuning/data/test_games.py
+	$(BIN)/python -m pytest -q --timeout 600 tests/game_adapters tests/agent_runtime/tuning/data/test_games.py \
+		tests/agent_runtime/tuning/test_contests.py
 
 bench: setup
 	$(BIN)/hotseat bench turn --json

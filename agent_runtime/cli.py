@@ -9,6 +9,7 @@ from agent_runtime.commands.bench import bench_app
 from agent_runtime.commands.data import data_app
 from agent_runtime.commands.demo import demo
 from agent_runtime.commands.doctor import doctor
+from agent_runtime.commands.evaluate import evaluate
 from agent_runtime.commands.games import games_app
 from agent_runtime.commands.log import log
 from agent_runtime.commands.play import play
@@ -17,7 +18,7 @@ from agent_runtime.commands.protocol import protocol
 from agent_runtime.commands.replay import replay_app
 from agent_runtime.commands.serve import serve
 from agent_runtime.commands.store import store_app
-from agent_runtime.commands.tune import evaluate, tune
+from agent_runtime.commands.tune import tune
 from agent_runtime.commands.turn import turn
 from agent_runtime.errors import HotseatError
 from agent_runtime.version import hotseat_version

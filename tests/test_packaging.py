@@ -30,6 +30,7 @@ NEEDED = (
         for game in ("gamecore", "passages", "demonstrations")
         for name in ("game.toml", "rules.md", "observation.md")
     ),
+    "agent_runtime/tuning/data/instruct.jsonl",
     *(f"{package}/py.typed" for package in PACKAGES),
 )
 

@@ -29,6 +29,7 @@ HAVE_POOLS = (
     "hotseat turn",
     "hotseat replay recordings/",
     "hotseat replay load",
+    "hotseat evaluate --",
 )
 SETS_UP = {"make", "pip", "python3", "."}
 # The prompts of the benches and of camp with 300 blocks have to fit, in a tokenizer of 512 words.

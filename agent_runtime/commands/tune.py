@@ -1,8 +1,7 @@
-"""`hotseat tune` and `hotseat evaluate`."""
+"""`hotseat tune`."""
 
 import json
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent_runtime.commands.options import (
-    AdapterOption,
     GamesOption,
     JsonOption,
-    ModelOption,
     installed_games,
     say,
     say_that_it_loads,
@@ -127,62 +124,3 @@ def _say_agreement(report: Path) -> None:
                     f"{when:>6}  {mode:<9} same best action {100 * values['agreed']:5.1f} %   "
                     f"variation {values['variation']:.4f}   {found['turns']} turns of other sessions"
                 )
-
-
-def evaluate(
-    samples: Annotated[
-        list[Path], typer.Argument(exists=True, dir_okay=False, help="Files that `hotseat data` wrote.")
-    ],
-    model: ModelOption = "embedded",
-    adapter: AdapterOption = None,
-    modes: Annotated[
-        str, typer.Option(help="Conditions to compare with the first: full, star, anchored, or star:unmoved.")
-    ] = "full,star,anchored",
-    row_tokens: Annotated[int, typer.Option(min=1, help="Tokens that are answered at once.")] = 16384,
-    out: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the report as JSON.")] = None,
-    plot: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Draw right answers by blocks: a .svg or .png.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Answer samples in full and in block modes, and print what block modes cost, with 95 % intervals."""
-    from agent_runtime.engine.loading import ModelSpec, load_model
-    from agent_runtime.errors import CannotWrite
-    from agent_runtime.tuning.evaluation import as_markdown, condition_of, evaluate
-    from agent_runtime.tuning.plots import plot_accuracy, require_plotting
-
-    conditions = []
-    for name in modes.split(","):
-        try:
-            conditions.append(condition_of(name.strip()))
-        except ValueError:
-            raise typer.BadParameter(
-                f"{name.strip()!r} is none of full, star, anchored, star:unmoved, anchored:unmoved",
-                param_hint="--modes",
-            ) from None
-    if plot is not None:
-        require_plotting(plot)
-    say_that_it_loads()
-    loaded = load_model(ModelSpec(source=model, adapter=adapter))
-
-    def tell(path: Path, answered: int) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{path.name}: {answered} answers", end="", file=sys.stderr, flush=True)
-
-    report = evaluate(loaded, samples, conditions, row_tokens, tell)
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
-    for file in report["files"]:
-        if number := file["too_long"]["samples"]:
-            most = file["too_long"]["most_tokens"]
-            say(
-                f"{file['file']}: {number} samples are too long (up to {most} tokens) for a row or the model's context."
-            )
-    if out is not None:
-        try:
-            out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise CannotWrite(out, error.strerror or str(error)) from error
-    if plot is not None:
-        plot_accuracy(report, plot)
-    print(json.dumps(report, indent=1) if as_json else as_markdown(report), end="\n" if as_json else "")

@@ -16,7 +16,7 @@ Texts are cached, so that a turn tokenizes what changed and nothing else; `calls
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +96,16 @@ class TextEncoder:
         """Return the ids of a whole answer; ending in `end_of_turn`, no answer begins another."""
         return (*self.block_ids(text), self.end_of_turn)
 
+    def chat_ids(self, messages: Sequence[Mapping[str, str]]) -> Ids:
+        """Return the ids of a conversation of any roles, up to where the model begins to answer.
+
+        Raises BadChatTemplate for roles that the model's template refuses.
+        """
+        if not self.tokenizer.chat_template:
+            return self.layout.before_anchor + sum((self.block_ids(each["content"]) for each in messages), ())
+        rendered = _render(self.tokenizer, messages)
+        return tuple(self.tokenizer(rendered, add_special_tokens=False, split_special_tokens=False)["input_ids"])
+
     def count(self, text: str) -> int:
         """Return how many tokens a block's text has."""
         return len(self.block_ids(text))
@@ -166,10 +176,10 @@ def _end_of_text(tokenizer: PreTrainedTokenizerFast) -> int:
     return tokenizer.eos_token_id
 
 
-def _render(tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, str]], *, more: bool = True) -> str:
+def _render(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Mapping[str, str]], *, more: bool = True) -> str:
     try:
         rendered = tokenizer.apply_chat_template(
-            messages,
+            [dict(message) for message in messages],
             chat_template=_NO_CLOCK + tokenizer.get_chat_template(),
             tokenize=False,
             add_generation_prompt=more,

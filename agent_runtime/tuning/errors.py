@@ -1,4 +1,5 @@
-"""What can be wrong with samples, with what a generator of them is asked for, and with training on them.
+"""What can be wrong with samples, with what a generator of them is asked for, with training on them, and with what
+tuned weights are measured on.
 
 HotseatError (agent_runtime.errors)
 └── TuningError
@@ -9,6 +10,8 @@ HotseatError (agent_runtime.errors)
     ├── LossNotFinite      training that has come apart
     ├── OtherRun           a folder with a run of another configuration
     ├── LacksTuningExtra   a package of the extra is not installed
+    ├── MatchFailed        a match that could not be played to its end
+    ├── BadConversation    a line of a file of conversations that is none
     └── SamplesError       a file of samples that cannot be read
         ├── NotSamples     some other file, or none
         ├── NewerSamples   written by a later version of this program
@@ -172,3 +175,33 @@ class LacksTuningExtra(TuningError):
 
     def __str__(self) -> str:
         return f'{self.what} needs {self.package}. Install it with: pip install "hotseat[tuning]"'
+
+
+@dataclass(eq=False)
+class MatchFailed(TuningError):
+    """A match that could not be played to its end; the cause is why (`__cause__`)."""
+
+    game: str
+    seed: int
+    seat: str
+    why: str
+    code: ClassVar[str] = "match_failed"
+
+    def __str__(self) -> str:
+        return f"The match of {self.game} with seed {self.seed} and the player as {self.seat} ended early: {self.why}"
+
+
+@dataclass(eq=False)
+class BadConversation(TuningError):
+    """A line of a file of conversations that is none, or that the model's chat template refuses."""
+
+    path: Path
+    line: int
+    why: str
+    code: ClassVar[str] = "bad_conversation"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}, line {self.line}: {self.why}. A line is "
+            '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}'
+        )

@@ -16,6 +16,7 @@ from agent_runtime.environment import environment
 from agent_runtime.tuning.findings import difference, share_right
 from agent_runtime.tuning.samples import read_header, read_samples
 from agent_runtime.tuning.scoring import Condition, Item, Scorer
+from agent_runtime.tuning.tables import as_table, with_interval
 from agent_runtime.turn import Mode
 
 ALL = "all"
@@ -117,18 +118,13 @@ def as_markdown(report: dict[str, Any]) -> str:
     """Return a report as a table: a line per file and kind, shares right, and what each condition costs."""
     names = report["conditions"]
     head = ["file", "kind", "items", "chance", *names, *[f"{names[0]} - {name}" for name in names[1:]]]
-    lines = [head, ["---"] * len(head)]
+    lines = []
     for file in report["files"]:
         for cell in file["cells"]:
             shares = [f"{cell['right'][name]['points']:.1f}" for name in names]
             costs = [
-                _with_interval(cell["cost"][name]) + ("" if cell["learned"] else " (not learned)") for name in names[1:]
+                with_interval(cell["cost"][name]) + ("" if cell["learned"] else " (not learned)") for name in names[1:]
             ]
             items = cell["right"][names[0]]["items"]
             lines.append([file["file"], cell["kind"], str(items), f"{cell['chance']:.1f}", *shares, *costs])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-
-
-def _with_interval(estimate: dict[str, Any]) -> str:
-    low, high = estimate["interval"]
-    return f"{estimate['points']:.2f}" + ("" if low is None else f" [{low:.2f}, {high:.2f}]")
+    return as_table(head, lines)

@@ -1,7 +1,8 @@
 """Shares and paired differences with 95 % intervals, over items that come in clusters: the questions of one sample.
 
-Questions about one state are alike: if its rules are misread, many go wrong at once. So the spread is that of whole
-samples (a ratio estimator over clusters), and Student's t has one degree of freedom less than there are samples.
+Questions about one state are alike: if its rules are misread, many go wrong at once. So are matches of one seed, and
+the tokens of one conversation. So the spread is that of whole clusters (a ratio estimator), and Student's t has one
+degree of freedom less than there are clusters.
 """
 
 import math
@@ -12,8 +13,8 @@ from typing import Any
 from agent_runtime.replay.figures import student_t
 from agent_runtime.tuning.scoring import Item
 
-# An interval from fewer samples would be wider than what it is about.
-_LEAST_SAMPLES = 5
+# An interval from fewer clusters would be wider than what it is about.
+_LEAST_CLUSTERS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,51 @@ class Estimate:
         return {"points": round(self.points, 3), "interval": ends, "items": self.items, "samples": self.samples}
 
 
+class Clusters:
+    """A mean over values that come in clusters, and half the width of its 95 % interval; keeps sums only."""
+
+    def __init__(self) -> None:
+        self.num_clusters = 0
+        self.num_values = 0
+        self._total = self._squares = self._products = self._square_counts = 0.0
+
+    def add(self, total: float, count: int) -> None:
+        """Take a cluster of `count` values that add up to `total`; an empty one changes nothing."""
+        if not count:
+            return
+        self.num_clusters += 1
+        self.num_values += count
+        self._total += total
+        self._squares += total * total
+        self._products += total * count
+        self._square_counts += count * count
+
+    @property
+    def mean(self) -> float:
+        """Return the mean over all values, NaN if there are none."""
+        return self._total / self.num_values if self.num_values else math.nan
+
+    @property
+    def half_width(self) -> float | None:
+        """Return half the width of the mean's interval, None for fewer than five clusters."""
+        if self.num_clusters < _LEAST_CLUSTERS:
+            return None
+        mean, num = self.mean, self.num_clusters
+        spread = max(0.0, self._squares - 2 * mean * self._products + mean * mean * self._square_counts)
+        return student_t(num - 1) * math.sqrt(spread * num / (num - 1)) / self.num_values
+
+    def in_points(self) -> Estimate:
+        """Return the mean of values between 0 and 1 in points of 100."""
+        half = self.half_width
+        return Estimate(100 * self.mean, None if half is None else 100 * half, self.num_values, self.num_clusters)
+
+    def report(self) -> dict[str, Any]:
+        """Return the mean as the JSON report has it."""
+        mean, half = self.mean, self.half_width
+        ends = [None, None] if half is None else [round(mean - half, 5), round(mean + half, 5)]
+        return {"mean": round(mean, 5), "interval": ends}
+
+
 def share_right(items: Sequence[Item], condition: int) -> Estimate:
     """Return the share of items that are right under a condition."""
     return _estimate(items, [float(item.right[condition]) for item in items])
@@ -56,12 +102,7 @@ def _estimate(items: Sequence[Item], values: Sequence[float]) -> Estimate:
     for item, value in zip(items, values, strict=True):
         total, count = sums.get(item.sample, (0.0, 0))
         sums[item.sample] = (total + value, count + 1)
-    num_items, num_samples = len(items), len(sums)
-    if not num_items:
-        return Estimate(math.nan, None, 0, 0)
-    mean = sum(values) / num_items
-    if num_samples < _LEAST_SAMPLES:
-        return Estimate(100 * mean, None, num_items, num_samples)
-    spread = sum((total - mean * count) ** 2 for total, count in sums.values())
-    error = math.sqrt(spread * num_samples / (num_samples - 1)) / num_items
-    return Estimate(100 * mean, 100 * student_t(num_samples - 1) * error, num_items, num_samples)
+    clusters = Clusters()
+    for total, count in sums.values():
+        clusters.add(total, count)
+    return clusters.in_points()

@@ -17,14 +17,15 @@ the other's. Its choice depends on its seed and on that moment alone, so equal s
     open_spiel     Monte-Carlo tree search
 """
 
-from game_adapters.experts.baselines import ConstantPolicy, RandomPolicy, best_constant
+from game_adapters.experts.baselines import ConstantPolicy, RandomPolicy, best_constant, offered_answers
 from game_adapters.experts.contest import Policy, Score, contest
-from game_adapters.experts.loading import EXPERTS, Expert, Valuer, best_actions, load_expert
+from game_adapters.experts.loading import EXPERTS, Expert, Mixer, Valuer, best_actions, load_expert
 
 __all__ = [
     "EXPERTS",
     "ConstantPolicy",
     "Expert",
+    "Mixer",
     "Policy",
     "RandomPolicy",
     "Score",
@@ -33,4 +34,5 @@ __all__ = [
     "best_constant",
     "contest",
     "load_expert",
+    "offered_answers",
 ]

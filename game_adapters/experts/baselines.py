@@ -1,11 +1,13 @@
 """What an agent must be better than: chance, and always the same answer."""
 
+from collections import Counter
 from collections.abc import Callable
 from random import Random
 
 from game_adapters.adapter import PettingZooAdapter
 from game_adapters.environments import Environment
 from game_adapters.experts.contest import Policy, Score, contest
+from game_adapters.stepping import Stepper
 
 
 class RandomPolicy:
@@ -38,6 +40,22 @@ class ConstantPolicy:
         return numbers[0] if numbers else self._random.choice(view.actions).number
 
 
+def offered_answers(adapter: PettingZooAdapter, make: Callable[[int], Environment], seed: int, most: int) -> list[str]:
+    """The `most` answers that are offered most often when everybody plays at random, in four games."""
+    offered: Counter[str] = Counter()
+    for number in range(seed, seed + 4):
+        drawn = Random(f"random policy/{seed}")
+        stepper = Stepper(adapter.game, make(number), number)
+        while waiting := stepper.waiting():
+            done: dict[str, int] = {}
+            for each in waiting:
+                if (view := adapter.turn(*each)) is not None:
+                    offered.update(offer.id for offer in view.actions)
+                    done[view.agent] = drawn.choice(view.actions).number
+            stepper.step(done)
+    return sorted(offered, key=lambda answer: (-offered[answer], answer))[:most]
+
+
 def best_constant(
     adapter: PettingZooAdapter,
     make: Callable[[int], Environment],
@@ -47,14 +65,7 @@ def best_constant(
     most: int = 12,
 ) -> tuple[str, Score]:
     """The answer that does best when it is always given, and how well: of the `most` that are offered most often."""
-    offered: dict[str, int] = {}
-    for number in range(4):
-        env, random = make(seed + number), RandomPolicy(adapter, seed)
-        while env.agents and (view := adapter.turn(env)) is not None:
-            for offer in view.actions:
-                offered[offer.id] = offered.get(offer.id, 0) + 1
-            env.step(random.choose(env, view.agent))
-    answers = sorted(offered, key=lambda answer: (-offered[answer], answer))[:most]
+    answers = offered_answers(adapter, make, seed, most)
     scores = {answer: contest(make, ConstantPolicy(adapter, answer, seed), opponent, games, seed) for answer in answers}
     best = max(answers, key=lambda answer: scores[answer].mean)
     return best, scores[best]

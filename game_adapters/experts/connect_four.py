@@ -4,14 +4,19 @@ A column takes seven bits, six for its places and one that is always empty, so t
 """
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from game_adapters.connect_four import NUM_COLUMNS, NUM_ROWS
 from game_adapters.environments import Environment
 from game_adapters.errors import WrongEnvironment
 
+T = TypeVar("T")
+
 DEPTH = 5
 # With so many free places or fewer, the game is looked through to its end.
 EXACT = 11
+# Positions whose values are kept: games begin alike.
+_MOST_KNOWN = 100_000
 WIN = 1000.0
 _HEIGHT = NUM_ROWS + 1
 _ORDER = (3, 2, 4, 1, 5, 0, 6)
@@ -27,28 +32,39 @@ _WORTH = (0.0, 0.1, 0.5, 2.0, 0.0)
 
 
 class ConnectFourExpert:
-    """Looks `DEPTH` moves ahead; sees every win and every block within."""
+    """Looks `DEPTH` moves ahead; sees every win and every block within. Knows what it has said of a position."""
 
     def __init__(self, seed: int = 0, depth: int = DEPTH) -> None:
         self._depth = depth
+        self._chosen: dict[tuple[int, int], int] = {}
+        self._valued: dict[tuple[int, int], Mapping[int, float]] = {}
 
     def choose(self, env: Environment, agent: str) -> int:
         """The best column; of equals the one nearest to the middle."""
-        search, own, other, depth = self._begin(env, agent)
+        own, other, depth = self._position(env, agent)
+        if (known := self._chosen.get((own, other))) is not None:
+            return known
+        search = _Search()
         best, best_value = -1, -float("inf")
         for column in search.free(own | other):
             value = search.after(own, other, column, depth, best_value, float("inf"))
             if value > best_value:
                 best, best_value = column, value
+        _keep(self._chosen, (own, other), best)
         return best
 
     def values(self, env: Environment, agent: str) -> Mapping[int, float]:
         """For each column that is not full: about `WIN` for a win, minus that for a loss, else what lines promise."""
-        search, own, other, depth = self._begin(env, agent)
-        infinite = float("inf")
-        return {c: search.after(own, other, c, depth, -infinite, infinite) for c in search.free(own | other)}
+        own, other, depth = self._position(env, agent)
+        if (known := self._valued.get((own, other))) is not None:
+            return known
+        search, infinite = _Search(), float("inf")
+        values = {c: search.after(own, other, c, depth, -infinite, infinite) for c in search.free(own | other)}
+        _keep(self._valued, (own, other), values)
+        return values
 
-    def _begin(self, env: Environment, agent: str) -> "tuple[_Search, int, int, int]":
+    def _position(self, env: Environment, agent: str) -> tuple[int, int, int]:
+        """The agent's pieces, the other's, and how far to look."""
         board = getattr(env.unwrapped, "board", None)
         if not isinstance(board, list) or len(board) != NUM_ROWS * NUM_COLUMNS:
             raise WrongEnvironment("connect_four", str(env.unwrapped))
@@ -60,7 +76,13 @@ class ConnectFourExpert:
         own = env.possible_agents.index(agent)
         free = NUM_ROWS * NUM_COLUMNS - (boards[0] | boards[1]).bit_count()
         depth = free if free <= EXACT else self._depth
-        return _Search(), boards[own], boards[1 - own], depth
+        return boards[own], boards[1 - own], depth
+
+
+def _keep(known: dict[tuple[int, int], T], position: tuple[int, int], value: T) -> None:
+    if len(known) >= _MOST_KNOWN:
+        known.clear()
+    known[position] = value
 
 
 class _Search:

@@ -23,15 +23,17 @@ class LeducExpert:
 
     def choose(self, env: Environment, agent: str) -> int:
         """An action, drawn by its share."""
-        known = _known(env, agent)
-        shares = self._shares[known]
-        drawn = Random(f"leduc/{self._seed}/{known}/{env.leduc_bets}").choices(list(shares), list(shares.values()))[0]
-        return _NUMBERS[drawn]
+        shares = self.shares(env, agent)
+        drawn = Random(f"leduc/{self._seed}/{_known(env, agent)}/{env.leduc_bets}")
+        return drawn.choices(list(shares), list(shares.values()))[0]
+
+    def shares(self, env: Environment, agent: str) -> Mapping[int, float]:
+        """How often the equilibrium takes each action."""
+        return {_NUMBERS[letter]: share for letter, share in self._shares[_known(env, agent)].items()}
 
     def values(self, env: Environment, agent: str) -> Mapping[int, float]:
         """1 for what the equilibrium does, 0 for what it leaves."""
-        shares = self._shares[_known(env, agent)]
-        values = {_NUMBERS[letter]: float(share >= LEAST_SHARE) for letter, share in shares.items()}
+        values = {number: float(share >= LEAST_SHARE) for number, share in self.shares(env, agent).items()}
         # To fold what can be checked for nothing is no part of the tree.
         return {table.FOLD: 0.0, **values}
 

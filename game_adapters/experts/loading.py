@@ -44,6 +44,15 @@ class Valuer(Protocol):
         ...
 
 
+@runtime_checkable
+class Mixer(Protocol):
+    """An expert that draws its actions, and says with which shares."""
+
+    def shares(self, env: Environment, agent: str) -> Mapping[int, float]:
+        """By the numbers of actions, how often it takes each; together 1."""
+        ...
+
+
 def load_expert(game: str, seed: int = 0) -> Expert:
     """The expert of one of our games. Raises NoExpert, GamesExtraMissing."""
     if game not in EXPERTS:

@@ -104,11 +104,6 @@ def test_recordings_need_no_labels(home: Path) -> None:
     assert refused.exit_code == 2 and "name a configuration, or --recordings" in " ".join(refused.output.split())
 
 
-def test_a_condition_that_is_none_is_named(home: Path) -> None:
-    ran = run("evaluate", "train.jsonl", "--modes", "full,moon")
-    assert ran.exit_code == 2 and "'moon' is none of full, star" in " ".join(ran.output.replace("│", "").split())
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal that asks kindly")
 def test_a_signal_ends_a_run_behind_its_step_and_the_same_command_goes_on(home: Path) -> None:
     (home / "tune.toml").write_text(CONFIG.format(steps=100_000))

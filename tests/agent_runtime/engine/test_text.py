@@ -43,6 +43,22 @@ def test_the_layout_equals_the_chat_template_when_the_text_is_benign():
     assert list(ids) == _as_template_renders(tokenizer, _system_and_user(RULES, QUESTION))
 
 
+def test_a_conversation_is_what_the_chat_template_makes_of_it():
+    tokenizer = tiny_tokenizer()
+    messages = [
+        *_system_and_user(RULES, QUESTION),
+        {"role": "assistant", "content": "hold"},
+        {"role": "user", "content": "?"},
+    ]
+    assert list(TextEncoder(tokenizer).chat_ids(messages)) == _as_template_renders(tokenizer, messages)
+    text = TextEncoder(tiny_tokenizer(chat_template=None))
+    assert text.chat_ids(messages) == text.layout.before_anchor + text.block_ids(RULES) + text.block_ids(
+        QUESTION
+    ) + text.block_ids("hold") + text.block_ids("?")
+    with pytest.raises(BadChatTemplate, match="for the roles system and user .*not supported"):
+        TextEncoder(tiny_tokenizer(NO_SYSTEM)).chat_ids(messages[:2])
+
+
 def test_blocks_stand_inside_the_user_message():
     tokenizer = tiny_tokenizer()
     text = TextEncoder(tokenizer)

@@ -75,7 +75,7 @@ def _plain(moves: tuple[int, ...], agent: str, line: tuple[int, ...], depth: int
     if any(env.terminations.values()):
         return float(env.rewards[agent]) * (WIN + depth - len(line) + 1)
     if len(line) == depth:
-        _, own, other, _ = ConnectFourExpert()._begin(env, agent)
+        own, other, _ = ConnectFourExpert()._position(env, agent)
         return connect_four._promise(own, other)
     columns = [column for column in range(7) if env.unwrapped.board[column] == 0]
     values = [_plain(moves, agent, (*line, column), depth) for column in columns]

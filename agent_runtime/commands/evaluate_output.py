@@ -1,0 +1,82 @@
+"""What `hotseat evaluate` measures, kept as it comes, and printed at the end."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent_runtime.commands.options import say
+from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.errors import CannotWrite
+from agent_runtime.tuning import evaluation, texts
+from agent_runtime.tuning.scoring import Condition
+
+if TYPE_CHECKING:
+    from agent_runtime.tuning.contests import Arena
+
+
+def measure(
+    loaded: LoadedModel,
+    conditions: Sequence[Condition],
+    out: Path | None,
+    *,
+    samples: Sequence[Path],
+    row_tokens: int,
+    arenas: Sequence["Arena"],
+    pool_mib: int,
+    text: Path | None,
+) -> dict[str, Any]:
+    """Measure all that was asked for and return the report. `out` has it up to the last piece that was finished.
+
+    Raises what the pieces raise, and CannotWrite.
+    """
+    report = evaluation.evaluate(loaded, samples, conditions, row_tokens, lambda path, done: _tell(path.name, done))
+    _write(report, out)
+    if text is not None:
+        report["texts"] = [texts.score_text(loaded, text, _tell)]
+        _write(report, out)
+    if arenas:
+        report["games"] = []
+    for arena in arenas:
+        for each in arena.hold(loaded, [condition.mode for condition in conditions], pool_mib, _tell):
+            report["games"].append(each)
+            _write(report, out)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    for file in report["files"]:
+        if number := file["too_long"]["samples"]:
+            most = file["too_long"]["most_tokens"]
+            say(
+                f"{file['file']}: {number} samples are too long (up to {most} tokens) for a row or the model's context."
+            )
+    for file in report.get("texts", ()):
+        if number := file["too_long"]["conversations"]:
+            most = file["too_long"]["most_tokens"]
+            say(f"{file['file']}: {number} conversations are too long (up to {most} tokens) for the model's context.")
+    return report
+
+
+def as_markdown(report: dict[str, Any]) -> str:
+    """Return a report as tables, one for each kind of what was measured."""
+    tables = [evaluation.as_markdown(report)] if report["files"] else []
+    if "games" in report:
+        from agent_runtime.tuning import contests
+
+        tables.append(contests.as_markdown(report["games"]))
+    if "texts" in report:
+        tables.append(texts.as_markdown(report["texts"]))
+    return "\n".join(tables)
+
+
+def _tell(what: str, done: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{what}: {done}", end="", file=sys.stderr, flush=True)
+
+
+def _write(report: dict[str, Any], out: Path | None) -> None:
+    if out is not None:
+        try:
+            out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise CannotWrite(out, error.strerror or str(error)) from error

@@ -1,0 +1,15 @@
+"""Reports as tables in Markdown."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def as_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return lines of cells under a head."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines]) + "\n"
+
+
+def with_interval(estimate: Mapping[str, Any]) -> str:
+    """Return an estimate of a report in points, with its 95 % interval where it has one."""
+    low, high = estimate["interval"]
+    return f"{estimate['points']:.2f}" + ("" if low is None else f" [{low:.2f}, {high:.2f}]")
