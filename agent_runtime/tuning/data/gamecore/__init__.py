@@ -8,9 +8,10 @@ A state has rules that differ from sample to sample, regions, units, items and q
     reverse          one block, by what it holds           Kazimor
     rules_and_unit   a table of the rules, and one block   bow; 57
     linked           two blocks, one naming the other      Kazimor; 31
-    comparison       two blocks and the rules              Kazimor bow 57, Banor axe 31; Kazimor
+    comparison       two blocks and the rules              more power; Kazimor bow 57, Banor axe 31; Kazimor
     counting         all units of a region                 Kazimor, Banor; 2
     decision         the rules, a unit, and who is there   attack Banor
+    errand           one block, and listed actions         take bow
     quest            two blocks, linked as in no other     Kazimor; bow         (held out: never in `train`)
 """
 

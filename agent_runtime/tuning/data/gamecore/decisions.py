@@ -1,14 +1,24 @@
-"""Decisions: which of the listed actions a unit is to take, by the rules of `folders/gamecore/rules.md` and its land.
+"""Decisions: which of the listed actions is to be taken, by the rules of `folders/gamecore/rules.md` and the land.
 
-Attacks on units elsewhere, ways to other regions and holding are listed besides the right one, at random places.
+A unit that is led asks for several blocks and the rules at once, and nothing may be written on the way; attacks on units
+elsewhere, ways to other regions and holding are listed besides the right action, at random places. An errand asks for
+one block.
 """
 
 from random import Random
 
 from agent_runtime.tuning.data.asking import Question
-from agent_runtime.tuning.data.gamecore.land import ATTACKS, Land, Record
+from agent_runtime.tuning.data.gamecore.land import ATTACKS, Kind, Land, Record
 
 _HOLD = "hold"
+# Errands: what is told, the record it names, what of that record is done, and how.
+_ERRANDS: tuple[tuple[str, Kind, str, str], ...] = (
+    ("You are to go where {} is.", "unit", "region", "go to {}"),
+    ("You are to attack the ally of {}.", "unit", "ally", "attack {}"),
+    ("You are to take what {} carries.", "unit", "carries", "take {}"),
+    ("You are to go where {} lies.", "item", "lies_in", "go to {}"),
+    ("You are to bring what quest {} asks for.", "quest", "bring", "bring {}"),
+)
 _FEWEST, _MOST = 3, 8
 _MOST_ENEMIES = 4
 _TRIES = 30
@@ -29,6 +39,22 @@ def decision(random: Random, land: Land) -> Question | None:
             if unit is not None and (action := right_action(land, unit)) is not None:
                 return _asked(random, land, unit, action)
     return None
+
+
+def errand(random: Random, land: Land) -> Question | None:
+    """Choose one of 3 to 8 actions, by one block."""
+    told, kind, field, action = random.choice(_ERRANDS)
+    records = [record for record in land.records[kind] if field in record]
+    others = list(dict.fromkeys([each[field] for each in records]))
+    if len(others) < _FEWEST:
+        return None
+    record = random.choice(records)
+    count = random.randint(_FEWEST, min(_MOST, len(others)))
+    chosen = random.sample([other for other in others if other != record[field]], count - 1)
+    actions = [action.format(each) for each in (record[field], *chosen)]
+    right = actions[0]
+    random.shuffle(actions)
+    return Question(f"{told.format(record['id'])} What do you do?", right, 1 / count, tuple(actions))
 
 
 def right_action(land: Land, unit: Record) -> str | None:

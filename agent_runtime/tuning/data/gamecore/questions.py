@@ -65,12 +65,22 @@ _NOTE = "What is noted of {} for day {}?"
 _LINKS: Mapping[str, tuple[tuple[Kind, str], tuple[Kind, str]]] = {
     "How many hp has the ally of {}?": (("unit", "ally"), ("unit", "hp")),
     "Which weapon has the ally of {}?": (("unit", "ally"), ("unit", "weapon")),
+    "Which team is the ally of {} of?": (("unit", "ally"), ("unit", "team")),
+    "What does the ally of {} carry?": (("unit", "ally"), ("unit", "carries")),
     "In which region is the ally of {}?": (("unit", "ally"), ("unit", "region")),
     "What is the terrain where {} is?": (("unit", "region"), ("region", "terrain")),
     "How great is the danger where {} is?": (("unit", "region"), ("region", "danger")),
     "What is the worth of what {} carries?": (("unit", "carries"), ("item", "worth")),
+    "What is the weight of what {} carries?": (("unit", "carries"), ("item", "weight")),
+    "What is the worth of what quest {} asks for?": (("quest", "bring"), ("item", "worth")),
+    "What is the weight of what quest {} asks for?": (("quest", "bring"), ("item", "weight")),
     "What is the terrain where {} lies?": (("item", "lies_in"), ("region", "terrain")),
+    "How great is the danger where {} lies?": (("item", "lies_in"), ("region", "danger")),
     "How many hp has the rival of {}?": (("unit", "rival"), ("unit", "hp")),
+    "In which region is the giver of quest {}?": (("quest", "giver"), ("unit", "region")),
+    "Which weapon has the witness of quest {}?": (("quest", "witness"), ("unit", "weapon")),
+    "How many hp has the maker of {}?": (("item", "maker"), ("unit", "hp")),
+    "What is the terrain where {} was made?": (("item", "made_in"), ("region", "terrain")),
     "What is the terrain at the home of {}?": (("unit", "home"), ("region", "terrain")),
     "Which weapon has the keeper of {}?": (("region", "keeper"), ("unit", "weapon")),
 }
@@ -141,8 +151,9 @@ def linked(random: Random, land: Land) -> Question | None:
 
 
 def comparison(random: Random, land: Land) -> Question | None:
-    """Two blocks and the rules: who beats whom."""
-    what, larger_wins = WINNERS[land.state["rules"]["fights"]["winner"]]
+    """Two blocks and the rules: who beats whom. The target says by which rule: it differs from land to land."""
+    rule = land.state["rules"]["fights"]["winner"]
+    what, larger_wins = WINNERS[rule]
     for _ in range(20):
         pair = random.sample(land.records["unit"], 2)
         values = [land.power(unit) if what == "power" else unit["hp"] for unit in pair]
@@ -153,7 +164,7 @@ def comparison(random: Random, land: Land) -> Question | None:
                 for unit, value in zip(pair, values, strict=True)
             ]
             text = f"Who wins if {pair[0]['id']} and {pair[1]['id']} fight?"
-            return Question(text, f"{', '.join(steps)}; {winner['id']}", 1 / 2)
+            return Question(text, f"{rule}; {', '.join(steps)}; {winner['id']}", 1 / 2)
     return None
 
 

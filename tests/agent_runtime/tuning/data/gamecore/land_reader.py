@@ -40,7 +40,7 @@ class Reader:
             return
         self.power = table
         [(much, by)] = re.findall(r"the one with (more|less|fewer) (power|hp) wins", body)
-        self.winner = (by, much == "more")
+        self.winner = (by, much)
         [self.attacks_most] = [much == "most" for much in re.findall(r"enemy with the (most|fewest) hp", body)]
 
     def one(self, room: str, name: str) -> Record:
@@ -84,12 +84,13 @@ class Reader:
 
     def fight(self, *names: str) -> list[str]:
         units = [self.one("units", name) for name in names]
-        by, more_wins = self.winner
+        by, much = self.winner
         values = [self.power[unit["weapon"]] if by == "power" else int(unit["hp"]) for unit in units]
-        best = max(values) if more_wins else min(values)
+        best = max(values) if much == "more" else min(values)
         arms = [f" {unit['weapon']}" if by == "power" else "" for unit in units]
         steps = [f"{name}{arm} {value}" for name, arm, value in zip(names, arms, values, strict=True)]
-        return [f"{', '.join(steps)}; {name}" for name, value in zip(names, values, strict=True) if value == best]
+        told = f"{much} {by}; {', '.join(steps)}"
+        return [f"{told}; {name}" for name, value in zip(names, values, strict=True) if value == best]
 
     def count(self, team: str, region: str) -> list[str]:
         found = [each["id"] for each in self.records["units"] if (each["team"], each["region"]) == (team, region)]
@@ -104,6 +105,10 @@ class Reader:
             return [f"attack {each['id']}" for each in enemies if int(each["hp"]) == wanted]
         goals = [each["to"] for each in self.records["quests"] if each["hero"] == name and each["to"] != unit["region"]]
         return [f"go to {goal}" for goal in goals] or ["hold"]
+
+
+def _done(action: str, field: str) -> Callable[[Reader, str], list[str]]:
+    return lambda reader, name: [f"{action} {value}" for value in reader.fact(name, field)]
 
 
 def _read(room: str, body: str) -> Record:
@@ -144,6 +149,11 @@ def _through(link: str, field: str) -> Callable[[Reader, str], list[str]]:
 
 _SOLVERS: list[tuple[str, Callable[..., list[str]]]] = [
     (r"You lead (\w+)\. What does it do\?", Reader.decide),
+    (r"You are to go where (\w+) is\. What do you do\?", _done("go to", "region")),
+    (r"You are to attack the ally of (\w+)\. What do you do\?", _done("attack", "ally")),
+    (r"You are to take what (\w+) carries\. What do you do\?", _done("take", "carries")),
+    (r"You are to go where (\S+) lies\. What do you do\?", _done("go to", "lies_in")),
+    (r"You are to bring what quest (\w+) asks for\. What do you do\?", _done("bring", "bring")),
     (r"Who wins if (\w+) and (\w+) fight\?", Reader.fight),
     (r"How many units of the (\w+) team are in (\w+)\?", Reader.count),
     (r"What is the weapon power of (\w+)\?", Reader.weapon_power),
@@ -161,6 +171,16 @@ _SOLVERS: list[tuple[str, Callable[..., list[str]]]] = [
     (r"Which item lies in (\w+)\?", _who("items", "lies_in")),
     (r"How many hp has the ally of (\w+)\?", _through("ally", "hp")),
     (r"Which weapon has the ally of (\w+)\?", _through("ally", "weapon")),
+    (r"Which team is the ally of (\w+) of\?", _through("ally", "team")),
+    (r"What does the ally of (\w+) carry\?", _through("ally", "carries")),
+    (r"What is the weight of what (\w+) carries\?", _through("carries", "weight")),
+    (r"What is the worth of what quest (\w+) asks for\?", _through("bring", "worth")),
+    (r"What is the weight of what quest (\w+) asks for\?", _through("bring", "weight")),
+    (r"How great is the danger where (\S+) lies\?", _through("lies_in", "danger")),
+    (r"In which region is the giver of quest (\w+)\?", _through("giver", "region")),
+    (r"Which weapon has the witness of quest (\w+)\?", _through("witness", "weapon")),
+    (r"How many hp has the maker of (\S+)\?", _through("maker", "hp")),
+    (r"What is the terrain where (\S+) was made\?", _through("made_in", "terrain")),
     (r"In which region is the ally of (\w+)\?", _through("ally", "region")),
     (r"What is the terrain where (\w+) is\?", _through("region", "terrain")),
     (r"How great is the danger where (\w+) is\?", _through("region", "danger")),

@@ -95,6 +95,17 @@ def test_a_decision_lists_three_to_eight_different_actions_each_on_a_line_of_its
     assert {*kinds} == {"attack", "go", "hold"} and kinds["hold"] < 0.25 * kinds.total()
 
 
+def test_an_errand_lists_things_of_one_sort_and_is_asked_of_units_items_and_quests() -> None:
+    kinds: Counter[str] = Counter()
+    made = maker(4, kind="errand")
+    for number in range(40):
+        for ask in made.sample(number).asks:
+            assert 3 <= len(ask.actions) == len({*ask.actions}) <= 8 and ask.target in ask.actions
+            assert len({action.rpartition(" ")[0] for action in ask.actions}) == 1
+            kinds[ask.observation.split(".")[1]] += 1
+    assert len({words.split()[3] for words in kinds}) == 4  # go, attack, take, bring
+
+
 def test_counts_are_small_and_all_of_them_occur() -> None:
     made = maker(6, blocks=200, kind="counting", asks=7)
     answers = Counter(ask.answer for number in range(60) for ask in made.sample(number).asks)
