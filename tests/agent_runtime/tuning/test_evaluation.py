@@ -1,0 +1,66 @@
+"""The report of an evaluation: what is counted, what is left out, and what is added up."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_runtime.engine.loading import ModelSpec, load_model
+from agent_runtime.tuning.evaluation import as_markdown, condition_of, evaluate
+from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter
+from tests.tiny_models import save_tiny_model
+
+NO_CHOICE = Ask("What now?\n", "go", "go", "decision", ("go",), chance=1.0)
+
+
+def sample(number: int, *asks: Ask) -> Sample:
+    blocks = (("gate/a", f"gate/a\nopen: {number}\n"), ("gate/b", "gate/b\nopen: no\n"))
+    return Sample("gates", "gates", "test", number, "Answer.", blocks, asks)
+
+
+def question(text: str) -> Ask:
+    return Ask(f"{text}\n", "yes", "yes", "unit_fact", chance=0.1)
+
+
+def report_of(tmp_path: Path, files: dict[str, tuple[str, dict[str, Any], list[Sample]]]) -> dict[str, Any]:
+    save_tiny_model(tmp_path / "guard", "llama")
+    for name, (generator, arguments, samples) in files.items():
+        with SampleWriter(tmp_path / name, Header(generator, arguments, "1", 0, "test")) as writer:
+            for each in samples:
+                writer.write(each)
+    loaded = load_model(ModelSpec(str(tmp_path / "guard")), tmp_path / "cache")
+    conditions = [condition_of("full"), condition_of("star")]
+    return evaluate(loaded, [tmp_path / name for name in files], conditions, 2000, lambda path, number: None)
+
+
+def test_what_was_asked_before_and_what_leaves_no_choice_is_left_out(tmp_path: Path) -> None:
+    first = sample(1, question("Is it?"), question("Was it?"), NO_CHOICE)
+    again = replace(first, asks=(question("Is it?"), question("Will it?")))
+    other = sample(2, question("Is it?"))
+    only = sample(3, NO_CHOICE)
+    report = report_of(tmp_path, {"a.jsonl": ("gates", {}, [first, again, other, only])})
+    [file] = report["files"]
+    assert file["repeated"] == 3
+    assert [cell["right"]["full"]["items"] for cell in file["cells"]] == [4]
+    assert report["generators"] == []
+
+
+def test_files_of_one_generator_are_added_up_and_of_games_those_of_one(tmp_path: Path) -> None:
+    made = {
+        name: (generator, arguments, [sample(number, question("Is it?"), question("Was it?")) for number in range(3)])
+        for name, generator, arguments in (
+            ("a.jsonl", "gates", {"blocks": [8, 8]}),
+            ("b.jsonl", "gates", {"blocks": [16, 16]}),
+            ("c.jsonl", "games", {"game": "leduc"}),
+            ("d.jsonl", "games", {"game": "camp"}),
+        )
+    }
+    report = report_of(tmp_path, made)
+    [together] = report["generators"]
+    assert together["generator"] == "gates" and together["files"] == ["a.jsonl", "b.jsonl"]
+    [cell] = together["cells"]
+    assert cell["right"]["full"]["items"] == 12
+    points = [file["cells"][0]["right"]["full"]["points"] for file in report["files"][:2]]
+    assert cell["right"]["full"]["points"] == pytest.approx(sum(points) / 2)
+    assert "| all of gates | unit_fact | 12 |" in as_markdown(report)
