@@ -101,7 +101,7 @@ def _of_action(
         assert option.schema is not None
         # Built once here, so that a schema which the grammar library rejects is refused before anything is computed.
         opened = tuple(grammar.arguments(option.schema).forced())
-        ids = (*text.block_ids(option.id), *text.block_ids(" "), *opened)
+        ids = (*text.text_ids(option.id), *text.text_ids(" "), *opened)
         shown = [(f"{option.id} {compact(option.schema)}", option.text)]
         return [Candidate(Action(option.id), ids, option.schema, opened)], shown
     candidates = [Candidate(way, tuple(text.answer_ids(answer_text(way)))) for way in legal.ways]

@@ -308,7 +308,7 @@ class _Script:
             choose=self._choose("think"),
             on_tokens=self._stream("think"),
         )
-        closing = tuple(thought.unfed) + tuple(text.block_ids("\n"))
+        closing = tuple(thought.unfed) + tuple(text.text_ids("\n"))
         self.decoded += thought.rows + len(closing)
         return text.decode(thought.ids), placement.cursor.extend(closing)
 
@@ -355,7 +355,7 @@ class _Script:
 
     def _say(self, placement: Placement, unfed: tuple[int, ...]) -> Generator[Sequence[Span], Logits, str]:
         text = self.turn.session.match.served.loaded.text
-        opening = unfed + tuple(text.block_ids("\n"))
+        opening = unfed + tuple(text.text_ids("\n"))
         self.decoded += len(opening)
         span = placement.cursor.extend(opening)
         logits = yield [span]

@@ -62,7 +62,7 @@ def serve_model(
     Raises UnsupportedModel if block attention would be wrong for it: by its configuration, or by the probe.
     """
     check_config(loaded.model.config)
-    if not loaded.text.block_ids("\n"):
+    if not loaded.text.text_ids("\n"):
         reason = "its tokenizer drops line ends, and prompts are made of lines"
         raise UnsupportedModel(loaded.name, reason, "Give it the tokenizer it was trained with, or use another model.")
     compute: Compute = computed if loaded.device.type == "cpu" else at_once

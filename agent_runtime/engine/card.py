@@ -3,24 +3,28 @@
     {"block_modes": ["anchored"], "base": "<digest of the weights an adapter belongs to>",
      "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0}, "context": 32768, "positions": "shared"}
 
-`block_modes` is what a mode of `auto` goes by, and `positions` ("sequential" if it is not said) where blocks stand in
-those modes. The rest is an adapter's: it was trained over `base` alone, with these
-rotary parameters and up to this many positions, and they come into force with it. Keys that are not known here (a
-recipe, figures) are left alone.
+`block_modes` is what a mode of `auto` goes by, `positions` ("sequential" if it is not said) where blocks stand in those
+modes, and `lead` ("none") what stands before each block. The rest is an adapter's: it was trained over `base` alone,
+with these rotary parameters and up to this many positions, and they come into force with it. Keys that are not known
+here (a recipe, figures) are left alone.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from agent_runtime.engine.digests import write_atomically
 from agent_runtime.engine.errors import BrokenModel
 from agent_runtime.engine.span import Positions
+from agent_runtime.engine.text import Lead
 
 CARD = "hotseat.json"
 BLOCK_MODES = ("star", "anchored")
+
+Chosen = TypeVar("Chosen", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Card:
     rope_parameters: Mapping[str, Any] | None = None
     context: int | None = None
     positions: Positions = Positions.SEQUENTIAL
+    lead: Lead = Lead.NONE
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -57,16 +62,30 @@ def read_card(path: Path | None) -> Card:
         raise BrokenModel(str(path), f"the card has no list block_modes ({type(error).__name__})", advice) from error
     if not isinstance(modes, list) or len(declared) != len(modes):
         raise BrokenModel(str(path), "the card declares a block mode that does not exist", advice)
-    if (positions := card.get("positions", "sequential")) not in [each.value for each in Positions]:
-        what = f"the card's positions are {positions!r}, which this version does not know"
-        raise BrokenModel(str(path), what, f"Known are {', '.join(Positions)}: install a newer version.")
+    positions = _one_of(Positions, path, "positions", card)
+    lead = _one_of(Lead, path, "lead", card)
     kinds = {"base": str, "rope_parameters": dict, "context": int}
     for name, kind in kinds.items():
         if card.get(name) is not None and (not isinstance(card[name], kind) or isinstance(card[name], bool)):
             raise BrokenModel(str(path), f"the card's {name} is no {kind.__name__}", "Copy the adapter again.")
     if (context := card.get("context")) is not None and context < 1:
         raise BrokenModel(str(path), f"the card's context is {context} positions", "Copy the adapter again.")
-    return Card(declared, positions=Positions(positions), **{name: card.get(name) for name in kinds})
+    return Card(
+        declared,
+        positions=positions or Positions.SEQUENTIAL,
+        lead=lead or Lead.NONE,
+        **{name: card.get(name) for name in kinds},
+    )
+
+
+def _one_of(known: type[Chosen], path: Path, name: str, card: Mapping[str, Any]) -> Chosen | None:
+    if name not in card:
+        return None
+    try:
+        return known(card[name])
+    except ValueError:
+        what = f"the card's {name} is {card[name]!r}, which this version does not know"
+        raise BrokenModel(str(path), what, f"Known are {', '.join(known)}: install a newer version.") from None
 
 
 def write_card(folder: Path, card: Card) -> None:
@@ -77,6 +96,7 @@ def write_card(folder: Path, card: Card) -> None:
         "rope_parameters": None if card.rope_parameters is None else dict(card.rope_parameters),
         "context": card.context,
         "positions": None if card.positions is Positions.SEQUENTIAL else card.positions.value,
+        "lead": None if card.lead is Lead.NONE else card.lead.value,
         **card.more,
     }
     kept = {name: value for name, value in said.items() if value is not None}

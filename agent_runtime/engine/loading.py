@@ -139,7 +139,7 @@ def _loaded(spec: ModelSpec, cache: Path) -> LoadedModel:
     heads = sizes.num_attention_heads
     return LoadedModel(
         model=model,
-        text=TextEncoder(tokenizer, stops if isinstance(stops, list) else [stops] if isinstance(stops, int) else []),
+        text=TextEncoder(tokenizer, _listed(stops), lead=card.lead),
         name=name,
         block_modes=card.block_modes,
         positions=card.positions,
@@ -153,6 +153,10 @@ def _loaded(spec: ModelSpec, cache: Path) -> LoadedModel:
         device=next(model.get_input_embeddings().parameters()).device,
         adapter_digest=digest_of_adapter,
     )
+
+
+def _listed(stops: list[int] | int | None) -> list[int]:
+    return stops if isinstance(stops, list) else [] if stops is None else [stops]
 
 
 def _dtype(spec: ModelSpec, device: torch.device) -> torch.dtype:

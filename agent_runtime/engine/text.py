@@ -3,12 +3,13 @@
 Layout, read off the model's own chat template by rendering it once with sentinels in place of the contents:
 
     anchor      = [begin of text] + system message + opening of the user message
-    block       = its text
+    block       = [its lead] + its text
     observation = its text + end of the user message + opening of the assistant's
     answer      = its text + end of turn
 
 Without a system role the anchor is the beginning of the user message; without a chat template nothing stands between
-the texts. A block's text never becomes a chat marker: a unit named <|im_end|> is nine ordinary tokens.
+the texts. A block's text never becomes a chat marker: a unit named <|im_end|> is nine ordinary tokens. What leads a
+block is what the weights were tuned with: nothing, as a rule.
 
 Texts are cached, so that a turn tokenizes what changed and nothing else; `calls` counts how often the tokenizer ran.
 """
@@ -18,6 +19,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import blake2b
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -48,11 +51,26 @@ class Layout:
     end_of_turn: int
 
 
+class Lead(StrEnum):
+    """What stands before the text of every block but the anchor."""
+
+    NONE = "none"
+    SEPARATOR = "separator"
+    """The token that begins a prompt: what a model has learned to find at a beginning."""
+    LABEL = "label"
+    """Two tokens drawn by the text: what tells blocks apart that are otherwise alike."""
+
+
 class TextEncoder:
     """Token ids of blocks, observations and answers. Thread-safe; the cache holds at most `cache_tokens` ids."""
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerFast, stop_ids: Iterable[int] = (), *, cache_tokens: int = 1_000_000
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        stop_ids: Iterable[int] = (),
+        *,
+        lead: Lead = Lead.NONE,
+        cache_tokens: int = 1_000_000,
     ) -> None:
         self.tokenizer = tokenizer
         self._core = _without_markers(tokenizer)
@@ -60,15 +78,43 @@ class TextEncoder:
         self.end_of_turn = self.layout.end_of_turn
         own_stops = [tokenizer.eos_token_id] if isinstance(tokenizer.eos_token_id, int) else []
         self.stop_ids: frozenset[int] = frozenset((self.end_of_turn, *own_stops, *stop_ids))
-        self.digest = digest_of(tokenizer.backend_tokenizer.to_str(), repr(self.layout))
+        self.digest = digest_of(
+            tokenizer.backend_tokenizer.to_str(), repr(self.layout), *([] if lead is Lead.NONE else [lead.value])
+        )
+        self.lead = lead
+        self._labels = _ordinary_ids(tokenizer) if lead is Lead.LABEL else ()
         self.calls = 0
         self._cache_tokens = cache_tokens
         self._cached_tokens = 0
         self._cache: OrderedDict[str, Ids] = OrderedDict()
         self._lock = threading.Lock()
 
+    def copy(self, *, lead: Lead | None = None, cache_tokens: int | None = None) -> "TextEncoder":
+        """Return an encoder of the same tokenizer with a memory, and perhaps a lead, of its own."""
+        return TextEncoder(
+            self.tokenizer,
+            self.stop_ids,
+            lead=self.lead if lead is None else lead,
+            cache_tokens=self._cache_tokens if cache_tokens is None else cache_tokens,
+        )
+
     def block_ids(self, text: str) -> Ids:
-        """Return the ids of a block's text, alone."""
+        """Return the ids of a block: its lead, and its text, alone."""
+        ids = self.text_ids(text)
+        if self.lead is Lead.SEPARATOR:
+            return (self.layout.before_anchor or (self.end_of_turn,))[:1] + ids
+        if self.lead is Lead.LABEL:
+            drawn = blake2b(text.encode(), digest_size=8).digest()
+            return (
+                tuple(
+                    self._labels[int.from_bytes(half, "little") % len(self._labels)] for half in (drawn[:4], drawn[4:])
+                )
+                + ids
+            )
+        return ids
+
+    def text_ids(self, text: str) -> Ids:
+        """Return the ids of a text, alone."""
         with self._lock:
             known = self._cache.get(text)
             if known is not None:
@@ -86,15 +132,15 @@ class TextEncoder:
 
     def anchor_ids(self, text: str) -> Ids:
         """Return the ids of a prompt's beginning, with `text` as the system message."""
-        return self.layout.before_anchor + self.block_ids(text) + self.layout.after_anchor
+        return self.layout.before_anchor + self.text_ids(text) + self.layout.after_anchor
 
     def observation_ids(self, text: str) -> Ids:
         """Return the ids of a prompt's end, up to where the model begins to answer."""
-        return self.block_ids(text) + self.layout.after_observation
+        return self.text_ids(text) + self.layout.after_observation
 
     def answer_ids(self, text: str) -> Ids:
         """Return the ids of a whole answer; ending in `end_of_turn`, no answer begins another."""
-        return (*self.block_ids(text), self.end_of_turn)
+        return (*self.text_ids(text), self.end_of_turn)
 
     def chat_ids(self, messages: Sequence[Mapping[str, str]]) -> Ids:
         """Return the ids of a conversation of any roles, up to where the model begins to answer.
@@ -102,7 +148,7 @@ class TextEncoder:
         Raises BadChatTemplate for roles that the model's template refuses.
         """
         if not self.tokenizer.chat_template:
-            return self.layout.before_anchor + sum((self.block_ids(each["content"]) for each in messages), ())
+            return self.layout.before_anchor + sum((self.text_ids(each["content"]) for each in messages), ())
         rendered = _render(self.tokenizer, messages)
         return tuple(self.tokenizer(rendered, add_special_tokens=False, split_special_tokens=False)["input_ids"])
 
@@ -113,6 +159,12 @@ class TextEncoder:
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of generated ids, without markers."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def _ordinary_ids(tokenizer: PreTrainedTokenizerFast) -> Ids:
+    """Return the ids of tokens that stand for text, in order."""
+    added = {*tokenizer.get_added_vocab().values(), *tokenizer.all_special_ids}
+    return tuple(sorted({*tokenizer.get_vocab().values()} - added))
 
 
 def _without_markers(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:

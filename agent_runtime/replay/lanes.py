@@ -7,7 +7,6 @@ from pathlib import Path
 
 from agent_runtime.block_cache import BlockStore, MemoryStore
 from agent_runtime.engine.loading import LoadedModel
-from agent_runtime.engine.text import TextEncoder
 from agent_runtime.replay.report import lane_labels
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.served_model import ServedModel, serve_model
@@ -54,7 +53,7 @@ def open_lanes(
     `stores` gives each lane, by its number, what it keeps blocks in.
     """
     # What a server remembers of texts is bounded too, but by what is much for a replay of many lanes.
-    text = TextEncoder(loaded.text.tokenizer, loaded.text.stop_ids, cache_tokens=_REMEMBERED_TOKENS)
+    text = loaded.text.copy(cache_tokens=_REMEMBERED_TOKENS)
     loaded = replace(loaded, text=text)
     with ExitStack() as stack:
         lanes = []

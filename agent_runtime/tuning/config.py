@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_runtime.engine.span import Positions
+from agent_runtime.engine.text import Lead
 from agent_runtime.tuning.errors import BadTuneConfig
 from agent_runtime.tuning.rows import TRAINED_MODES
 from agent_runtime.turn import Mode
@@ -52,9 +53,10 @@ class DataPart:
 class TrainingPart:
     """The recipe. Sizes are those of one process: `rows` packed rows of `row_tokens`, each once per mode.
 
-    A step is `accumulate` such batches. `positions` is where blocks stand in block modes: "sequential" or "shared".
-    `lora_rank` 0 tunes all weights. `distillation` weighs how far block modes may
+    A step is `accumulate` such batches. `lora_rank` 0 tunes all weights. `distillation` weighs how far block modes may
     stray from the first mode. The learning rate rises for `warmup_steps` and falls by a cosine to `final_share`.
+    `positions` is where blocks stand in block modes, "sequential" or "shared"; `lead` is what stands before each of
+    them, "none", "separator" or "label".
     """
 
     modes: tuple[str, ...] = ("full", "anchored")
@@ -73,6 +75,7 @@ class TrainingPart:
     seed: int = 0
     save_every: int = 200
     positions: str = "sequential"
+    lead: str = "none"
     workers: int = 0
     compile: bool = False
 
@@ -171,8 +174,9 @@ def _check(path: Path, config: TuneConfig) -> None:
         raise BadTuneConfig(path, "training.modes", f"each mode once, of {', '.join(allowed)}")
     if training.distillation and training.modes[0] != "full":
         raise BadTuneConfig(path, "training.modes", "with distillation the first mode is the teacher: put full first")
-    if training.positions not in [each.value for each in Positions]:
-        raise BadTuneConfig(path, "training.positions", f"one of {', '.join(Positions)}")
+    for name, known in (("positions", Positions), ("lead", Lead)):
+        if getattr(training, name) not in [each.value for each in known]:
+            raise BadTuneConfig(path, f"training.{name}", f"one of {', '.join(known)}")
     for name in ("steps", "rows", "row_tokens", "accumulate", "save_every"):
         if getattr(training, name) < 1:
             raise BadTuneConfig(path, f"training.{name}", "at least 1")

@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_all_start_methods
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model, mod
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.sources import cache_folder
 from agent_runtime.engine.span import Positions
+from agent_runtime.engine.text import Lead
 from agent_runtime.tuning.agreement import Teacher, Turns, note_agreement
 from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import TrainingPart, TuneConfig
@@ -99,9 +100,11 @@ def _loaded(config: TuneConfig, start: Start | None, device: torch.device) -> tu
         rope_parameters=rope,
         context=start.card.context if start is not None else config.model.context,
         positions=Positions(config.training.positions),
+        lead=Lead(config.training.lead),
     )
     spec = ModelSpec(config.model.source, dtype="float32", device=str(device), overrides=card.overrides)
-    return load_model(spec), card
+    loaded = load_model(spec)
+    return replace(loaded, text=loaded.text.copy(lead=card.lead)), card
 
 
 def _claim(
@@ -296,7 +299,7 @@ class _Run:
             else:
                 self._loaded.model.save_pretrained(str(folder), state_dict=weights)
                 self._loaded.text.tokenizer.save_pretrained(str(folder))
-                card = Card(self._card.block_modes, positions=self._card.positions)
+                card = Card(self._card.block_modes, positions=self._card.positions, lead=self._card.lead)
             write_card(folder, card)
         accelerator.wait_for_everyone()
         return folder

@@ -11,6 +11,7 @@ from agent_runtime.engine.card import NO_CARD, Card, read_card, write_card
 from agent_runtime.engine.errors import BrokenModel
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
 from agent_runtime.engine.span import Positions
+from agent_runtime.engine.text import Lead
 from tests.tiny_models import save_tiny_model, tiny_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -38,7 +39,7 @@ def load(base: Path, adapter: Path | None, tmp_path: Path, **options: object) ->
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    card = Card(("anchored", "star"), "12ab", ROPE, 32_768, Positions.SHARED, more={"recipe": "dual mode"})
+    card = Card(("anchored", "star"), "12ab", ROPE, 32_768, Positions.SHARED, Lead.LABEL, more={"recipe": "dual mode"})
     write_card(tmp_path, card)
     assert read_card(tmp_path / "hotseat.json") == replace(card, more={})
     write_card(tmp_path, Card(("star",)))
@@ -53,6 +54,14 @@ def test_a_card_with_a_value_of_another_kind_is_refused(tmp_path: Path, said: st
     (tmp_path / "hotseat.json").write_text('{"block_modes": [], ' + said + "}")
     with pytest.raises(BrokenModel, match=said.split('"')[1]):
         read_card(tmp_path / "hotseat.json")
+
+
+@pytest.mark.parametrize("said", ['"positions": "random"', '"lead": "trumpet"'])
+def test_a_card_of_a_later_version_is_refused(tmp_path: Path, said: str) -> None:
+    (tmp_path / "hotseat.json").write_text('{"block_modes": [], ' + said + "}")
+    with pytest.raises(BrokenModel, match="does not know") as refused:
+        read_card(tmp_path / "hotseat.json")
+    assert "newer version" in str(refused.value)
 
 
 def test_the_context_and_the_rotary_parameters_travel_with_the_adapter(

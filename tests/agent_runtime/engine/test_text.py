@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken
 
 from agent_runtime.engine.errors import BadChatTemplate
-from agent_runtime.engine.text import TextEncoder
+from agent_runtime.engine.text import Lead, TextEncoder
 from tests.tiny_models import CHATML, END, START, tiny_tokenizer
 
 RULES = "You are a guard. Answer with one legal action.\n"
@@ -212,3 +212,27 @@ def test_the_digest_names_the_vocabulary_and_the_layout():
 
 
 SHARED = TextEncoder(tiny_tokenizer())
+
+
+def test_a_lead_stands_before_blocks_and_before_nothing_else() -> None:
+    bare = TextEncoder(tiny_tokenizer())
+    for lead, length in ((Lead.SEPARATOR, 1), (Lead.LABEL, 2)):
+        led = bare.copy(lead=lead)
+        assert led.digest != bare.digest
+        for text in ("a wall", "a door", ""):
+            assert led.block_ids(text)[length:] == bare.block_ids(text) == led.text_ids(text)
+            assert led.count(text) == length + bare.count(text)
+            assert led.anchor_ids(text) == bare.anchor_ids(text)
+            assert led.observation_ids(text) == bare.observation_ids(text) and led.answer_ids(text) == bare.answer_ids(
+                text
+            )
+
+
+def test_a_separator_is_what_begins_a_prompt_and_a_label_is_drawn_by_the_text() -> None:
+    text = TextEncoder(tiny_tokenizer(), lead=Lead.SEPARATOR)
+    assert text.block_ids("a wall")[0] == text.anchor_ids(RULES)[0]
+    labelled = TextEncoder(tiny_tokenizer(), lead=Lead.LABEL)
+    labels = {labelled.block_ids(f"unit {number}")[:2] for number in range(200)}
+    assert len(labels) > 190
+    assert not {token for label in labels for token in label} & {*labelled.tokenizer.all_special_ids}
+    assert labelled.block_ids("unit 7") == labelled.copy().block_ids("unit 7")

@@ -13,6 +13,8 @@ import torch
 from agent_runtime.engine.card import read_card
 from agent_runtime.engine.errors import BrokenModel
 from agent_runtime.engine.loading import ModelSpec, load_model
+from agent_runtime.engine.span import Positions
+from agent_runtime.engine.text import Lead
 from agent_runtime.tuning import training
 from agent_runtime.tuning.config import DataPart, ModelPart, TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import LossNotFinite, NotTrainable, OtherRun
@@ -153,6 +155,17 @@ def test_samples_longer_than_a_row_or_the_context_are_left_out_and_counted(home:
         run(config(home, row_tokens=20), home / "short")
     _, heard = run(config(home, steps=1), home / "run")
     assert heard[0]["left_out"] == 0
+
+
+def test_where_blocks_stand_and_what_leads_them_is_on_the_card_and_in_force_when_it_is_loaded(home: Path) -> None:
+    result, _ = run(config(home, steps=1, positions="shared", lead="label"), home / "run")
+    assert result.made is not None
+    loaded = load_model(ModelSpec(str(home / "guard"), adapter=result.made), home / "cache")
+    assert (loaded.positions, loaded.text.lead) == (Positions.SHARED, Lead.LABEL)
+    bare = load_model(ModelSpec(str(home / "guard")), home / "cache")
+    assert (
+        loaded.text.block_ids("a")[2:] == bare.text.block_ids("a") and loaded.tokenizer_digest != bare.tokenizer_digest
+    )
 
 
 def test_a_run_goes_on_from_the_adapter_of_another_with_its_positions(home: Path) -> None:

@@ -1,8 +1,8 @@
 """Decisions: which of the listed actions is to be taken, by the rules of `folders/gamecore/rules.md` and the land.
 
-A unit that is led asks for several blocks and the rules at once, and nothing may be written on the way; attacks on units
-elsewhere, ways to other regions and holding are listed besides the right action, at random places. An errand asks for
-one block.
+A unit that is led asks for several blocks and the rules at once, and nothing may be written on the way; attacks on
+units elsewhere, ways to other regions and holding are listed besides the right action, at random places. An errand asks
+for one block.
 """
 
 from random import Random
