@@ -114,9 +114,9 @@ def make_land(random: Random, split: Split, num_blocks: int, block_tokens: float
     """Return a land of `num_blocks` blocks (at least `SMALLEST_LAND`) of about `block_tokens` tokens each."""
     num_regions, num_units, num_items, num_quests = _sizes(random, num_blocks)
     taken: set[str] = set()
-    regions = names(random, split, num_regions, taken)
-    units = names(random, split, num_units, taken)
-    quests = names(random, split, num_quests, taken)
+    regions, units, quests = (
+        names(random, split, count, taken, varied=True) for count in (num_regions, num_units, num_quests)
+    )
     num_carried = min(num_units, round(num_items * 0.6))
     goods = things(random, split, num_units + num_items - num_carried)
     carried, lying = goods[:num_units], goods[num_units:]
