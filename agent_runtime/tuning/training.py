@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch.utils.data import DataLoader
 
@@ -76,8 +76,7 @@ def tune(
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     accelerator = Accelerator(
         mixed_precision="bf16" if torch.cuda.is_available() else "no",
-        # Nothing changes a model's buffers.
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)],
+        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
     start = start_of(config)
     if start is not None and turns is not None:
@@ -89,6 +88,16 @@ def tune(
     _claim(folder, config, loaded, accelerator, start, recorded)
     run = _Run(config, folder, accelerator, loaded, card, start, recorded)
     return run.go(tell, is_stopped)
+
+
+def leave_others() -> None:
+    """Part from the other processes of a run when all have come so far: what is left to do is done.
+
+    A launcher ends the others as soon as one has ended.
+    """
+    state = PartialState()
+    state.wait_for_everyone()
+    state.destroy_process_group()
 
 
 def _loaded(config: TuneConfig, start: Start | None, device: torch.device) -> tuple[LoadedModel, Card]:
