@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agent_runtime.commands.options import GameOptions, JsonOption, game_options
+from agent_runtime.commands.options import GameOptions, JsonOption, ModelOption, game_options
 
 data_app = typer.Typer(no_args_is_help=True, help="Samples for block tuning, made here and without a network.")
 
@@ -106,6 +106,32 @@ def data_games(
     options = tuple(sorted(game_options(option).items()))
     recipe = Games(game, options, seed, _split(split), turns, wander, persona)
     _write(recipe, episodes * turns, out, workers, as_json)
+
+
+@data_app.command("chat")
+def data_chat(
+    out: OutOption,
+    samples: SamplesOption = 1000,
+    seed: SeedOption = 0,
+    model: ModelOption = "embedded",
+    temperature: Annotated[float, typer.Option(min=0.01, help="1 is what the model itself would say.")] = 1.0,
+    user_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a user's turn, at most.")] = 96,
+    answer_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an answer, at most.")] = 200,
+    at_once: Annotated[int, typer.Option(min=1, help="Conversations side by side; another number, others.")] = 64,
+    system: Annotated[
+        str | None, typer.Option(help="The system message, where it is not to be the chat template's own.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a model talk to itself: samples for tuning that keep what it can do besides games.
+
+    It writes what users say, and answers; what is cut or repeats itself is left out. They are in the split train.
+    """
+    from agent_runtime.commands.data_output import talk_and_print
+    from agent_runtime.tuning.data.self_talk import SelfTalk
+
+    recipe = SelfTalk(seed, temperature, user_tokens, answer_tokens, at_once, system)
+    talk_and_print(model, recipe, samples, out, as_json)
 
 
 @data_app.command("show")

@@ -6,16 +6,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from agent_runtime.commands.options import printable, say
+from agent_runtime.commands.options import printable, say, say_that_it_loads
 from agent_runtime.designer.tokens import TokenCounter, token_counter
 from agent_runtime.tuning.data.generating import Maker, Recipe, Tally, write_samples
 from agent_runtime.tuning.errors import BadArgument
 from agent_runtime.tuning.samples import Ask, Sample, read_header, read_samples
+
+if TYPE_CHECKING:
+    from agent_runtime.tuning.data.self_talk import SelfTalk
 
 # Tokens are counted in so many samples, spread over all.
 _COUNTED = 48
@@ -33,6 +36,42 @@ def write_and_print(recipe: Recipe, samples: int, out: Path, workers: int, as_js
         print(json.dumps(report, indent=1))
     else:
         _print(report)
+
+
+def talk_and_print(model: str, recipe: "SelfTalk", samples: int, out: Path, as_json: bool) -> None:
+    """Write a file of a model's conversations with itself and say what was left out.
+
+    Raises BadArgument, CannotWrite, NotTrainable, and what loading a model raises.
+    """
+    from agent_runtime.engine.loading import ModelSpec, load_model
+    from agent_runtime.tuning.data.self_talk import NAME, write_self_talk
+
+    say_that_it_loads()
+    loaded = load_model(ModelSpec(model))
+    started = time.perf_counter()
+    with _progress(NAME, samples) as tell:
+        talk = write_self_talk(loaded, recipe, samples, out, tell)
+    seconds = time.perf_counter() - started
+    report = {
+        "format": "hotseat.data",
+        "version": 1,
+        "file": str(out),
+        "generator": NAME,
+        "arguments": dict(read_header(out).arguments),
+        "split": "train",
+        "seed": recipe.seed,
+        "samples": talk.num_kept,
+        "left_out": dict(talk.dropped.most_common()),
+        "tokens": {"an_answer": round(talk.num_tokens / talk.num_kept, 2), "all_answers": talk.num_tokens},
+        "seconds": round(seconds, 2),
+    }
+    if as_json:
+        print(json.dumps(report, indent=1))
+        return
+    mean = talk.num_tokens / talk.num_kept
+    print(f"{out}: {talk.num_kept} conversations, answers of {mean:.1f} tokens; {seconds:.1f} s")
+    for why, count in talk.dropped.most_common():
+        print(f"{count:>8}  left out: {why}")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """`hotseat tune`."""
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,14 +52,16 @@ def tune(
     from agent_runtime.tuning.agreement import AGREEMENT
     from agent_runtime.tuning.config import TuneConfig, read_config
     from agent_runtime.tuning.plots import plot_losses, require_plotting
-    from agent_runtime.tuning.training import METRICS, tune
+    from agent_runtime.tuning.training import METRICS, leave_others, tune
 
     if config is None and recordings is None:
         raise typer.BadParameter("name a configuration, or --recordings", param_hint="CONFIG")
     run = TuneConfig() if config is None else read_config(config, needs_samples=recordings is None)
+    is_first = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher has started; the others are silent
     if plot:
         require_plotting(out / _PLOT)
-    say_that_it_loads()
+    if is_first:
+        say_that_it_loads()
 
     def tell(line: dict[str, Any]) -> None:
         if as_json:
@@ -82,14 +85,17 @@ def tune(
 
     with _asked_to_stop() as asked:
         result = tune(run, out, tell, lambda: bool(asked), turns)
-    if recordings is not None:
+    if is_first and recordings is not None:
         _say_agreement(out / AGREEMENT)
-    if plot and (out / METRICS).is_file():
+    if is_first and plot and (out / METRICS).is_file():
         plot_losses(out / METRICS, out / _PLOT)
-    if result.made is None:
+    if is_first and result.made is None:
         say(f"Stopped behind step {result.step} of {run.training.steps}, which is saved. The same command goes on.")
+    elif is_first:
+        say(f"What came out lies in {result.made}. Play with it: hotseat serve --adapter {result.made}")
+    leave_others()
+    if result.made is None:
         raise typer.Exit(_INTERRUPTED)
-    say(f"What came out lies in {result.made}. Play with it: hotseat serve --adapter {result.made}")
 
 
 @contextmanager

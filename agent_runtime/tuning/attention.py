@@ -123,20 +123,21 @@ class Seen:
         """
         num_rows, length = self.own_from.shape
         num_tiles = -(-length // TILE)
+        width = num_tiles + 1
         queries = torch.arange(length, device=self.own_from.device)
-        tile_of = (queries // TILE).expand(num_rows, length)
-        row_of = torch.arange(num_rows, device=self.own_from.device)[:, None].expand(num_rows, length)
-        touched, covered = (self.own_from.new_zeros((num_rows, num_tiles, num_tiles + 1)) for _ in range(2))
+        first_tile = torch.arange(num_rows, device=self.own_from.device)[:, None] * num_tiles + queries // TILE
+        touched, covered = (self.own_from.new_zeros(num_rows * num_tiles * width) for _ in range(2))
         for begin, end in ((self.own_from, (queries + 1).expand_as(self.own_from)), (self.seen_from, self.seen_to)):
             first, stop = begin // TILE, (end + TILE - 1) // TILE
             inner_first, inner_stop = (begin + TILE - 1) // TILE, end // TILE
             for counts, low, high in ((touched, first, stop), (covered, inner_first, inner_stop)):
                 one = (low < high).int()
                 for place, sign in ((low, one), (high, -one)):
-                    at = (row_of, tile_of, place.clamp(0, num_tiles).long())
-                    counts.index_put_(at, sign, accumulate=True)
-        in_tile = torch.bincount(queries // TILE, minlength=num_tiles)[:, None]
-        counted = [counts.cumsum(-1)[..., :num_tiles] for counts in (touched, covered)]
+                    at = first_tile * width + place.clamp(0, num_tiles)
+                    counts.scatter_add_(0, at.flatten(), sign.flatten())
+        tiles = torch.arange(num_tiles, device=self.own_from.device)[:, None]
+        in_tile = (length - tiles * TILE).clamp(max=TILE)
+        counted = [counts.view(num_rows, num_tiles, width).cumsum(-1)[..., :num_tiles] for counts in (touched, covered)]
         return counted[0] > 0, counted[1] == in_tile
 
 

@@ -1,9 +1,12 @@
 """Rows put together to a batch of equal length: several samples in each, that do not see each other.
 
-Shapes: B rows, T tokens of each.
+Whatever has a length that depends on the data is counted here, in the processes that make batches: on a GPU to ask for
+a length is to wait until all that was asked of it before is done.
+
+Shapes: B rows, T tokens of each, N predicted tokens, A listed actions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -20,7 +23,10 @@ _PADDING = {"document": -1, "label": IGNORED, "ask": -1, "decision": -1}
 class Batch:
     """Rows as tensors [B, T], int64. See `Row`.
 
-    `left_out` samples were longer than a row, or than the model's context.
+    `wanted` [N] are the flat places where something is to be predicted. Those of one action have one number in
+    `action` [N], and actions that are decided among one in `decision_of_action` [A], of `num_decisions`; where nothing
+    is decided every ask is an action of its sample. No row has more than `used` tokens before its padding. `left_out`
+    samples were longer than a row, or than the model's context.
     """
 
     ids: torch.Tensor
@@ -34,23 +40,38 @@ class Batch:
     document: torch.Tensor
     ask: torch.Tensor
     decision: torch.Tensor
+    wanted: torch.Tensor
+    action: torch.Tensor
+    decision_of_action: torch.Tensor
+    num_decisions: int
+    used: int
     is_doubled: bool
     left_out: int = 0
 
     def to(self, device: torch.device) -> "Batch":
-        """Return the batch on another device."""
-        tensors = {name: getattr(self, name).to(device, non_blocking=True) for name in _TENSORS}
-        return replace(self, **tensors)
+        """Return the batch on another device, where it may arrive later if it was pinned."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """Return the batch in memory that a GPU reads by itself; a DataLoader asks for it."""
+        return self._each(torch.Tensor.pin_memory)
 
     def trimmed(self) -> "Batch":
         """Return the batch without the padding that all its rows end in."""
-        used = int((self.document >= 0).any(0).nonzero().max()) + 1
-        return replace(self, **{name: getattr(self, name)[:, :used] for name in _TENSORS})
+        length = self.ids.shape[1]
+        wanted = self.wanted // length * self.used + self.wanted % length
+        columns: dict[str, Any] = {name: getattr(self, name)[:, : self.used] for name in _COLUMNS}
+        return replace(self, wanted=wanted, **columns)
+
+    def _each(self, moved: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
+        tensors: dict[str, Any] = {name: moved(getattr(self, name)) for name in (*_COLUMNS, *_LISTS)}
+        return replace(self, **tensors)
 
 
 # What points at tokens of the row.
 _INDICES = ("own_from", "seen_from", "seen_to")
-_TENSORS = tuple(field.name for field in fields(Row))
+_COLUMNS = tuple(field.name for field in fields(Row))
+_LISTS = ("wanted", "action", "decision_of_action")
 
 
 def joined(rows: Sequence[Row], length: int) -> Row:
@@ -64,7 +85,7 @@ def joined(rows: Sequence[Row], length: int) -> Row:
         placed.append(replace(row, document=numpy.full(len(row.ids), number), **here))
         first += len(row.ids)
     columns = {}
-    for name in _TENSORS:
+    for name in _COLUMNS:
         # Padding sees itself and nothing else.
         padding = numpy.full(length - total, _PADDING.get(name, 0), dtype=numpy.int64)
         if name == "own_from":
@@ -75,7 +96,27 @@ def joined(rows: Sequence[Row], length: int) -> Row:
 
 def batch_of(rows: Sequence[Row]) -> Batch:
     """Return rows of equal length as one batch."""
-    tensors: dict[str, Any] = {
-        name: torch.from_numpy(numpy.stack([getattr(row, name) for row in rows])) for name in _TENSORS
-    }
-    return Batch(**tensors, is_doubled=any(row.is_doubled for row in rows))
+    columns = {name: numpy.stack([getattr(row, name) for row in rows]) for name in _COLUMNS}
+    wanted_N = numpy.flatnonzero(columns["label"] != IGNORED)
+    row_N = wanted_N // columns["label"].shape[1]
+    decided = (row_N, *(columns[name].ravel()[wanted_N] for name in ("document", "decision")))
+    action_N, starts_N = _numbered(*decided, columns["own_from"].ravel()[wanted_N])
+    decision_A, first_A = _numbered(*(column[starts_N] for column in decided))
+    arrays = {**columns, "wanted": wanted_N, "action": action_N, "decision_of_action": decision_A}
+    tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    used = numpy.flatnonzero((columns["document"] >= 0).any(0))
+    return Batch(
+        **tensors,
+        num_decisions=int(first_A.sum()),
+        used=int(used.max(initial=-1)) + 1,
+        is_doubled=any(row.is_doubled for row in rows),
+    )
+
+
+def _numbered(*keys: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Number runs of equal keys from 0 on, int64 [N], and say where each begins, bool [N]."""
+    begins = numpy.zeros(len(keys[0]), dtype=bool)
+    begins[:1] = True
+    for key in keys:
+        begins[1:] |= key[1:] != key[:-1]
+    return begins.cumsum(dtype=numpy.int64) - 1, begins

@@ -13,7 +13,6 @@ from transformers import PreTrainedModel
 from agent_runtime.tuning.attention import TRAINING, Plan, register
 from agent_runtime.tuning.errors import NotTrainable
 from agent_runtime.tuning.packing import Batch
-from agent_runtime.tuning.rows import IGNORED
 
 _TOLERANCE = 1e-4
 
@@ -99,14 +98,11 @@ class Decisions:
 
     @classmethod
     def of(cls, batch: Batch, wanted_N: torch.Tensor) -> "Decisions":
-        """Read them off the first mode's rows; the rows of the others are laid out alike."""
-        row_N = wanted_N // batch.ids.shape[1]
-        columns = [row_N, *(column.flatten()[wanted_N] for column in (batch.document, batch.decision, batch.own_from))]
-        keys_NK = torch.stack(columns, 1)
-        action_of_token = _numbered(keys_NK)
-        starts = torch.cat((action_of_token.new_ones(1, dtype=torch.bool), action_of_token.diff() > 0))
-        decision_of_action = _numbered(keys_NK[starts][:, :3])
-        return cls(action_of_token, decision_of_action, int(decision_of_action[-1]) + 1)
+        """Take them of the first mode, `wanted_N`; the rows of the others are laid out alike."""
+        num_modes = len(batch.wanted) // len(wanted_N)
+        num_actions = len(batch.decision_of_action) // num_modes
+        num_decisions = batch.num_decisions // num_modes
+        return cls(batch.action[: len(wanted_N)], batch.decision_of_action[:num_actions], num_decisions)
 
     def logprobs(self, logits_NV: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
         """Return the log-probability of every action among those of its decision [actions]."""
@@ -139,15 +135,9 @@ class Decisions:
         return first_D.scatter_reduce(0, self.decision_of_action, chosen_A, "amin")
 
 
-def _numbered(keys_NK: torch.Tensor) -> torch.Tensor:
-    """Number runs of equal rows from 0 on, int64 [N]."""
-    changed = (keys_NK[1:] != keys_NK[:-1]).any(-1)
-    return torch.cat((changed.new_zeros(1), changed)).long().cumsum(0)
-
-
 def wanted_of(batch: Batch) -> torch.Tensor:
     """Return the flat places of a batch where something is to be predicted, int64 [N]."""
-    return (batch.label.flatten() != IGNORED).nonzero().flatten()
+    return batch.wanted
 
 
 def losses_of(logits_NV: torch.Tensor, labels_N: torch.Tensor, num_modes: int, distillation: float) -> Losses:

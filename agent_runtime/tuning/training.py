@@ -3,7 +3,7 @@
 A run is a folder:
 
     run.json        what it is of: configuration, weights, tokenizer; another run is refused in the same folder
-    metrics.jsonl   a line per step
+    metrics.jsonl   a line per step, written when the next step is under way
     saved/          accelerate's state of the step in saved/step.json, replaced as a whole
     adapter/        what came out: a PEFT adapter with its card (`model/` if all weights were tuned)
 """
@@ -11,7 +11,6 @@ A run is a folder:
 import json
 import math
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -20,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate import Accelerator, PartialState
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch.utils.data import DataLoader
 
 from agent_runtime.engine.adapters import base_digest, check_base
@@ -37,6 +36,7 @@ from agent_runtime.tuning.agreement import Teacher, Turns, note_agreement
 from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import LossNotFinite, NotTrainable, OtherRun
+from agent_runtime.tuning.figures import Figures, Mark
 from agent_runtime.tuning.lora import Start, start_of, with_lora
 from agent_runtime.tuning.packing import Batch
 from agent_runtime.tuning.saving import Savings
@@ -63,7 +63,10 @@ def tune(
     is_stopped: Callable[[], bool] = lambda: False,
     turns: Callable[[LoadedModel], Turns] | None = None,
 ) -> TuneResult:
-    """Tune as `config` says, going on where `folder` was left; `tell` hears the metrics of every step.
+    """Tune as `config` says, going on where `folder` was left; `tell` hears the metrics of every step, a step late.
+
+    `is_stopped` is asked once a step. Of several processes the first one alone writes and tells, and all stop behind
+    the same step if any of them is to.
 
     With `turns` nothing is learned from answers: every mode learns what the untuned model's first mode decides in them
     (`Agreement`), and the report of before and after is in the folder, as agreement.json.
@@ -72,7 +75,10 @@ def tune(
     """
     # Batches are made in forked processes, and the tokenizer's threads do not survive a fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
+    accelerator = Accelerator(
+        mixed_precision="bf16" if torch.cuda.is_available() else "no",
+        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
+    )
     start = start_of(config)
     if start is not None and turns is not None:
         raise NotTrainable("the teacher of recorded turns is the model without an adapter. Leave model.adapter out.")
@@ -83,6 +89,16 @@ def tune(
     _claim(folder, config, loaded, accelerator, start, recorded)
     run = _Run(config, folder, accelerator, loaded, card, start, recorded)
     return run.go(tell, is_stopped)
+
+
+def leave_others() -> None:
+    """Part from the other processes of a run when all have come so far: what is left to do is done.
+
+    A launcher ends the others as soon as one has ended.
+    """
+    state = PartialState()
+    state.wait_for_everyone()
+    state.destroy_process_group()
 
 
 def _loaded(config: TuneConfig, start: Start | None, device: torch.device) -> tuple[LoadedModel, Card]:
@@ -169,10 +185,14 @@ class _Run:
         model.train()
         student = Student(model)
         if part.compile:
+            # torch would cut every compiled graph into its buckets of gradients, and cannot where FlexAttention is.
+            torch._dynamo.config.optimize_ddp = False
             for layer in model.get_decoder().layers:  # all alike: compiled once, in a thirtieth of the time of all
                 layer.compile(dynamic=False)
         weights = [weight for weight in student.parameters() if weight.requires_grad]
-        optimizer = torch.optim.AdamW(weights, lr=part.learning_rate, betas=(0.9, 0.95), weight_decay=part.weight_decay)
+        optimizer = torch.optim.AdamW(
+            weights, lr=part.learning_rate, betas=(0.9, 0.95), weight_decay=part.weight_decay, fused=True
+        )
         self._student, self._optimizer = accelerator.prepare(student, optimizer)
         self._planner = Planner(
             RotaryTable(model.get_decoder().rotary_emb.inv_freq, loaded.context_limit), accelerator.device
@@ -192,22 +212,29 @@ class _Run:
         if first == 0:
             self._note_agreement("before")
         batches = self._batches(first)
+        pending: Figures | None = None
+        begin = Mark.here(self._accelerator.device)
         for step in range(first, part.steps):
-            begin = time.perf_counter()
             _set_rate(self._optimizer, _rate(part, step))
             losses, tokens, left_out = self._gradients(batches)
-            line = self._metrics(step, losses, left_out)
-            if not math.isfinite(line["loss"]):
-                raise LossNotFinite(step, line["loss"], self._savings.step)
+            is_asked = is_stopped()
+            names, values = self._figures(losses, left_out, is_asked)
             self._accelerator.clip_grad_norm_(self._student.parameters(), part.clip_norm)
             self._optimizer.step()
             self._optimizer.zero_grad(set_to_none=True)
-            line["tokens_per_s"] = round(tokens * self._accelerator.num_processes / (time.perf_counter() - begin), 1)
-            self._note(line)
-            tell(line)
-            stopped = is_stopped()
+            world, done = self._accelerator.num_processes, Mark.here(self._accelerator.device)
+            before = pending
+            pending = Figures(step, names, values, world, _rate(part, step), tokens * world, begin, done)
+            begin = done
+            # Of several processes each may be asked at another step: they learn of it together, a step late.
+            stopped = is_asked and world == 1
+            if before is not None:
+                stopped |= self._settle(before, tell)
             if (step + 1) % part.save_every == 0 or step + 1 == part.steps or stopped:
+                stopped |= self._settle(pending, tell)
+                pending = None
                 self._savings.save(step + 1)
+                begin = Mark.here(self._accelerator.device)
             if stopped and step + 1 < part.steps:
                 return TuneResult(step + 1, None)
         if first < part.steps:
@@ -227,6 +254,8 @@ class _Run:
             num_workers=part.workers if can_fork else 0,
             multiprocessing_context="fork" if part.workers and can_fork else None,
             prefetch_factor=3 if part.workers and can_fork else None,
+            worker_init_fn=_stand_apart,
+            pin_memory=self._accelerator.device.type == "cuda",
         )
         return iter(loader)
 
@@ -274,17 +303,25 @@ class _Run:
             note_agreement(self._folder, when, measured)
         self._accelerator.wait_for_everyone()
 
-    def _metrics(self, step: int, losses: list[Losses | Agreement], left_out: int) -> dict[str, Any]:
-        """Return a step's line, averaged over its batches and all processes."""
+    def _figures(
+        self, losses: list[Losses | Agreement], left_out: int, is_asked: bool
+    ) -> tuple[tuple[str, ...], torch.Tensor]:
+        """Return the names of a step's figures, and what `Figures` has of them, over its batches and all processes."""
         names, columns = _columns(losses, self._config.training.modes)
-        mean = self._accelerator.reduce(torch.stack(columns).mean(0).detach().float(), "mean")
-        values = dict(zip(names, [round(value, 6) for value in mean.tolist()], strict=True))
-        return {"step": step, **values, "learning_rate": _rate(self._config.training, step), "left_out": left_out}
+        mean = torch.stack(columns).mean(0).detach().float()
+        both = (mean, mean.new_full((1,), left_out), mean.new_full((1,), is_asked))
+        return tuple(names), Figures.to_host(self._accelerator.reduce(torch.cat(both), "mean"))
 
-    def _note(self, line: dict[str, Any]) -> None:
+    def _settle(self, figures: Figures, tell: Callable[[dict[str, Any]], None]) -> bool:
+        """Write and tell a step's line; return whether some process was asked to stop. Raises LossNotFinite."""
+        line, is_asked = figures.settled()
+        if not math.isfinite(line["loss"]):
+            raise LossNotFinite(figures.step, line["loss"], self._savings.step)
         if self._accelerator.is_main_process:
             with (self._folder / METRICS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+            tell(line)
+        return is_asked
 
     def _write_result(self) -> Path:
         """Write the adapter, or the weights if all of them were tuned, with the card. Returns their folder."""
@@ -339,6 +376,11 @@ def _rate(part: TrainingPart, step: int) -> float:
 def _set_rate(optimizer: Any, rate: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = rate
+
+
+def _stand_apart(worker: int) -> None:
+    """Leave the run's group of processes: a signal to all of it is to end the run, which still needs its batches."""
+    os.setpgid(0, 0)
 
 
 def _forget_from(metrics: Path, step: int) -> None:

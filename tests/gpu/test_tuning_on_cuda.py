@@ -11,6 +11,7 @@ from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.tuning.attention import TRAINING, Plan, Planner, Seen, register
 from agent_runtime.tuning.packing import batch_of, joined
 from agent_runtime.tuning.rows import TRAINED_MODES, row_of
+from agent_runtime.tuning.training import tune
 from agent_runtime.turn import Mode
 from tests.agent_runtime.tuning.test_attention import random_sample
 from tests.agent_runtime.tuning.test_training import config, run, write_samples
@@ -68,3 +69,22 @@ def test_a_run_on_a_gpu_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert result.made is not None
     for mode in made.training.modes:
         assert heard[-1][f"loss_{mode}"] < 0.5 * heard[0][f"loss_{mode}"]
+
+
+@pytest.mark.parametrize("changes", [{}, {"compile": True, "workers": 1}, {"lora_rank": 0, "accumulate": 2}])
+def test_a_step_never_makes_the_host_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: Any) -> None:
+    monkeypatch.setenv("HOTSEAT_CACHE", str(tmp_path / "cache"))
+    save_tiny_model(tmp_path / "guard", "llama")
+    write_samples(tmp_path / "train.jsonl", 40)
+    asked: list[int] = []
+
+    def is_stopped() -> bool:  # within every step; by the third everything is compiled
+        asked.append(len(asked))
+        torch.cuda.set_sync_debug_mode("error" if 3 <= len(asked) < 10 else "default")
+        return False
+
+    try:
+        tune(config(tmp_path, steps=12, row_tokens=256, save_every=12, **changes), tmp_path / "run", print, is_stopped)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert len(asked) == 12

@@ -153,7 +153,7 @@ def write_samples(
     header = Header(
         generator=recipe.name,
         arguments=recipe.arguments(),
-        version=_version(),
+        version=version_here(),
         seed=recipe.seed,
         split=recipe.split,
         games={game.name: game.text_digests() for game in maker.games},
@@ -200,7 +200,8 @@ def _lines(maker: Maker, numbers: range) -> tuple[list[bytes], Tally]:
     return lines, tally
 
 
-def _version() -> str:
+def version_here() -> str:
+    """Return which Hotseat this is, as headers have it."""
     try:
         return version("hotseat")
     except PackageNotFoundError:  # run from a checkout that was never installed

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from agent_runtime.cli import app, main
 from agent_runtime.tuning.data.gamecore import GameCore
 from agent_runtime.tuning.samples import Sample, read_header, read_samples
+from tests.agent_runtime.tuning.data.test_self_talk import talkative
 
 
 @pytest.fixture(autouse=True)
@@ -115,3 +116,19 @@ def test_the_options_are_those_that_are_needed_and_no_more() -> None:
     for name, own in (("gamecore", ["block-tokens"]), ("passages", []), ("demonstrations", [])):
         options = sorted(option.removeprefix("--") for each in commands[name].params for option in each.opts)
         assert options == sorted([*common, *own])
+
+
+def test_a_models_conversations_with_itself_are_written_and_what_is_left_out_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = talkative(tmp_path / "guard")
+    monkeypatch.setattr("agent_runtime.engine.loading.load_model", lambda spec: loaded)
+    out, words = tmp_path / "chat.jsonl", ("--samples", 5, "--answer-tokens", 6, "--at-once", 16, "--system", "Hi.")
+    ran = run("chat", "--out", out, *words, "--json")
+    assert ran.exit_code == 0
+    report = json.loads(ran.stdout)
+    assert (report["format"], report["generator"], report["samples"]) == ("hotseat.data", "chat", 5)
+    assert report["left_out"]["answer cut"] > 0 and 1 < report["tokens"]["an_answer"] <= 7
+    assert report["arguments"]["system"] == "Hi." and [each.anchor for each in read_samples(out)] == ["Hi."] * 5
+    assert f"{out}: 5 conversations, answers of " in run("chat", "--out", out, *words).stdout
+    assert "    Hi.\n" in run("show", out, "--number", 4).stdout

@@ -17,8 +17,10 @@ from agent_runtime.engine.span import NOTHING, Placed, Positions, Span, View, vi
 from agent_runtime.tuning.attention import TILE, TRAINING, Planner, Seen, register
 from agent_runtime.tuning.packing import batch_of, joined
 from agent_runtime.tuning.rows import TRAINED_MODES, TokenAsk, TokenSample, row_of
+from agent_runtime.tuning.student import Decisions, losses_of
 from agent_runtime.turn import Mode
 from tests.agent_runtime.engine.worlds import World, random_ids, world
+from tests.agent_runtime.tuning.synchronising import synchronising
 from tests.tiny_models import ACCEPTED, CONTEXT
 
 CPU = torch.device("cpu")
@@ -171,3 +173,21 @@ def test_a_long_samples_earlier_tiles_are_whole_and_flex_attention_reads_them() 
         found = flex_attention(q, k, v, block_mask=block_mask)
     mask = Seen.of(batch).dense()[:, None]
     torch.testing.assert_close(found, torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask))
+
+
+def test_tiles_are_counted_without_waiting_for_what_they_are() -> None:
+    sample = random_sample(numpy.random.default_rng(0), [70, 90, 60, 200], 3)
+    batch = batch_of([joined([row_of(sample, mode)], 640) for mode in (Mode.FULL, Mode.STAR)])
+    planner = Planner(RotaryTable(torch.ones(4), CONTEXT), CPU)
+    with synchronising() as found:
+        planner.plan(batch)
+        planner._block_mask(Seen.of(batch))
+        planner._block_mask(Seen.of(batch))
+        losses_of(torch.zeros(len(batch.wanted), 9), batch.label.flatten()[batch.wanted] % 9, 2, 1.0)
+        decisions = Decisions.of(batch, batch.wanted.chunk(2)[0])
+        scores = decisions.logprobs(torch.zeros(len(batch.wanted) // 2, 9), torch.zeros_like(decisions.action_of_token))
+        decisions.agreement(scores, [scores, scores])
+    assert found == []
+    with synchronising() as found:
+        _ = batch.ids.nonzero(), batch.ids[batch.ids > 0], batch.ids.sum().item(), bool(batch.ids.any())
+    assert len(found) == 4, "what would synchronise is found"

@@ -1,5 +1,6 @@
 """A run on a tiny model: it learns, goes on where it was stopped, and what it makes is what the runtime loads."""
 
+import itertools
 import json
 import math
 import shutil
@@ -9,17 +10,24 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from agent_runtime.engine.card import read_card
 from agent_runtime.engine.errors import BrokenModel
 from agent_runtime.engine.loading import ModelSpec, load_model
+from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.span import Positions
 from agent_runtime.engine.text import Lead
 from agent_runtime.tuning import training
+from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import DataPart, ModelPart, TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import LossNotFinite, NotTrainable, OtherRun
+from agent_runtime.tuning.lora import with_lora
 from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter
+from agent_runtime.tuning.stream import BatchStream, FileSource
+from agent_runtime.tuning.student import Student, losses_of
 from agent_runtime.tuning.training import METRICS, TuneResult, tune
+from tests.agent_runtime.tuning.synchronising import synchronising
 from tests.tiny_models import save_tiny_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -67,7 +75,8 @@ def config(home: Path, **changes: Any) -> TuneConfig:
 
 def run(made: TuneConfig, folder: Path, stop_after: int | None = None) -> tuple[TuneResult, list[dict[str, Any]]]:
     heard: list[dict[str, Any]] = []
-    result = tune(made, folder, heard.append, lambda: len(heard) == stop_after)
+    steps = itertools.count(1)
+    result = tune(made, folder, heard.append, lambda: next(steps) == stop_after)
     return result, heard
 
 
@@ -130,8 +139,9 @@ def test_all_weights_make_a_model_of_their_own(home: Path) -> None:
     assert loaded.block_modes == ("star",)
 
 
+@pytest.mark.parametrize(("step", "saved"), [(6, 4), (7, 4), (8, 8), (11, 8)])
 def test_a_loss_that_is_no_number_ends_the_run_and_leaves_what_was_saved(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, monkeypatch: pytest.MonkeyPatch, step: int, saved: int
 ) -> None:
     real = training.losses_of
     calls: list[None] = []
@@ -139,15 +149,16 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_what_was_saved(
     def broken(*given: Any) -> Any:
         calls.append(None)
         losses = real(*given)
-        return replace(losses, total=losses.total * math.nan) if len(calls) == 7 else losses
+        return replace(losses, total=losses.total * math.nan) if len(calls) == step + 1 else losses
 
     monkeypatch.setattr(training, "losses_of", broken)
-    with pytest.raises(LossNotFinite, match=r"loss of step 6 is nan\. What was saved last is step 4"):
+    with pytest.raises(LossNotFinite, match=rf"loss of step {step} is nan\. What was saved last is step {saved}"):
         run(config(home), home / "run")
-    monkeypatch.undo()
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "1")
-    monkeypatch.setenv("HOTSEAT_CACHE", str(home / "cache"))
-    assert [line["step"] for line in run(config(home), home / "run")[1]] == list(range(4, 12))
+    assert json.loads((home / "run" / "saved" / "step.json").read_text()) == {"step": saved}
+    assert [json.loads(line)["step"] for line in (home / "run" / METRICS).read_text().splitlines()] == [*range(step)]
+    assert not (home / "run" / "adapter").exists()
+    monkeypatch.setattr(training, "losses_of", real)
+    assert [line["step"] for line in run(config(home), home / "run")[1]] == list(range(saved, 12))
 
 
 def test_samples_longer_than_a_row_or_the_context_are_left_out_and_counted(home: Path) -> None:
@@ -218,3 +229,81 @@ def test_an_adapter_of_other_weights_is_not_gone_on_from(home: Path) -> None:
         run(config(home, adapter="first/adapter", source=str(home / "other")), home / "second")
     with pytest.raises(NotTrainable, match="teacher"):
         tune(config(home, adapter="first/adapter"), home / "third", print, turns=lambda loaded: None)  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize("changes", [{}, {"lora_rank": 0, "accumulate": 2, "rows": 2, "distillation": 0.5}])
+def test_a_run_is_what_a_plain_loop_over_its_batches_comes_to(home: Path, changes: dict[str, Any]) -> None:
+    made = config(home, steps=4, save_every=2, compile=False, **changes)
+    part = made.training
+    result, heard = run(made, home / "run")
+    loaded = load_model(ModelSpec(str(home / "guard"), dtype="float32", device="cpu"))
+    training.set_seed(part.seed)
+    model = loaded.model.requires_grad_(True) if not part.lora_rank else loaded.model
+    if part.lora_rank:
+        with_lora(model, part, None)
+    student = Student(model)
+    sources = [(1.0, FileSource(home / "train.jsonl", loaded.text))]
+    stream = BatchStream(sources, made.modes, part.rows, part.row_tokens, loaded.context_limit, part.seed)
+    planner = Planner(RotaryTable(model.get_decoder().rotary_emb.inv_freq, loaded.context_limit), torch.device("cpu"))
+    weights = [weight for weight in student.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=1.0, betas=(0.9, 0.95), weight_decay=part.weight_decay, foreach=False)
+    for step in range(part.steps):
+        optimizer.param_groups[0]["lr"] = heard[step]["learning_rate"]
+        found = []
+        for number in range(step * part.accumulate, (step + 1) * part.accumulate):
+            batch = stream[number]
+            (wanted,) = (batch.label.flatten() != -100).nonzero(as_tuple=True)
+            logits = student(batch.ids, planner.plan(batch), wanted)
+            losses = losses_of(logits, batch.label.flatten()[wanted], len(made.modes), part.distillation)
+            (losses.total / part.accumulate).backward()
+            found.append(losses.total.item())
+        torch.nn.utils.clip_grad_norm_(weights, part.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        assert heard[step]["loss"] == pytest.approx(sum(found) / len(found), abs=2e-5)
+    assert result.made is not None
+    file = "adapter_model.safetensors" if part.lora_rank else "model.safetensors"
+    ours = load_file(result.made / file)
+    for name, weight in student.model.named_parameters():
+        if weight.requires_grad:
+            key = f"base_model.model.{name}".replace(".default", "") if part.lora_rank else name
+            torch.testing.assert_close(ours[key], weight.detach(), atol=1e-5, rtol=1e-4)
+
+
+def test_nothing_in_a_step_makes_the_host_wait_for_the_device(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[str] = []
+    settled: list[int] = []
+
+    def watched(owner: Any, name: str) -> None:
+        real = getattr(owner, name)
+
+        def call(*given: Any, **more: Any) -> Any:
+            with synchronising() as inside:
+                made = real(*given, **more)
+            found.extend(inside)
+            return made
+
+        monkeypatch.setattr(owner, name, call)
+
+    watched(training._Run, "_gradients")
+    watched(training.Accelerator, "clip_grad_norm_")
+    watched(torch.optim.AdamW, "step")
+    watched(training._Run, "_figures")
+    real_settle = training._Run._settle
+
+    def settle(self: Any, figures: Any, tell: Any) -> bool:
+        settled.append(figures.step)
+        return real_settle(self, figures, tell)
+
+    monkeypatch.setattr(training._Run, "_settle", settle)
+    steps: list[tuple[int, int]] = []
+
+    def is_stopped() -> bool:  # asked when a step is under way
+        steps.append((len(steps), len(settled)))
+        return False
+
+    tune(config(home, steps=8, save_every=4), home / "run", lambda line: None, is_stopped)
+    assert found == []
+    late = [(step, done) for step, done in steps if step % 4 > 0]
+    assert all(done == step - 1 for step, done in late), "each is read when the next one is under way"
+    assert settled == list(range(8))

@@ -1,0 +1,71 @@
+"""What a step came to, read one step late: the host has launched the next one by then, and a GPU never waits for it."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A point in what a device is given to do, which the host passes before the device does. On a CPU: a time."""
+
+    event: torch.cuda.Event | None
+    seconds: float
+
+    @classmethod
+    def here(cls, device: torch.device) -> "Mark":
+        """Return the point behind all that `device` was given so far."""
+        if device.type != "cuda":
+            return cls(None, time.perf_counter())
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(device))
+        return cls(event, 0.0)
+
+    def wait(self) -> None:
+        """Return as soon as the device has come to this point."""
+        if self.event is not None:
+            self.event.synchronize()
+
+    def seconds_since(self, earlier: "Mark") -> float:
+        """Return the device's time between two points that it has come to."""
+        if self.event is None or earlier.event is None:
+            return self.seconds - earlier.seconds
+        return float(earlier.event.elapsed_time(self.event)) / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A step's figures on their way to the host, the same ones in all processes: there when `done` is reached.
+
+    `values` are first those of `names`, then the number of samples left out, then more than 0 if some process was
+    asked to stop; each the mean over `num_processes`. `tokens` are those of all processes.
+    """
+
+    step: int
+    names: tuple[str, ...]
+    values: torch.Tensor
+    num_processes: int
+    learning_rate: float
+    tokens: int
+    begin: Mark
+    done: Mark
+
+    @classmethod
+    def to_host(cls, values: torch.Tensor) -> torch.Tensor:
+        """Return a copy in the host's memory that is there once the device has come so far; nobody waits."""
+        return values.to("cpu", non_blocking=True)
+
+    def settled(self) -> tuple[dict[str, Any], bool]:
+        """Wait for the step; return its line, and whether somebody wants to stop."""
+        self.done.wait()
+        *values, left_out, stop = self.values.tolist()
+        line = {
+            "step": self.step,
+            **dict(zip(self.names, [round(value, 6) for value in values], strict=True)),
+            "learning_rate": self.learning_rate,
+            "left_out": round(left_out * self.num_processes),
+            "tokens_per_s": round(self.tokens / self.done.seconds_since(self.begin), 1),
+        }
+        return line, stop > 0
