@@ -240,20 +240,9 @@ def test_a_recording_of_the_packages_adapter_is_told_when_it_is_replayed_without
 ) -> None:
     bring(embed(tmp_path, monkeypatch))
     recording = record_duel(tmp_path / "recordings", write_game(tmp_path / "games"), load_model(ModelSpec()))
-    words = [
-        "replay",
-        str(recording),
-        "--games",
-        str(tmp_path / "games"),
-        "--mode",
-        "star",
-        "--pool-mib",
-        "16",
-        "--json",
-    ]
 
     def warnings(*adapter: str) -> str:
-        ran = CliRunner().invoke(app, [*words, *adapter])
+        ran = run(recording, "--games", tmp_path / "games", "--mode", "star", "--pool-mib", 16, "--json", *adapter)
         assert ran.exit_code == 0, ran.output
         return " ".join(json.loads(ran.stdout)["warnings"])
 
