@@ -25,7 +25,7 @@ from agent_runtime.engine.sources import (
     weights_are_here,
 )
 
-# The adapter that the package brings for the embedded model. A package without this folder brings none.
+# Where the adapter lies that the package brings for the embedded model.
 PACKAGED = Path(__file__).parents[1] / "tuned"
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -70,10 +70,11 @@ def find_adapter(adapter: Adapter, source: str, cache: Path) -> FoundAdapter | N
 def _chosen(adapter: Adapter, source: str) -> Path | None:
     if not isinstance(adapter, AdapterChoice):
         return Path(adapter)
-    if adapter is AdapterChoice.PACKAGED and not PACKAGED.is_dir():
+    brings = any((PACKAGED / name).is_file() for name in (CONFIG, WEIGHTS, CARD))
+    if adapter is AdapterChoice.PACKAGED and not brings:
         raise ModelNotFound(str(PACKAGED), "this package brings no adapter", "Name an adapter's folder, or none.")
     if adapter is AdapterChoice.PACKAGED or (adapter is AdapterChoice.DEFAULT and source == EMBEDDED):
-        return PACKAGED if PACKAGED.is_dir() else None
+        return PACKAGED if brings else None
     return None
 
 

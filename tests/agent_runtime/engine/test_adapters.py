@@ -39,6 +39,8 @@ def test_by_default_the_embedded_model_has_the_packages_adapter_and_no_other_mod
     tuned: Path, tmp_path: Path
 ) -> None:
     other = str(save_tiny_model(tmp_path / "guard"))
+    tuned.mkdir()
+    (tuned / "README.md").write_text("This version brings none.")
     assert found(DEFAULT, EMBEDDED, tmp_path) is None, "a package may bring none"
     with pytest.raises(ModelNotFound, match="this package brings no adapter"):
         found(PACKAGED, EMBEDDED, tmp_path)
