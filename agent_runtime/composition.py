@@ -10,7 +10,10 @@ from kv_store import Store
 
 
 def open_runtime(settings: RuntimeSettings) -> AgentRuntime:
-    """Open the store, load the models, and put them together. Raises what each of them raises."""
+    """Open the store, load the models, each with the adapter of its settings, and put them together.
+
+    Raises what each of them raises.
+    """
     store = _open_store(settings.store)
     try:
         served = {

@@ -2,10 +2,11 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from agent_runtime.adapter_choice import Adapter, AdapterChoice, adapter_named
 from agent_runtime.errors import BadSettings
 from agent_runtime.turn import Mode
 
@@ -14,13 +15,20 @@ class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _named(said: object) -> object:
+    return adapter_named(said) if isinstance(said, str) else said
+
+
 class ModelSettings(_Settings):
     """One model that matches may ask for by name."""
 
     source: str = "embedded"
     """`embedded`, a folder, a GGUF file, or a hub name."""
-    adapter: Path | None = None
-    """A LoRA folder that is merged into the weights."""
+    adapter: Annotated[Adapter, BeforeValidator(_named)] = AdapterChoice.DEFAULT
+    """A LoRA folder that is merged into the weights, `none`, or `packaged` for the package's own.
+
+    By default the embedded model gets the package's own, if there is one; others none. A folder `none` is `./none`.
+    """
     dtype: str = "auto"
     """float32 on a CPU and bfloat16 on a GPU, unless named here."""
     device_map: str | None = None

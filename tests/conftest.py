@@ -12,7 +12,8 @@ os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
 @pytest.fixture(scope="session")
 def smollm() -> Iterator[object]:
-    """The embedded SmolLM2-135M as a LoadedModel; mark tests that use it with `smollm`."""
+    """The embedded SmolLM2-135M as a LoadedModel, without an adapter; mark tests that use it with `smollm`."""
+    from agent_runtime.adapter_choice import AdapterChoice
     from agent_runtime.engine.loading import ModelSpec, load_model
 
-    yield load_model(ModelSpec())
+    yield load_model(ModelSpec(adapter=AdapterChoice.NONE))

@@ -2,7 +2,9 @@
 
 import importlib
 import importlib.util
+import json
 import re
+import shutil
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+TUNED = {"README.md", "adapter_config.json", "adapter_model.safetensors", "hotseat.json"}
 PACKAGES = ("agent_runtime", "game_adapters", "prompts", "kv_store")
 NEEDED = (
     "prompts/defaults/observation.md",
@@ -77,6 +80,40 @@ def test_hatchling_selects_the_same_files() -> None:
     builder = wheel.WheelBuilder(str(ROOT))
     chosen = {Path(file.distribution_path).as_posix() for file in builder.recurse_included_files()}
     assert chosen == selected_files()
+
+
+def test_the_tuned_adapter_would_be_in_a_wheel(tmp_path: Path) -> None:
+    wheel = pytest.importorskip("hatchling.builders.wheel", reason="pip brings hatchling only while it builds")
+    for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
+        shutil.copy(ROOT / name, tmp_path)
+    for package in PACKAGES:
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+    (tmp_path / "agent_runtime" / "tuned").mkdir()
+    for name in TUNED:
+        (tmp_path / "agent_runtime" / "tuned" / name).touch()
+    chosen = {Path(file.distribution_path) for file in wheel.WheelBuilder(str(tmp_path)).recurse_included_files()}
+    assert {Path("agent_runtime", "tuned", name) for name in TUNED} <= chosen
+
+
+def test_the_tuned_adapter_is_whole_small_enough_and_has_a_model_card() -> None:
+    folder = ROOT / "agent_runtime" / "tuned"
+    if not (folder / "adapter_model.safetensors").is_file():
+        assert [file.name for file in folder.iterdir()] == ["README.md"]
+        assert "This version brings none" in (folder / "README.md").read_text(encoding="utf-8")
+        return
+    from agent_runtime.engine.adapters import PACKAGED, base_digest, is_plain
+    from agent_runtime.engine.card import read_card
+    from agent_runtime.engine.sources import EMBEDDED, cache_folder
+
+    assert folder == PACKAGED and {file.name for file in folder.iterdir()} == TUNED
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 24_000_000
+    assert is_plain(folder), "it is loaded by default, and PEFT is not a dependency"
+    card = read_card(folder / "hotseat.json")
+    assert card.block_modes and card.base == base_digest(EMBEDDED, cache_folder())
+    assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] is None
+    told = (folder / "README.md").read_text(encoding="utf-8")
+    assert {"## Data", "## Recipe", "## Figures", "## Licence"} <= {*told.splitlines()}
 
 
 def test_every_folder_with_modules_is_a_package() -> None:

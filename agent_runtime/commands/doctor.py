@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
-from agent_runtime.commands.options import GamesOption, JsonOption, ModelOption
+from agent_runtime.adapter_choice import adapter_named
+from agent_runtime.commands.options import AdapterOption, GamesOption, JsonOption, ModelOption
 
 
 def doctor(
     model: ModelOption = "embedded",
+    adapter: AdapterOption = None,
     store: Annotated[Path | None, typer.Option(help="The folder that a server is to keep matches in.")] = None,
     games: GamesOption = None,
     host: Annotated[str, typer.Option(help="The address that a server is to listen on.")] = "127.0.0.1",
@@ -24,6 +26,13 @@ def doctor(
     from agent_runtime.server.config import ServerConfig
 
     server = ServerConfig(host=host, port=port, token=token)
-    findings = examine(model=model, store=store, games=tuple(games or ()), server=server, quick=quick)
+    findings = examine(
+        model=model,
+        adapter=adapter_named(adapter),
+        store=store,
+        games=tuple(games or ()),
+        server=server,
+        quick=quick,
+    )
     if not print_findings(findings, as_json):
         raise typer.Exit(1)

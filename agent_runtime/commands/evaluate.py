@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent_runtime.adapter_choice import adapter_named
 from agent_runtime.commands.options import (
     AdapterOption,
     GameOptions,
@@ -92,7 +93,7 @@ def evaluate(
             for name, options in _options_by_game(game, option or []).items()
         ]
     say_that_it_loads()
-    loaded = load_model(ModelSpec(source=model, adapter=adapter))
+    loaded = load_model(ModelSpec(source=model, adapter=adapter_named(adapter)))
     report = measure(
         loaded,
         conditions,

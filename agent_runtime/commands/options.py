@@ -73,7 +73,14 @@ GameOptions = Annotated[
     typer.Option(metavar="NAME=VALUE", help="An option of the game, as its make_env takes it; may be given again."),
 ]
 ModelOption = Annotated[str, typer.Option(help="embedded, a model folder, a GGUF file, or a hub name.")]
-AdapterOption = Annotated[Path | None, typer.Option(help="A LoRA folder, merged into the weights.")]
+AdapterOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER|none|packaged",
+        help="A LoRA folder, merged into the weights (one called none is ./none); none for the bare weights. Default: "
+        "the package's own for the embedded model, if it brings one.",
+    ),
+]
 PoolOption = Annotated[int, typer.Option(min=1, help="Memory for keys and values, in MiB.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 

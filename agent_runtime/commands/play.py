@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from agent_runtime.adapter_choice import adapter_named
 from agent_runtime.commands.options import (
+    AdapterOption,
     GameArgument,
     GameOptions,
     GamesOption,
@@ -25,6 +27,7 @@ def play(
     steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps (default: at the end).")] = None,
     option: GameOptions = None,
     model: ModelOption = "embedded",
+    adapter: AdapterOption = None,
     mode: Annotated[str, typer.Option(help="auto, star, anchored, full, prefix.")] = "auto",
     persona: Annotated[
         list[str] | None, typer.Option(help="NAME for all agents, or AGENT=NAME for one; may be given again.")
@@ -44,6 +47,7 @@ def play(
     from game_adapters import load_adapter, make_env
 
     sitting = Sitting(
+        adapter=adapter_named(adapter),
         seed=seed,
         mode=mode_or_auto(mode),
         how="best" if best else "sample",
@@ -56,9 +60,9 @@ def play(
     )
     import_from_here()
     # Before the model is loaded: a refusal should not take half a minute.
-    adapter, env = load_adapter(game), make_env(game, seed, **game_options(option))
+    game_adapter, env = load_adapter(game), make_env(game, seed, **game_options(option))
     say_that_it_loads()
-    print_game(adapter, env, model, sitting, steps, as_json)
+    print_game(game_adapter, env, model, sitting, steps, as_json)
 
 
 def _personas(said: list[str]) -> str | dict[str, str] | None:

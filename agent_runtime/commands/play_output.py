@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from agent_runtime.adapter_choice import Adapter
 from agent_runtime.commands.options import say
 from agent_runtime.demo.player import PlayedTurn
 from agent_runtime.demo.screen import Screen
@@ -21,6 +22,7 @@ from game_adapters.stepping import Stepper
 class Sitting:
     """Who plays, and how."""
 
+    adapter: Adapter
     seed: int
     mode: Mode | Literal["auto"]
     how: Literal["sample", "best"]
@@ -40,6 +42,7 @@ def print_game(
         adapter.contract,
         model,
         sitting.seed,
+        adapter=sitting.adapter,
         mode=sitting.mode,
         how=sitting.how,
         temperature=sitting.temperature,

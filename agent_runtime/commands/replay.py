@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from agent_runtime.adapter_choice import adapter_named
 from agent_runtime.commands.options import (
     AdapterOption,
     GamesOption,
@@ -139,7 +140,8 @@ def replay_run(
         wanted = wanted_of(options.modes)
         _check_recording(recording, options.games, verify)
         say_that_it_loads()
-        raise typer.Exit(0 if print_replay(recording, model or "embedded", adapter, options, wanted) else 1)
+        fine = print_replay(recording, model or "embedded", adapter_named(adapter), options, wanted)
+        raise typer.Exit(0 if fine else 1)
 
     _refuse_what_is_the_servers(adapter=adapter, games=games, pool_mib=pool_mib)
     if store is not StoreKind.NONE:
@@ -163,6 +165,7 @@ def replay_load(
         list[str] | None, typer.Option(help="Modes, one after the other; default: the recorded one.")
     ] = None,
     model: ModelOption = None,
+    adapter: AdapterOption = None,
     games: GamesOption = None,
     pool_mib: PoolOption = None,
     url: UrlOption = None,
@@ -192,15 +195,15 @@ def replay_load(
 ) -> None:
     """Play a recording as a load test: every message when it is due, whatever the answers do, and many copies at once.
 
-    Against the server at --url, or one of its own that is started for the run with --model, --games and --pool-mib. A
-    turn's time counts from when its message was due.
+    Against the server at --url, or one of its own that is started for the run with --model, --adapter, --games and
+    --pool-mib. A turn's time counts from when its message was due.
     """
     from agent_runtime.commands.replay_load_output import own_server, print_load, recorded_mode
     from agent_runtime.commands.replay_output import Wanted
     from agent_runtime.replay.load.options import LoadOptions, Server, read_pace
 
     if url is not None:
-        _refuse_what_is_the_servers(games=games, pool_mib=pool_mib)
+        _refuse_what_is_the_servers(adapter=adapter, games=games, pool_mib=pool_mib)
     load = LoadOptions(
         modes=modes_of(mode) if mode else recorded_mode(recording, verify),
         model=model if url is not None else None,
@@ -214,7 +217,7 @@ def replay_load(
     if url is not None:
         raise typer.Exit(print_load(recording, Server(url, token), load, wanted, verify))
     _check_recording(recording, (*(games or ()), *installed_games(say)), verify)
-    with own_server(model or "embedded", games or (), pool_mib or _POOL_MIB) as server:
+    with own_server(model or "embedded", adapter_named(adapter), games or (), pool_mib or _POOL_MIB) as server:
         raise typer.Exit(print_load(recording, Server(server.url, token, is_own=True), load, wanted, verify))
 
 

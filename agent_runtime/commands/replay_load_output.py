@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent_runtime.adapter_choice import Adapter, adapter_arguments
 from agent_runtime.commands.options import say_that_it_loads
 from agent_runtime.commands.replay_output import Wanted, deliver
 from agent_runtime.demo.server import ServerProcess
@@ -39,12 +40,12 @@ def print_load(recording: Path, server: Server, options: LoadOptions, wanted: Wa
 
 
 @contextmanager
-def own_server(model: str, games: Sequence[Path], pool_mib: int) -> Iterator[Server]:
+def own_server(model: str, adapter: Adapter, games: Sequence[Path], pool_mib: int) -> Iterator[Server]:
     """A server for this run alone, in a process of its own: in this one, both would wait for one interpreter.
 
     Raises ServerEnded and ServerSilent.
     """
-    arguments: list[object] = ["--model", model, "--pool-mib", pool_mib, "--port", 0]
+    arguments: list[object] = ["--model", model, *adapter_arguments(adapter), "--pool-mib", pool_mib, "--port", 0]
     for folder in games:
         arguments += ["--games", folder.absolute()]
     say_that_it_loads()

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from agent_runtime.adapter_choice import Adapter
 from agent_runtime.errors import CannotWrite
 from agent_runtime.replay.conditions import Condition, Metrics, check_names, failures, parse_condition
 from agent_runtime.replay.metrics import metrics_of, metrics_to_come
@@ -55,7 +56,7 @@ class Wanted:
         return cls(as_json, out, html, turns, conditions)
 
 
-def print_replay(recording: Path, model: str, adapter: Path | None, options: "ReplayOptions", wanted: Wanted) -> bool:
+def print_replay(recording: Path, model: str, adapter: Adapter, options: "ReplayOptions", wanted: Wanted) -> bool:
     """Replay a recording and deliver its report. Raises what loading the model and replaying raise."""
     from agent_runtime.engine.loading import ModelSpec, load_model
     from agent_runtime.replay.replayer import replay

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from agent_runtime.adapter_choice import adapter_named
 from agent_runtime.commands.options import (
     AdapterOption,
     GamesOption,
@@ -53,7 +54,7 @@ def serve(
     listening = ServerConfig(host=host, port=port, token=token, allowed_origins=tuple(allow_origin or ()))
     settings = (read_settings(config) if config is not None else RuntimeSettings()).changed(
         source=model,
-        adapter=adapter,
+        adapter=None if adapter is None else adapter_named(adapter),
         dtype=dtype,
         device_map=device_map,
         mode=None if mode is None else mode_or_auto(mode),

@@ -45,12 +45,14 @@ def tune(
 ) -> None:
     """Tune a model for block modes on samples that `hotseat data` has written; the adapter lies in OUT/adapter.
 
-    With --recordings nobody has to say what was right: block modes learn what the model decides in full mode.
+    With --recordings nobody has to say what was right: block modes learn what the model decides in full mode, as it is
+    served: with the package's own adapter, unless the configuration names another, or "none".
 
     Ctrl-C ends it behind the step it is at; the same command goes on from there. On several GPUs: accelerate launch.
     """
     from agent_runtime.tuning.agreement import AGREEMENT
     from agent_runtime.tuning.config import TuneConfig, read_config
+    from agent_runtime.tuning.lora import start_of
     from agent_runtime.tuning.plots import plot_losses, require_plotting
     from agent_runtime.tuning.training import METRICS, leave_others, tune
 
@@ -61,6 +63,8 @@ def tune(
     if plot:
         require_plotting(out / _PLOT)
     if is_first:
+        if (start := start_of(run, recorded=recordings is not None)) is not None:
+            say(f"It goes on from the adapter in {start.folder}.")
         say_that_it_loads()
 
     def tell(line: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from agent_runtime.adapter_choice import adapter_named
 from agent_runtime.commands.options import (
     AdapterOption,
     GamesOption,
@@ -53,5 +54,5 @@ def turn(
     from agent_runtime.commands.turn_output import print_turn
 
     say_that_it_loads()
-    if not print_turn(question, model, adapter, pool_mib, texts, as_json):
+    if not print_turn(question, model, adapter_named(adapter), pool_mib, texts, as_json):
         raise typer.Exit(1)

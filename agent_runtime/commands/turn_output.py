@@ -1,8 +1,8 @@
 """What `hotseat turn` prints."""
 
 import json
-from pathlib import Path
 
+from agent_runtime.adapter_choice import Adapter
 from agent_runtime.commands.options import printable
 from agent_runtime.engine.loading import ModelSpec, load_model
 from agent_runtime.first_look.answer import answer_json, answer_lines
@@ -11,7 +11,7 @@ from agent_runtime.first_look.question import Question
 from agent_runtime.turn import Outcome
 
 
-def print_turn(question: Question, model: str, adapter: Path | None, pool_mib: int, texts: bool, as_json: bool) -> bool:
+def print_turn(question: Question, model: str, adapter: Adapter, pool_mib: int, texts: bool, as_json: bool) -> bool:
     """Play the turn and print it; return whether it came to an action. Raises what loading and beginning it raise."""
     answer = ask(question, load_model(ModelSpec(source=model, adapter=adapter)), pool_mib)
     if as_json:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent_runtime.adapter_choice import Adapter, AdapterChoice, adapter_arguments
 from agent_runtime.demo.errors import FolderInUse
 from agent_runtime.demo.player import GamePlayer, PlayedTurn
 from agent_runtime.demo.screen import Screen
@@ -37,6 +38,7 @@ class DemoOptions:
     ticks: int = 4
     seed: int = 7
     minutes: str = "three to six minutes"
+    adapter: Adapter = AdapterChoice.DEFAULT
 
     @classmethod
     def fast(cls, model: str, folder: Path | None) -> "DemoOptions":
@@ -130,7 +132,7 @@ def _serve_arguments(options: DemoOptions, folder: Path) -> list[str]:
         "--port": 0,
         "--pool-mib": options.pool_mib,
     }
-    return [str(each) for pair in arguments.items() for each in pair]
+    return [*(str(each) for pair in arguments.items() for each in pair), *adapter_arguments(options.adapter)]
 
 
 def _players(options: DemoOptions) -> tuple[GamePlayer, GamePlayer]:
@@ -243,7 +245,7 @@ def _replay_both(options: DemoOptions, recordings: list[Path], screen: Screen) -
         from agent_runtime.replay.replayer import ReplayOptions, replay
 
         logging.disable_progress_bar()
-        loaded = load_model(ModelSpec(source=options.model))
+        loaded = load_model(ModelSpec(source=options.model, adapter=options.adapter))
     reports = []
     for recording in recordings:
         with screen.counting(f"Replaying {recording.stem}") as count:

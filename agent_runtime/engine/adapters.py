@@ -1,80 +1,161 @@
-"""LoRA adapters as PEFT saves them: where they lie, whose they are, and how they become part of the weights."""
+"""LoRA adapters as PEFT saves them: which one a model gets, where it lies, and whose it is."""
 
-import importlib
 import importlib.util
 import json
-import warnings
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import PreTrainedModel
+from safetensors import SafetensorError, safe_open
 
-from agent_runtime.engine.card import CARD, read_card
+from agent_runtime.adapter_choice import Adapter, AdapterChoice
+from agent_runtime.engine.card import CARD, Card, read_card
 from agent_runtime.engine.digests import canonical_json, digest_of, file_digest, files_digest
 from agent_runtime.engine.errors import BrokenModel, MissingPackage, ModelNotFound
-from agent_runtime.engine.sources import Location, first_line, folder_of, place_of, weight_files
+from agent_runtime.engine.sources import (
+    EMBEDDED,
+    Location,
+    first_line,
+    folder_of,
+    place_of,
+    weight_files,
+    weights_are_here,
+)
+
+# Where the adapter lies that the package brings for the embedded model.
+PACKAGED = Path(__file__).parents[1] / "tuned"
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+# The names of what plain LoRA adds to a linear layer.
+PLAIN_WEIGHT = re.compile(r"base_model\.model\.(?P<layer>.+)\.lora_(?P<part>[AB])\.weight")
+
+# What a configuration of plain LoRA may say besides; whatever else it says changes what is computed.
+_READ_HERE = {"peft_type", "r", "lora_alpha", "target_modules", "bias", "init_lora_weights"}
+_CHANGES_NOTHING = {"auto_mapping", "base_model_name_or_path", "inference_mode", "lora_dropout", "megatron_core"} | {
+    *("peft_version", "qalora_group_size", "revision", "task_type")
+}
+_PLAIN_STARTS = (True, False, None, "gaussian")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundAdapter:
+    """An adapter that is whole, as far as can be seen before any weights are loaded, and its card."""
+
+    folder: Path
+    card: Card
+
+
+def find_adapter(adapter: Adapter, source: str, cache: Path) -> FoundAdapter | None:
+    """Decide which adapter the model at `source` gets: all that load one ask here. None is for its bare weights.
+
+    Raises ModelNotFound, BrokenModel, and MissingPackage if it takes PEFT to merge it; of the package's own adapter
+    with the way to do without it.
+    """
+    folder = _chosen(adapter, source)
+    if folder is None:
+        return None
+    with way_out(folder):
+        folder = adapter_folder(folder)
+        card = read_card(folder / CARD)
+        if folder == PACKAGED and card.base is None:  # one that nobody named has to say itself whose it is
+            raise BrokenModel(str(folder), f"it has no card ({CARD}) that names the weights it belongs to")
+        if weights_are_here(source):
+            check_base(folder, source, cache)
+    return FoundAdapter(folder, card)
+
+
+def _chosen(adapter: Adapter, source: str) -> Path | None:
+    if not isinstance(adapter, AdapterChoice):
+        return Path(adapter)
+    brings = any((PACKAGED / name).is_file() for name in (CONFIG, WEIGHTS, CARD))
+    if adapter is AdapterChoice.PACKAGED and not brings:
+        raise ModelNotFound(str(PACKAGED), "this package brings no adapter", "Name an adapter's folder, or none.")
+    if adapter is AdapterChoice.PACKAGED or (adapter is AdapterChoice.DEFAULT and source == EMBEDDED):
+        return PACKAGED if brings else None
+    return None
+
+
+@contextmanager
+def way_out(folder: Path) -> Iterator[None]:
+    """Let what is wrong with the package's own adapter end in how to do without it: nobody named it."""
+    try:
+        yield
+    except BrokenModel as error:
+        if folder != PACKAGED or not error.source.startswith(str(folder)):
+            raise
+        advice = 'Install Hotseat again, or take the model without it: --adapter none (in a file: adapter = "none").'
+        raise BrokenModel(str(folder), error.why, advice) from error
 
 
 def adapter_folder(adapter: Path) -> Path:
-    """Return an adapter's folder. Raises ModelNotFound, BrokenModel, or MissingPackage without PEFT."""
+    """Return an adapter's folder. Raises ModelNotFound, BrokenModel, or MissingPackage if it needs PEFT."""
     folder = adapter.expanduser()
     if not folder.is_dir():
         raise ModelNotFound(str(adapter), "no such folder", "Name the folder that PEFT saved the adapter in.")
-    if not (folder / "adapter_config.json").is_file() or not _adapter_files(folder):
+    if not (folder / CONFIG).is_file() or not _adapter_files(folder):
         raise BrokenModel(
             str(adapter),
-            "the folder has no adapter_config.json or no adapter_model.safetensors",
+            f"the folder has no {CONFIG} or no {WEIGHTS}",
             "Name the folder that PEFT saved the adapter in.",
         )
-    if importlib.util.find_spec("peft") is None:
-        raise MissingPackage("peft", "An adapter", 'pip install "hotseat[tuning]"')
+    if not is_plain(folder):
+        require_peft()
     return folder
 
 
+def require_peft() -> None:
+    """Raise MissingPackage if PEFT is not installed."""
+    if importlib.util.find_spec("peft") is None:
+        raise MissingPackage("peft", "This adapter", 'pip install "hotseat[tuning]"')
+
+
 def _adapter_files(folder: Path) -> list[Path]:
-    return [file for name in ("adapter_model.safetensors", "adapter_model.bin") if (file := folder / name).is_file()][
-        :1
-    ]
+    return [file for name in (WEIGHTS, "adapter_model.bin") if (file := folder / name).is_file()][:1]
+
+
+def adapter_config(folder: Path) -> dict[str, Any]:
+    """Return what PEFT says of an adapter. Raises BrokenModel."""
+    try:
+        return dict(json.loads((folder / CONFIG).read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise BrokenModel(str(folder), f"its {CONFIG} cannot be read", "Copy the adapter again.") from error
+
+
+def is_plain(folder: Path) -> bool:
+    """Return whether an adapter is plain LoRA of layers that it lists, which takes no PEFT. Raises BrokenModel."""
+    config = adapter_config(folder)
+    if not (folder / WEIGHTS).is_file() or not _is_plain_config(config):
+        return False
+    try:
+        with safe_open(folder / WEIGHTS, "numpy") as file:
+            return all(PLAIN_WEIGHT.fullmatch(name) for name in file.keys())
+    except (OSError, SafetensorError) as error:
+        why = f"its {WEIGHTS} is torn ({first_line(error)})"
+        raise BrokenModel(str(folder), why, "Copy the adapter again.") from error
+
+
+def _is_plain_config(config: Mapping[str, Any]) -> bool:
+    more = {key for key, value in config.items() if value} - _READ_HERE - _CHANGES_NOTHING
+    return (
+        not more
+        and config.get("peft_type") == "LORA"
+        and config.get("bias", "none") == "none"
+        and config.get("init_lora_weights", True) in _PLAIN_STARTS
+        and isinstance(config.get("target_modules"), list)
+        and isinstance(config.get("r"), int)
+        and config["r"] > 0
+        and isinstance(config.get("lora_alpha"), int | float)
+    )
 
 
 def adapter_digest(folder: Path, cache: Path) -> str:
     """Return the digest of an adapter's weights and of how they are applied."""
-    config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    config = adapter_config(folder)
     config.pop("base_model_name_or_path", None)
     return digest_of(files_digest(_adapter_files(folder), cache), canonical_json(config))
-
-
-def merged(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
-    """Return the model with an adapter added to its weights. Raises BrokenModel if it does not fit."""
-    peft = importlib.import_module("peft")
-    try:
-        with warnings.catch_warnings():
-            # PEFT leaves weights it does not find at their random start and warns.
-            warnings.filterwarnings("error", message="Found missing adapter keys")
-            warnings.filterwarnings("ignore", message=".*tie_word_embeddings")
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-            adapted = peft.PeftModel.from_pretrained(model, str(adapter))
-            _untie(model)
-            whole = adapted.merge_and_unload()
-    except Exception as error:
-        raise BrokenModel(
-            str(adapter), f"it does not fit the model: {first_line(error)}", "Name an adapter of this model."
-        ) from error
-    assert isinstance(whole, PreTrainedModel)
-    return whole
-
-
-def _untie(model: PreTrainedModel) -> None:
-    """Give a head weights of its own if it shares the embedding's and an adapter changes either.
-
-    Merging would change both: what the adapter says of the head would be in the embedding too.
-    """
-    modules: list[Any] = [model.get_output_embeddings(), model.get_input_embeddings()]
-    head, embedding = (getattr(module, "base_layer", module) for module in modules)
-    if [head, embedding] != modules and head is not None and head.weight is embedding.weight:
-        head.weight = torch.nn.Parameter(head.weight.detach().clone(), requires_grad=False)
-        model.config.tie_word_embeddings = False
 
 
 def base_digest(source: str, cache: Path) -> str:

@@ -5,7 +5,7 @@ Once all teams together are larger than the machine, a team no longer waits for 
 sleeps, and a turn of a thousand small products sleeps and wakes a thousand times: on two cores one turn of 51 rows
 behind 2,040 tokens took 147 ms (best of 60, six processes) when the main thread had probed the model and the engine's
 thread computed, and 116 ms when one thread had done both. So engines compute here, and so does whatever else
-multiplies: probes, merged adapters, benchmarks. Two engines never compute at the same time; they would have to share
+multiplies: probes, benchmarks. Two engines never compute at the same time; they would have to share
 the cores anyway.
 
 A process that computes with torch on threads of its own as well has its own teams, and pays for them.

@@ -15,14 +15,16 @@ import transformers
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils.hub import cached_file
 
-from agent_runtime.engine.adapters import adapter_digest, adapter_folder, check_base, merged
+from agent_runtime.adapter_choice import Adapter, AdapterChoice
+from agent_runtime.engine.adapters import adapter_digest, check_base, find_adapter, way_out
 from agent_runtime.engine.admission import check_config
 from agent_runtime.engine.bars import no_bars
 from agent_runtime.engine.card import CARD, Card, read_card
-from agent_runtime.engine.compute_thread import Compute, at_once, computed, without_team
+from agent_runtime.engine.compute_thread import computed, without_team
 from agent_runtime.engine.cpu_products import choose_products
 from agent_runtime.engine.digests import canonical_json, digest_of, files_digest
 from agent_runtime.engine.errors import BrokenModel, EngineError, ModelNotFound
+from agent_runtime.engine.merging import merged
 from agent_runtime.engine.sources import (
     EMBEDDED,
     Location,
@@ -31,7 +33,6 @@ from agent_runtime.engine.sources import (
     folder_of,
     locate,
     weight_files,
-    weights_are_here,
 )
 from agent_runtime.engine.span import Positions
 from agent_runtime.engine.text import TextEncoder
@@ -45,13 +46,14 @@ _INCIDENTAL = frozenset({"_name_or_path", "transformers_version", "dtype", "torc
 class ModelSpec:
     """Which model, and how to load it. `dtype` "auto" is float32 on a CPU and bfloat16 on a GPU.
 
-    `source` is "embedded", a folder, a GGUF file or a hub name; `adapter` a LoRA folder, merged into the weights.
+    `source` is "embedded", a folder, a GGUF file or a hub name; `adapter` a LoRA folder, merged into the weights,
+    or what an `AdapterChoice` says: by default the embedded model gets the adapter that the package brings, if any.
     `device` None takes the GPU if there is one; `device_map` (accelerate) and `quantization_config` go to transformers
     as they are. `overrides` take the place of values of the model's configuration; an adapter's card has its own.
     """
 
     source: str = EMBEDDED
-    adapter: Path | None = None
+    adapter: Adapter = AdapterChoice.DEFAULT
     dtype: str = "auto"
     device: str | None = None
     device_map: str | Mapping[str, Any] | None = None
@@ -107,18 +109,16 @@ def load_model(spec: ModelSpec, cache: Path | None = None) -> LoadedModel:
 def _loaded(spec: ModelSpec, cache: Path) -> LoadedModel:
     device = torch.device(spec.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = _dtype(spec, device)
-    adapter = None if spec.adapter is None else adapter_folder(spec.adapter)
-    if adapter is not None and weights_are_here(spec.source):
-        check_base(adapter, spec.source, cache)
+    adapter = find_adapter(spec.adapter, spec.source, cache)
     location = locate(spec.source, dtype, cache)
-    card = read_card(adapter / CARD) if adapter is not None else _card(location)
+    card = adapter.card if adapter is not None else _card(location)
     config = _config(location, {**spec.overrides, **(card.overrides if adapter is not None else {})})
     check_config(config)
     tokenizer = _tokenizer(location)
     model = _weights(spec, location, config, dtype, device)
     if adapter is not None:  # a hub's weights are here only now
-        check_base(adapter, spec.source, cache)
-    digest_of_adapter = None if adapter is None else adapter_digest(adapter, cache)
+        check_base(adapter.folder, spec.source, cache)
+    digest_of_adapter = None if adapter is None else adapter_digest(adapter.folder, cache)
     digest = digest_of(
         _FORMAT,
         files_digest(weight_files(folder_of(location)), cache),
@@ -130,8 +130,10 @@ def _loaded(spec: ModelSpec, cache: Path) -> LoadedModel:
     )
     name = location.name
     if adapter is not None:
-        compute: Compute = computed if device.type == "cpu" else at_once
-        model, name = compute(partial(merged, model, adapter)), f"{name}+{adapter.resolve().name}"
+        with way_out(adapter.folder):
+            # On this thread alone: thin products wait for memory, and where cores are busy, a team waits for itself.
+            model = merged(model, adapter.folder)
+        name = f"{name}+{adapter.folder.resolve().name}"
     model.train(False).requires_grad_(False)
     computed(partial(choose_products, model))
     stops = model.generation_config.eos_token_id if model.generation_config else None

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from agent_runtime.adapter_choice import Adapter, AdapterChoice
 from agent_runtime.engine.sources import EMBEDDED, first_line
 from agent_runtime.first_look.findings import Finding, Verdict
 from agent_runtime.first_look.machine import (
@@ -24,6 +25,7 @@ REPORT_VERSION = 1
 def examine(
     *,
     model: str = EMBEDDED,
+    adapter: Adapter = AdapterChoice.DEFAULT,
     store: Path | None = None,
     games: Sequence[Path] = (),
     server: ServerConfig | None = None,
@@ -31,7 +33,7 @@ def examine(
 ) -> Iterator[Finding]:
     """Yield one finding after another; the measurements come last, unless `quick`, and only if they can succeed."""
     looked: list[Finding] = []
-    for finding in _look(model, store, games, server or ServerConfig()):
+    for finding in _look(model, adapter, store, games, server or ServerConfig()):
         looked.append(finding)
         yield finding
     if quick:
@@ -40,28 +42,30 @@ def examine(
     if broken is not None:
         yield Finding("rates", Verdict.WARN, f"Nothing was measured: mend {broken.name!r} first.")
         return
-    yield _measured(model, store)
+    yield _measured(model, adapter, store)
 
 
 _NEEDED = ("packages", "device", "model", "cache")
 
 
-def _look(model: str, store: Path | None, games: Sequence[Path], server: ServerConfig) -> Iterator[Finding]:
+def _look(
+    model: str, adapter: Adapter, store: Path | None, games: Sequence[Path], server: ServerConfig
+) -> Iterator[Finding]:
     yield look_at_packages()
     yield look_at_devices()
-    yield look_at_model(model)
+    yield look_at_model(model, adapter)
     yield look_at_cache(model)
     yield look_at_store(store)
     yield look_at_port(server)
     yield from look_at_games(games)
 
 
-def _measured(model: str, store: Path | None) -> Finding:
+def _measured(model: str, adapter: Adapter, store: Path | None) -> Finding:
     from agent_runtime.first_look.rates import measure
 
     disk = next((path for path in (store.absolute().parents if store else ()) if path.is_dir()), None)
     try:
-        rates = measure(model, disk)
+        rates = measure(model, disk, adapter)
     except Exception as error:  # whatever it is, a server would meet it as well
         return Finding("rates", Verdict.FAIL, f"{first_line(error)}.")
     told = [f"encodes {rates.encoded_tokens_s:,.0f} tokens/s"]

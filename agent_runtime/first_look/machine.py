@@ -16,6 +16,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
+from agent_runtime.adapter_choice import Adapter, AdapterChoice
 from agent_runtime.engine.sources import (
     EMBEDDED,
     cache_folder,
@@ -104,24 +105,40 @@ def look_at_devices() -> Finding:
     )
 
 
-def look_at_model(source: str = EMBEDDED) -> Finding:
-    """Whether the model is there; its files are not read."""
+def look_at_model(source: str = EMBEDDED, adapter: Adapter = AdapterChoice.DEFAULT) -> Finding:
+    """Whether the model is there, and the adapter it is served with; weights are not read but to compare digests."""
     try:
-        if source == EMBEDDED:
-            file = embedded_gguf()
-            facts = {"source": source, "file": str(file), "bytes": file.stat().st_size}
-            return Finding("model", Verdict.OK, f"{file.stem}, in {file.parent}; not block-tuned.", facts)
-        found = place_of(source)
+        found = embedded_gguf() if source == EMBEDDED else place_of(source)
+        with_adapter, told = _adapter_of(source, adapter)
     except HotseatError as error:
         return Finding("model", Verdict.FAIL, str(error), {"source": source})
-    facts = {"source": source, "file": str(found)}
+    facts = {"source": source, "file": str(found), **told}
+    if source == EMBEDDED and isinstance(found, Path):
+        facts["bytes"] = found.stat().st_size
+        said = f"{found.stem}, in {found.parent}{with_adapter or '; not block-tuned'}."
+        return Finding("model", Verdict.OK, said, facts)
     if isinstance(found, str):
         said = f"{source!r} is not on this disk: it is taken for a name on the hub and fetched when it is first served."
         return Finding("model", Verdict.WARN, said, facts)
     if found.is_dir() and not (weight_files(found) and (found / "config.json").is_file()):
         said = f"The folder {found} has no config.json or no weights. Name the folder that the model was saved into."
         return Finding("model", Verdict.FAIL, said, facts)
-    return Finding("model", Verdict.OK, f"{found} is there.", facts)
+    return Finding("model", Verdict.OK, f"{found} is there{with_adapter}.", facts)
+
+
+def _adapter_of(source: str, adapter: Adapter) -> tuple[str, dict[str, object]]:
+    """Return in words and as facts which adapter a model is served with. Raises what the adapter is refused with."""
+    try:
+        from agent_runtime.engine.adapters import find_adapter
+    except Exception:  # torch is broken, which is a finding of its own
+        return "", {}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as cache:
+        found = find_adapter(adapter, source, Path(cache))
+    if found is None:
+        return "", {"adapter": None}
+    modes = list(found.card.block_modes)
+    said = f"block-tuned for {' and '.join(modes)}" if modes else "not block-tuned"
+    return f", with the adapter in {found.folder}, {said}", {"adapter": str(found.folder), "block_modes": modes}
 
 
 def look_at_cache(source: str = EMBEDDED, folder: Path | None = None) -> Finding:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent_runtime.adapter_choice import Adapter, AdapterChoice
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.served_model import geometry_of, serve_model
@@ -44,13 +45,13 @@ class Rates:
     bytes_a_token: int
 
 
-def measure(model: str | LoadedModel, disk: Path | None = None) -> Rates:
+def measure(model: str | LoadedModel, disk: Path | None = None, adapter: Adapter = AdapterChoice.DEFAULT) -> Rates:
     """Load a model and measure it; what is written for that lies in a temporary folder in `disk`, and goes again.
 
     Raises what loading a model raises, and what the store raises.
     """
     begin = time.perf_counter()
-    loaded = model if isinstance(model, LoadedModel) else load_model(ModelSpec(source=model))
+    loaded = model if isinstance(model, LoadedModel) else load_model(ModelSpec(source=model, adapter=adapter))
     load_model_s = time.perf_counter() - begin
     with tempfile.TemporaryDirectory(dir=disk, prefix="hotseat-doctor-", ignore_cleanup_errors=True) as name:
         folder = Path(name)

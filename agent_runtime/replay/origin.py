@@ -68,7 +68,10 @@ def _on_adapter(recorded: set[str], now: str) -> str:
     if not now:
         return "It was recorded with an adapter and is replayed without one: name it with --adapter."
     if recorded == {""}:
-        return "It was recorded without an adapter and is replayed with one: the actions need not be those recorded."
+        return (
+            "It was recorded without an adapter and is replayed with one: the actions need not be those "
+            "recorded. --adapter none leaves it out."
+        )
     return "It was recorded with another adapter: the actions need not be those of the recording."
 
 

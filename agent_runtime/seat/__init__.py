@@ -10,8 +10,9 @@ it is given, asks the model, and answers with a number. What an agent did is tak
 again, with the reward it got in the meantime; the session's history holds that, as many turns as the game says.
 """
 
+from agent_runtime.adapter_choice import AdapterChoice
 from agent_runtime.seat.asked import Asked
 from agent_runtime.seat.errors import SeatError
 from agent_runtime.seat.seat import Seat
 
-__all__ = ["Asked", "Seat", "SeatError"]
+__all__ = ["AdapterChoice", "Asked", "Seat", "SeatError"]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from agent_runtime.adapter_choice import Adapter, AdapterChoice
 from agent_runtime.block_cache import MemoryStore
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
 from agent_runtime.runtime import AgentRuntime
@@ -21,8 +22,14 @@ def folder_of(contract: GameContract, games: Sequence[Path]) -> Path:
     return own
 
 
-def own_runtime(model: str | LoadedModel, folder: Path, pool_mib: int, max_rows: int) -> AgentRuntime:
+def own_runtime(
+    model: str | LoadedModel,
+    folder: Path,
+    pool_mib: int,
+    max_rows: int,
+    adapter: Adapter = AdapterChoice.DEFAULT,
+) -> AgentRuntime:
     """Return a runtime for one seat: it computes nothing ahead, for what a turn needs rides in the turn's forward."""
-    loaded = model if isinstance(model, LoadedModel) else load_model(ModelSpec(source=model))
+    loaded = model if isinstance(model, LoadedModel) else load_model(ModelSpec(source=model, adapter=adapter))
     served = serve_model("default", loaded, MemoryStore(), pool_mib=pool_mib, max_rows=max_rows)
     return AgentRuntime({"default": served}, games=[folder], prefetches=False)

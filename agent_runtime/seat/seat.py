@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from agent_runtime.adapter_choice import Adapter, AdapterChoice
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.seat.asked import Asked, checked
@@ -40,6 +41,7 @@ class Seat:
         model: str | LoadedModel = "embedded",
         seed: int = 0,
         *,
+        adapter: Adapter = AdapterChoice.DEFAULT,
         mode: str = "auto",
         how: Literal["sample", "best"] = "sample",
         temperature: float = 1.0,
@@ -55,12 +57,14 @@ class Seat:
 
         `game` is a name (ours, or an installed package's), `module:Class`, or an object with the methods of
         `GameContract`. `model` is a source as everywhere (`embedded`, a folder, a GGUF file, a hub name), or a model
-        that is loaded already. `seed` draws the actions: equal seeds, and environments asked for in an equal order,
-        give equal actions. `how`: drawn by the shares at `temperature`, or the likeliest. `persona` is one of the
-        game's for all agents, or one by each agent's name. `history_turns` None is the game's own number. `games` are
-        folders of game folders: one that is named like the game's own is taken in its place. With `runtime`, its
-        models serve this seat too: then `model` is a name there (`embedded`: the default one), and `pool_mib` and
-        `max_rows` are the runtime's. `record` is a folder for recordings that `hotseat replay` reads.
+        that is loaded already. `adapter` is a LoRA folder, or `AdapterChoice.NONE` for the bare weights; by default the
+        embedded model has the one that the package brings, if any. `seed` draws the actions: equal seeds, and
+        environments asked for in an equal order, give equal actions. `how`: drawn by the shares at `temperature`, or
+        the likeliest. `persona` is one of the game's for all agents, or one by each agent's name. `history_turns` None
+        is the game's own number. `games` are folders of game folders: one that is named like the game's own is taken in
+        its place. With `runtime`, its models serve this seat too: then `model` is a name there (`embedded`: the default
+        one), and `adapter`, `pool_mib` and `max_rows` are the runtime's; a model that is loaded already has its
+        adapter, too. `record` is a folder for recordings that `hotseat replay` reads.
 
         Raises UnknownGame, NoGameFolder, GameFolderError, CannotRecord, and what loading a model raises.
         """
@@ -79,7 +83,7 @@ class Seat:
         # Before a model is loaded: a refusal should not take half a minute.
         tape = None if record is None else Tape(record, lambda model, game: self.runtime.digests(model, game), seed)
         try:
-            self.runtime = own_runtime(model, folder, pool_mib, max_rows) if runtime is None else runtime
+            self.runtime = own_runtime(model, folder, pool_mib, max_rows, adapter) if runtime is None else runtime
             if runtime is not None:
                 runtime.add_game(folder)
                 self._model = None if model == "embedded" else str(model)

@@ -1,10 +1,11 @@
-"""Recorded turns whose right answers nobody has said: every mode is to decide what the untuned model's first mode does.
+"""Recorded turns whose right answers nobody has said: every mode is to decide what the first one did before the run.
 
 How well they agree is learned from (`Teacher.agreement`), and measured on turns of other sessions, which are held out.
 """
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,26 +38,32 @@ class Turns:
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """The model as it was before it was tuned: `adapted`, without its adapter.
+    """The first mode of the model as it was before the run, which is what `as_it_began` shows inside a `with`.
 
     `answered` returns the logits of all tokens that are predicted in a batch, and what they should be.
     """
 
     modes: tuple[Mode, ...]
-    adapted: Any
+    as_it_began: Callable[[], AbstractContextManager[None]]
     answered: Callable[[Batch], tuple[torch.Tensor, torch.Tensor]]
     positions: Positions = Positions.SEQUENTIAL
 
+    @torch.no_grad()
+    def taught(self, batch: Batch) -> torch.Tensor:
+        """Return the teacher's logits of the first mode's predicted tokens."""
+        with self.as_it_began():
+            logits, _ = self.answered(batch)
+        return logits.chunk(len(self.modes))[0]
+
     def agreement(self, batch: Batch) -> Agreement:
-        """Compare what every mode decides with what the first one does without the adapter."""
+        """Compare what every mode decides with what the first one did before the run."""
         num_modes = len(self.modes)
         decisions = Decisions.of(batch, wanted_of(batch).chunk(num_modes)[0])
+        taught = self.taught(batch)  # first: what the student computes is not to see its weights exchanged
         logits, labels = self.answered(batch)
-        with torch.no_grad(), self.adapted.disable_adapter():
-            untuned, _ = self.answered(batch)
         own = labels.chunk(num_modes)[0]
         students = [decisions.logprobs(each, own) for each in logits.chunk(num_modes)]
-        return decisions.agreement(decisions.logprobs(untuned.chunk(num_modes)[0], own), students)
+        return decisions.agreement(decisions.logprobs(taught, own), students)
 
     @torch.no_grad()
     def measured(

@@ -2,7 +2,7 @@
 
 [model]
 source = "embedded"
-adapter = "tuned/adapter"       # optional: an adapter of an earlier run, from which this one goes on
+adapter = "tuned/adapter"       # optional: an adapter of an earlier run, from which this one goes on; "packaged": ours
 rope_theta = 1000000.0          # optional: with them the adapter extends the model's context
 context = 32768
 
@@ -21,6 +21,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from agent_runtime.adapter_choice import Adapter, AdapterChoice, adapter_named
 from agent_runtime.engine.span import Positions
 from agent_runtime.engine.text import Lead
 from agent_runtime.tuning.errors import BadTuneConfig
@@ -32,7 +33,9 @@ from agent_runtime.turn import Mode
 class ModelPart:
     """Which model, from which adapter on (relative to the configuration's folder), and how far positions are to reach.
 
-    An adapter brings its positions with it: `rope_theta` and `context` are left out, or are the same.
+    `adapter` is a folder, `packaged` for the one that the package brings, or `none` for bare weights. Without the key a
+    run over samples begins with bare weights, one over recordings with the model as it is served. An adapter brings its
+    positions with it: `rope_theta` and `context` are left out, or are the same.
     """
 
     source: str = "embedded"
@@ -95,9 +98,10 @@ class TuneConfig:
         return tuple(Mode(mode) for mode in self.training.modes)
 
     @property
-    def adapter(self) -> Path | None:
-        """Return the folder of the adapter to go on from."""
-        return None if self.model.adapter is None else self.folder / Path(self.model.adapter).expanduser()
+    def adapter(self) -> Adapter | None:
+        """Return the adapter to go on from, None if nothing is said of it."""
+        named = None if self.model.adapter is None else adapter_named(self.model.adapter)
+        return self.folder / named.expanduser() if isinstance(named, Path) else named
 
 
 _NO_SAMPLES = "no file of samples. Make one with `hotseat data`, or name --recordings"
@@ -180,7 +184,7 @@ def _check(path: Path, config: TuneConfig) -> None:
     for name in ("steps", "rows", "row_tokens", "accumulate", "save_every"):
         if getattr(training, name) < 1:
             raise BadTuneConfig(path, f"training.{name}", "at least 1")
-    if config.model.adapter is not None and not training.lora_rank:
+    if config.adapter not in (None, AdapterChoice.NONE) and not training.lora_rank:
         raise BadTuneConfig(path, "model.adapter", "if all weights change (lora_rank 0), no adapter does. Leave it out")
     if training.learning_rate <= 0:
         raise BadTuneConfig(path, "training.learning_rate", "more than 0")

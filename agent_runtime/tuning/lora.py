@@ -1,16 +1,22 @@
-"""The low-rank adapter of a run: fresh, or that of an earlier run, from which this one goes on."""
+"""The low-rank adapter of a run: fresh, or that of an earlier run, from which this one goes on.
+
+Either way the model can be seen as it was before the run (`as_it_began`), which is what a run over recordings learns.
+"""
 
 import importlib
-import json
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent_runtime.engine.adapters import adapter_digest, adapter_folder, check_base
-from agent_runtime.engine.card import CARD, Card, read_card
-from agent_runtime.engine.errors import BrokenModel
-from agent_runtime.engine.sources import cache_folder, weights_are_here
+import torch
+
+from agent_runtime.adapter_choice import AdapterChoice
+from agent_runtime.engine.adapters import adapter_config, adapter_digest, find_adapter, require_peft
+from agent_runtime.engine.card import Card
+from agent_runtime.engine.sources import cache_folder
 from agent_runtime.tuning.config import TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import NotTrainable
 
@@ -27,18 +33,21 @@ class Start:
     digest: str
 
 
-def start_of(config: TuneConfig) -> Start | None:
-    """Return the adapter that a run goes on from.
+def start_of(config: TuneConfig, *, recorded: bool = False) -> Start | None:
+    """Return the adapter that a run goes on from, None if it begins with the bare weights.
+
+    Where the configuration names none, a run over samples begins with the bare weights, and one over recordings with
+    the model as it is served: with the package's own adapter, if there is one.
 
     Raises NotTrainable if the run asks for something else than it was made with, and ModelNotFound, BrokenModel or
     MissingPackage.
     """
-    if config.adapter is None:
+    cache, unsaid = cache_folder(), AdapterChoice.DEFAULT if recorded else AdapterChoice.NONE
+    begun = find_adapter(config.adapter or unsaid, config.model.source, cache)
+    if begun is None:
         return None
-    folder, cache = adapter_folder(config.adapter), cache_folder()
-    if weights_are_here(config.model.source):
-        check_base(folder, config.model.source, cache)
-    card, asked = read_card(folder / CARD), config.model
+    require_peft()
+    folder, card, asked = begun.folder, begun.card, config.model
     its_theta = (card.rope_parameters or {}).get("rope_theta")
     for name, wanted, found in (
         ("model.rope_theta", asked.rope_theta, its_theta),
@@ -48,10 +57,7 @@ def start_of(config: TuneConfig) -> Start | None:
             raise NotTrainable(
                 f"{folder} was tuned with {name} = {found}, and this run asks for {wanted}. Leave the key out."
             )
-    try:
-        said = dict(json.loads((folder / "adapter_config.json").read_text("utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise BrokenModel(str(folder), "its adapter_config.json cannot be read", "Copy the adapter again.") from error
+    said = adapter_config(folder)
     if said.get("peft_type") != "LORA" or any(map(said.get, _NOT_OURS)):
         raise NotTrainable(
             f"{folder} is no adapter of `hotseat tune`: {', '.join(_NOT_OURS)} are none of its settings."
@@ -62,7 +68,10 @@ def start_of(config: TuneConfig) -> Start | None:
         ("lora_alpha", part.lora_alpha, said.get("lora_alpha")),
     ):
         if wanted != found:
-            raise NotTrainable(f"{folder} has {key} = {found}, and this run {wanted}. Set training.{key} to {found}.")
+            raise NotTrainable(
+                f"{folder} has {key} = {found}, and this run {wanted}. Set training.{key} to {found}, or model.adapter "
+                'to "none", which begins with the bare weights.'
+            )
     return Start(folder, card, adapter_digest(folder, cache))
 
 
@@ -78,3 +87,31 @@ def with_lora(model: Any, part: TrainingPart, start: Start | None) -> Any:
             r=part.lora_rank, lora_alpha=part.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
         )
         return peft.get_peft_model(model, settings)
+
+
+def as_it_began(adapted: Any, start: Start | None) -> Callable[[], AbstractContextManager[None]]:
+    """Return what shows a model, inside a `with`, as it was before the run: bare, or with the adapter it goes on from.
+
+    To be called before anything is trained or taken up again. Nothing that is shown may be trained.
+    """
+    if start is None:
+        disabled: Callable[[], AbstractContextManager[None]] = adapted.disable_adapter
+        return disabled
+    weights = [weight for weight in adapted.parameters() if weight.requires_grad]
+    first = [weight.detach().clone() for weight in weights]
+
+    @contextmanager
+    def shown() -> Iterator[None]:
+        trained = [weight.data for weight in weights]
+        _exchange(weights, first)
+        try:
+            yield
+        finally:
+            _exchange(weights, trained)
+
+    return shown
+
+
+def _exchange(weights: list[torch.nn.Parameter], values: list[torch.Tensor]) -> None:
+    for weight, value in zip(weights, values, strict=True):
+        weight.data = value

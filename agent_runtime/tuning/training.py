@@ -37,7 +37,7 @@ from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import LossNotFinite, NotTrainable, OtherRun
 from agent_runtime.tuning.figures import Figures, Mark
-from agent_runtime.tuning.lora import Start, start_of, with_lora
+from agent_runtime.tuning.lora import Start, as_it_began, start_of, with_lora
 from agent_runtime.tuning.packing import Batch
 from agent_runtime.tuning.saving import Savings
 from agent_runtime.tuning.stream import BatchStream, FileSource, Source, TokenSource
@@ -68,8 +68,8 @@ def tune(
     `is_stopped` is asked once a step. Of several processes the first one alone writes and tells, and all stop behind
     the same step if any of them is to.
 
-    With `turns` nothing is learned from answers: every mode learns what the untuned model's first mode decides in them
-    (`Agreement`), and the report of before and after is in the folder, as agreement.json.
+    With `turns` nothing is learned from answers: every mode learns what the first one decided in them before the run
+    (`Agreement`), in the model as it is served; and the report of before and after is in the folder, as agreement.json.
 
     Raises TuningError (OtherRun, LossNotFinite, NotTrainable, SamplesError) and what loading a model raises.
     """
@@ -79,9 +79,7 @@ def tune(
         mixed_precision="bf16" if torch.cuda.is_available() else "no",
         kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
-    start = start_of(config)
-    if start is not None and turns is not None:
-        raise NotTrainable("the teacher of recorded turns is the model without an adapter. Leave model.adapter out.")
+    start = start_of(config, recorded=turns is not None)
     loaded, card = _loaded(config, start, accelerator.device)
     if start is not None:  # a hub's weights are here only now
         check_base(start.folder, config.model.source, cache_folder())
@@ -134,7 +132,7 @@ def _claim(
     """Make the folder this run's. Raises OtherRun if it is another's."""
     said = asdict(config)
     said.pop("folder")
-    if config.model.adapter is None:  # as runs have it that were begun before there was the key
+    if start is None:  # as runs have it that were begun before there was the key
         said["model"].pop("adapter")
     mine = {
         "config": said,
@@ -174,7 +172,7 @@ class _Run:
         part = config.training
         self._turns = turns
         if turns is not None and not part.lora_rank:
-            raise NotTrainable("the untuned model is the teacher, and is gone if all weights change. Set lora_rank.")
+            raise NotTrainable("the model as it was is the teacher, and is gone if all weights change. Set lora_rank.")
         set_seed(part.seed)
         model = loaded.model
         self._adapted: Any = None
@@ -201,7 +199,8 @@ class _Run:
         limit, positions = loaded.context_limit, Positions(part.positions)
         self._stream = BatchStream(sources, config.modes, part.rows, part.row_tokens, limit, part.seed, positions)
         self._savings = Savings(folder, accelerator)
-        self._teacher = Teacher(config.modes, self._adapted, self._answered, positions)
+        began = nullcontext if self._adapted is None else as_it_began(self._adapted, start)
+        self._teacher = Teacher(config.modes, began, self._answered, positions)
 
     def go(self, tell: Callable[[dict[str, Any]], None], is_stopped: Callable[[], bool]) -> TuneResult:
         """Run the steps that are left."""

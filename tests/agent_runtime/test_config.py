@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from agent_runtime.adapter_choice import AdapterChoice
 from agent_runtime.config import RuntimeSettings, read_settings
 from agent_runtime.errors import BadSettings
 from agent_runtime.turn import Mode
@@ -43,6 +44,22 @@ def test_a_file_names_models_and_a_flag_wins_over_it(tmp_path: Path) -> None:
     assert changed.models["wise"] == settings.models["wise"]
     assert (changed.engine.pool_mib, changed.store.folder, changed.mode) == (64, Path("else"), Mode.STAR)
     assert settings.engine.pool_mib == 512
+
+
+def test_an_adapter_is_a_folder_a_word_or_nothing(tmp_path: Path) -> None:
+    text = "".join(
+        f"[models.m{n}]\n{line}\n"
+        for n, line in enumerate(
+            ["", 'adapter = "none"', 'adapter = "packaged"', 'adapter = "./none"', 'adapter = "tuned/star"']
+        )
+    )
+    models = read_settings(written(tmp_path, text)).models.values()
+    words = [AdapterChoice.DEFAULT, AdapterChoice.NONE, AdapterChoice.PACKAGED]
+    assert [each.adapter for each in models] == [*words, Path("none"), Path("tuned/star")]
+    file = written(tmp_path, '[models.m]\nadapter = "tuned"\n')
+    assert read_settings(file).changed(adapter=AdapterChoice.NONE).models["m"].adapter is AdapterChoice.NONE
+    with pytest.raises(BadSettings, match="models.m.adapter"):
+        read_settings(written(tmp_path, "[models.m]\nadapter = 3\n"))
 
 
 def test_without_a_file_there_is_one_embedded_model() -> None:

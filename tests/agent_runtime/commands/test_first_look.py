@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from agent_runtime.cli import app, main
+from agent_runtime.engine.errors import BrokenModel
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.first_look import doctor
 from agent_runtime.first_look.errors import NoRecordings
 from agent_runtime.first_look.findings import Finding, Verdict
+from tests.agent_runtime.embedded import bring, embed
 from tests.agent_runtime.first_look.worlds import record_match
 from tests.agent_runtime.worlds import load_tiny, state, write_game
 from tests.readme import ROOT
@@ -249,3 +252,17 @@ def test_doctor_exits_with_1_if_something_fails(folder: Path, monkeypatch: pytes
 def test_doctor_measures_the_embedded_model() -> None:
     said = printed("doctor", "--port", "0")
     assert "ok    rates     The model encodes" in said
+
+
+def test_turn_and_doctor_take_the_packages_adapter_or_none(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned = bring(embed(tmp_path, monkeypatch))
+    words = ("turn", "duel", "--games", folder / "games", "--actions", "hold,attack", "--pool-mib", 16, "--json")
+    told = [json.loads(printed(*words, *more))["account"] for more in ((), ("--adapter", "none"))]
+    assert [(each["mode"], each["block_tuned"]) for each in told] == [("star", True), ("prefix", False)]
+    assert f"with the adapter in {tuned}" in printed("doctor", "--quick", "--port", "0")
+    assert "not block-tuned" in printed("doctor", "--quick", "--port", "0", "--adapter", "none")
+    (tuned / "adapter_model.safetensors").write_bytes(b"torn")
+    with pytest.raises(BrokenModel, match=f"{re.escape(str(tuned))}.*--adapter none"):
+        printed(*words)

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from agent_runtime import AdapterChoice, Seat
 from agent_runtime.cli import app
-from tests.tiny_models import save_tiny_model
+from tests.agent_runtime.embedded import bring, embed
+from tests.tiny_models import save_tiny_adapter, save_tiny_model
 
 LAMPS = "tests.game_adapters.lamps_game:Lamps"
 
@@ -149,3 +151,21 @@ def test_a_recorded_game_can_be_replayed(model: Path, tmp_path: Path) -> None:
     )
     assert replayed.exit_code == 0, replayed.output
     assert json.loads(replayed.stdout)["modes"][0]["as_recorded"] == 1
+
+
+def test_the_embedded_model_plays_with_the_packages_adapter_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(embed(tmp_path, monkeypatch))
+
+    def played(*adapter: object) -> str:
+        words = ("play", LAMPS, "--option", "rounds=1", "--pool-mib", "32", *map(str, adapter))
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    assert "in mode star" in played() and "in mode prefix" in played("--adapter", "none")
+    named = save_tiny_adapter(tmp_path / "named", block_modes=("anchored",))
+    assert "in mode anchored" in played("--adapter", named)
+    with Seat(LAMPS, pool_mib=32) as seat, Seat(LAMPS, adapter=AdapterChoice.NONE, pool_mib=32) as bare:
+        assert (seat.mode, bare.mode) == ("star", "prefix")

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from agent_runtime.cli import app
 from agent_runtime.demo.server import ServerProcess
 from agent_runtime.engine import loading
+from agent_runtime.engine.loading import ModelSpec, load_model
 from agent_runtime.errors import CannotWrite
 from agent_runtime.replay.errors import (
     BadCondition,
@@ -21,6 +22,7 @@ from agent_runtime.replay.errors import (
     NoValue,
     UnknownMetric,
 )
+from tests.agent_runtime.embedded import bring, embed
 from tests.agent_runtime.replay.duel import NUM_TURNS, record_duel, write_long_duel
 from tests.agent_runtime.worlds import load_tiny, write_game
 
@@ -231,3 +233,17 @@ def test_reports_of_different_recordings_are_refused(reports: tuple[Path, Path])
 def test_what_is_no_report_or_no_metric_is_refused(reports: tuple[Path, Path], recording: Path) -> None:
     assert isinstance(run("diff", reports[0], recording).exception, NotAReport)
     assert isinstance(run("diff", *reports, "--fail-if", "star.ttft_mean_ms>3").exception, UnknownMetric)
+
+
+def test_a_recording_of_the_packages_adapter_is_told_when_it_is_replayed_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(embed(tmp_path, monkeypatch))
+    recording = record_duel(tmp_path / "recordings", write_game(tmp_path / "games"), load_model(ModelSpec()))
+
+    def warnings(*adapter: str) -> str:
+        ran = run(recording, "--games", tmp_path / "games", "--mode", "star", "--pool-mib", 16, "--json", *adapter)
+        assert ran.exit_code == 0, ran.output
+        return " ".join(json.loads(ran.stdout)["warnings"])
+
+    assert "adapter" not in warnings() and "recorded with an adapter" in warnings("--adapter", "none")

@@ -75,12 +75,12 @@ def test_load_goes_at_the_recorded_pace_and_copies_share_blocks_only_if_told(rec
 
 def test_the_options_are_those_that_are_needed_and_no_more() -> None:
     commands = typer.main.get_command(app).commands["replay"].commands  # type: ignore[attr-defined]
-    both = {"mode", "model", "games", "pool_mib", "url", "token", "deadline_ms", "verify"}
+    both = {"mode", "model", "adapter", "games", "pool_mib", "url", "token", "deadline_ms", "verify"}
     both |= {"fail_if", "out", "html", "as_json", "recording"}
     names = {name: {each.name for each in commands[name].params} for name in ("run", "load")}
-    assert names["run"] == both | {"adapter", "store", "seed", "turns"}
+    assert names["run"] == both | {"store", "seed", "turns"}
     assert names["load"] == both | {"pace", "copies", "connections", "shared_blocks"}
-    assert not any(len(each) > 17 for each in names.values())
+    assert not any(len(each) > 18 for each in names.values())
 
 
 def test_conditions_on_what_went_over_the_wire_decide_how_it_ends(recording: Path, stub: Stub) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent_runtime import composition
+from agent_runtime.adapter_choice import AdapterChoice
 from agent_runtime.cli import app, main
 from agent_runtime.config import RuntimeSettings
 from agent_runtime.server.errors import PortInUse
@@ -66,3 +67,31 @@ def test_a_typed_error_of_any_room_is_one_sentence(
     said = capsys.readouterr().err
     assert ended.value.code == 2
     assert said.startswith("hotseat: There is no store at") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ([], Path("tuned")),
+        (["--adapter", "none"], AdapterChoice.NONE),
+        (["--adapter", "packaged"], AdapterChoice.PACKAGED),
+        (["--adapter", "./none"], Path("none")),
+    ],
+)
+def test_an_adapter_is_named_by_word_or_folder_and_wins_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], meant: Path | AdapterChoice
+) -> None:
+    opened: list[RuntimeSettings] = []
+
+    class Opened(Exception):
+        pass
+
+    def load(settings: RuntimeSettings) -> None:
+        opened.append(settings)
+        raise Opened
+
+    monkeypatch.setattr(composition, "open_runtime", load)
+    (tmp_path / "hotseat.toml").write_text('[models.default]\nadapter = "tuned"\n')
+    with pytest.raises(Opened):
+        app(["serve", "--port", "0", "--config", str(tmp_path / "hotseat.toml"), *words], standalone_mode=False)
+    assert opened[0].models["default"].adapter == meant

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from agent_runtime.cli import app, main
 from agent_runtime.engine.loading import ModelSpec, load_model
+from tests.agent_runtime.embedded import bring, embed
 from tests.agent_runtime.replay.duel import record_duel
 from tests.agent_runtime.tuning.test_training import write_samples
 from tests.agent_runtime.worlds import write_game
@@ -122,3 +123,26 @@ def test_a_signal_ends_a_run_behind_its_step_and_the_same_command_goes_on(home: 
     config = home / "tune.toml"
     saved = json.loads((home / "run" / "saved" / "step.json").read_text())
     assert saved == {"step": done} and config.is_file()
+
+
+def test_over_recordings_it_goes_on_from_the_packages_adapter_and_what_is_measured_is_what_is_served(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(embed(tmp_path / "installed", monkeypatch))
+    record_duel(home / "recordings", write_game(home / "games"), load_model(ModelSpec(device="cpu")))
+    config = CONFIG.format(steps=2).replace('[data]\ntrain = ["train.jsonl"]\n', "").replace("160", "1400")
+    config = config.replace('"guard"', '"embedded"').replace("lora_rank = 2", "lora_rank = 2\nlora_alpha = 4")
+    (home / "tune.toml").write_text(config)
+    words = ("tune", "tune.toml", "--recordings", "recordings", "--games", "games", "--no-plot", "--out")
+    ran = run(*words, "run")
+    assert ran.exit_code == 0, ran.output
+    assert f"It goes on from the adapter in {tmp_path / 'installed' / 'tuned'}." in ran.stderr
+    (home / "tune.toml").write_text(config.replace('"embedded"', '"embedded"\nadapter = "none"'))
+    assert "It goes on from" not in run(*words, "bare").stderr
+
+    def evaluated(*adapter: str) -> str:
+        report = json.loads(run("evaluate", "train.jsonl", *adapter, "--modes", "full,star", "--json").stdout)
+        return str(report["environment"]["model"])
+
+    assert evaluated() == evaluated("--adapter", "packaged") == "tiny+tuned"
+    assert evaluated("--adapter", "none") == "tiny" and evaluated("--adapter", "run/adapter") == "tiny+adapter"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from agent_runtime.adapter_choice import Adapter, AdapterChoice
 from agent_runtime.engine.adapters import base_digest
 from agent_runtime.engine.card import NO_CARD, Card, read_card, write_card
 from agent_runtime.engine.errors import BrokenModel
@@ -34,7 +35,7 @@ def adapter(tmp_path: Path) -> Path:
     return tmp_path / "tuned"
 
 
-def load(base: Path, adapter: Path | None, tmp_path: Path, **options: object) -> LoadedModel:
+def load(base: Path, adapter: Adapter, tmp_path: Path, **options: object) -> LoadedModel:
     return load_model(ModelSpec(str(base), adapter=adapter, device="cpu", **options), tmp_path / "cache")  # type: ignore[arg-type]
 
 
@@ -68,11 +69,13 @@ def test_the_context_and_the_rotary_parameters_travel_with_the_adapter(
     base: Path, adapter: Path, tmp_path: Path
 ) -> None:
     write_card(adapter, Card(("anchored",), base_digest(str(base), tmp_path / "cache"), ROPE, 32_768))
-    plain, tuned = load(base, None, tmp_path), load(base, adapter, tmp_path)
+    plain, tuned = load(base, AdapterChoice.NONE, tmp_path), load(base, adapter, tmp_path)
     assert (plain.context_limit, tuned.context_limit) == (2_048, 32_768)
     frequencies = [made.model.get_decoder().rotary_emb.inv_freq for made in (plain, tuned)]
     assert frequencies[0][-1] > 5 * frequencies[1][-1]
-    by_hand = load(base, None, tmp_path, overrides={"rope_parameters": ROPE, "max_position_embeddings": 32_768})
+    by_hand = load(
+        base, AdapterChoice.NONE, tmp_path, overrides={"rope_parameters": ROPE, "max_position_embeddings": 32_768}
+    )
     assert torch.equal(by_hand.model.get_decoder().rotary_emb.inv_freq, frequencies[1])
     assert len({plain.digest, tuned.digest, by_hand.digest}) == 3
     write_card(adapter, Card(("anchored",)))

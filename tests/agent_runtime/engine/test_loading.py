@@ -286,6 +286,8 @@ def test_an_adapter_of_other_weights_of_a_hub_is_refused_once_they_are_here(tmp_
 
 def test_without_peft_the_error_says_how_to_install_it(folder, tmp_path, cache, monkeypatch):
     adapter = _adapter(tmp_path / "brave")
+    config = adapter / "adapter_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "use_dora": True}))
     monkeypatch.setattr(adapters.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingPackage, match=r'pip install "hotseat\[tuning\]"'):
         _load(folder, cache, adapter=adapter)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agent_runtime.adapter_choice import AdapterChoice
 from agent_runtime.engine import sources
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.first_look import doctor, machine
@@ -21,7 +22,9 @@ from agent_runtime.first_look.machine import (
 from agent_runtime.first_look.rates import measure
 from agent_runtime.server.config import ServerConfig
 from kv_store import Store
+from tests.agent_runtime.embedded import bring, embed
 from tests.prompts.worlds import write_game
+from tests.tiny_models import save_tiny_adapter, save_tiny_model
 
 OK, WARN, FAIL = Verdict.OK, Verdict.WARN, Verdict.FAIL
 
@@ -154,3 +157,24 @@ def test_nothing_is_measured_where_the_model_is_missing(tmp_path: Path, monkeypa
         (broken / name).write_text("{}", encoding="utf-8")
     *_, rates = doctor.examine(model=str(broken), server=ServerConfig(port=0))
     assert rates.name == "rates" and rates.verdict is FAIL and "cannot be loaded" in rates.sentence
+
+
+def test_the_adapter_that_is_served_is_told_and_one_that_is_broken_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned = embed(tmp_path, monkeypatch)
+    assert look_at_model().sentence.endswith("; not block-tuned.") and look_at_model().facts["adapter"] is None
+    bring(tuned)
+    found = look_at_model()
+    assert found.verdict is OK and found.sentence.endswith(f"with the adapter in {tuned}, block-tuned for star.")
+    assert (found.facts["adapter"], found.facts["block_modes"]) == (str(tuned), ["star"])
+    assert look_at_model(adapter=AdapterChoice.NONE).sentence.endswith("; not block-tuned.")
+    guard = save_tiny_model(tmp_path / "guard")
+    named = save_tiny_adapter(tmp_path / "named", block_modes=())
+    assert f"{guard} is there, with the adapter in {named}, not" in look_at_model(str(guard), named).sentence
+    *_, rates = doctor.examine(server=ServerConfig(port=0))
+    assert rates.verdict is not FAIL
+    (tuned / "hotseat.json").unlink()
+    found = look_at_model()
+    assert found.verdict is FAIL and str(tuned) in found.sentence and "--adapter none" in found.sentence
+    assert look_at_model(adapter=AdapterChoice.NONE).verdict is OK

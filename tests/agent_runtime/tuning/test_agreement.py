@@ -41,7 +41,7 @@ class Adapted:
 
 def teacher(is_tuned: bool) -> Teacher:
     adapted = Adapted(is_tuned)
-    return Teacher((Mode.FULL, Mode.STAR), adapted, adapted.answered)
+    return Teacher((Mode.FULL, Mode.STAR), adapted.disable_adapter, adapted.answered)
 
 
 def turn(length: int) -> TokenSample:

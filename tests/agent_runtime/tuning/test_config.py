@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from agent_runtime.adapter_choice import AdapterChoice
 from agent_runtime.tuning.config import read_config
 from agent_runtime.tuning.errors import BadTuneConfig
 from agent_runtime.turn import Mode
@@ -48,6 +49,19 @@ def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
 def test_a_mistake_is_named_with_its_key(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(BadTuneConfig, match=said):
         read_config(written(tmp_path, text))
+
+
+def test_an_adapter_is_a_word_or_lies_beside_the_file(tmp_path: Path) -> None:
+    def named(said: str) -> object:
+        return read_config(written(tmp_path, f"{DATA}[model]\n{said}\n")).adapter
+
+    assert named("") is None
+    assert (named('adapter = "none"'), named('adapter = "packaged"')) == (AdapterChoice.NONE, AdapterChoice.PACKAGED)
+    assert named('adapter = "./none"') == tmp_path / "none" and named('adapter = "/tuned"') == Path("/tuned")
+    whole = f"{DATA}[training]\nlora_rank = 0\n[model]\nadapter = "
+    assert read_config(written(tmp_path, f'{whole}"none"')).training.lora_rank == 0
+    with pytest.raises(BadTuneConfig, match=r"model\.adapter: if all weights change"):
+        read_config(written(tmp_path, f'{whole}"packaged"'))
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:

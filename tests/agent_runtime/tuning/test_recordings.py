@@ -9,7 +9,10 @@ import numpy
 import pytest
 import torch
 
+from agent_runtime.adapter_choice import AdapterChoice
 from agent_runtime.block_cache import MemoryStore
+from agent_runtime.engine.adapters import base_digest
+from agent_runtime.engine.errors import ModelNotFound
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.replay.recording_format import read_recording
@@ -17,20 +20,22 @@ from agent_runtime.replay.replayer import put_into
 from agent_runtime.replay.steps import RecordedSteps, RecordedTurn
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.served_model import serve_model
-from agent_runtime.tuning.agreement import AGREEMENT, Turns
+from agent_runtime.tuning.agreement import AGREEMENT, Teacher, Turns
 from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import DataPart, ModelPart, TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import NotTrainable
-from agent_runtime.tuning.packing import batch_of, joined
+from agent_runtime.tuning.lora import start_of
+from agent_runtime.tuning.packing import Batch, batch_of, joined
 from agent_runtime.tuning.recordings import recorded_turns, recordings_in
 from agent_runtime.tuning.rows import TokenAsk, TokenSample, row_of
 from agent_runtime.tuning.student import Decisions, Student, wanted_of
 from agent_runtime.tuning.training import METRICS, tune
 from agent_runtime.turn import Mode
+from tests.agent_runtime.embedded import bring, embed
 from tests.agent_runtime.engine.worlds import random_ids
 from tests.agent_runtime.replay.duel import record_duel
 from tests.agent_runtime.worlds import write_game
-from tests.tiny_models import save_tiny_model
+from tests.tiny_models import save_tiny_adapter, save_tiny_model
 
 MODES = (Mode.FULL, Mode.STAR)
 CPU = torch.device("cpu")
@@ -142,7 +147,7 @@ def test_block_mode_comes_nearer_to_its_own_full_mode_and_full_mode_stays(home: 
     assert tuned.block_modes == ("star",)
 
 
-def test_the_untuned_model_is_the_teacher_and_has_to_stay(home: Path, tmp_path: Path) -> None:
+def test_the_model_as_it_was_is_the_teacher_and_has_to_stay(home: Path, tmp_path: Path) -> None:
     files = recordings_in(home / "recordings")
     with pytest.raises(NotTrainable, match="Set lora_rank"):
         tune(
@@ -158,3 +163,86 @@ def test_recordings_that_cannot_be_learned_from_are_refused(home: Path, tmp_path
         recordings_in(tmp_path)
     with pytest.raises(NotTrainable, match="0 recorded sessions have turns with listed actions"):
         recorded_turns(loaded_from(home), recordings_in(home / "recordings"), [])
+
+
+class Lessons:
+    """Hears what the teacher teaches, batch by batch."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.heard: list[tuple[Batch, torch.Tensor]] = []
+        taught = Teacher.taught
+
+        def heard(teacher: Teacher, batch: Batch) -> torch.Tensor:
+            logits = taught(teacher, batch)
+            self.heard.append((batch, logits.clone()))
+            return logits
+
+        monkeypatch.setattr(Teacher, "taught", heard)
+
+
+def logits_of(loaded: LoadedModel, batch: Batch) -> torch.Tensor:
+    """What a model that is served computes of a batch: its adapter is part of its weights."""
+    planner = Planner(RotaryTable(loaded.model.model.rotary_emb.inv_freq, loaded.context_limit), CPU)
+    with torch.inference_mode():
+        made: torch.Tensor = Student(loaded.model)(batch.ids, planner.plan(batch), wanted_of(batch))
+    return made
+
+
+def begun_with(home: Path, adapter: Path | None) -> TuneConfig:
+    model = ModelPart(str(home / "guard"), adapter=None if adapter is None else str(adapter))
+    return replace(config(home, steps=12, lora_rank=2, lora_alpha=4), model=model)
+
+
+def test_who_teaches_is_the_model_as_it_is_served_and_does_not_move(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = save_tiny_adapter(tmp_path / "start", base=base_digest(str(home / "guard"), home / "cache"))
+    served, bare = (
+        load_model(ModelSpec(str(home / "guard"), adapter=each, device="cpu")) for each in (start, AdapterChoice.NONE)
+    )
+    lessons, turns = Lessons(monkeypatch), short_turns(4)
+    run, folder = begun_with(home, start), tmp_path / "run"
+    assert tune(run, folder, lambda line: None, lambda: True, lambda made: turns).step == 1
+    assert tune(run, folder, lambda line: None, turns=lambda made: turns).step == 12
+    assert len(lessons.heard) == 3 + 12 + 3, "held-out turns before, steps, and after; stopped and taken up again"
+    for batch, taught in lessons.heard:
+        assert torch.allclose(taught, logits_of(served, batch).chunk(2)[0], atol=1e-4)
+        assert not torch.allclose(taught, logits_of(bare, batch).chunk(2)[0], atol=1e-1)
+
+    made = load_model(ModelSpec(str(home / "guard"), adapter=folder / "adapter", device="cpu"))
+    report = json.loads((folder / AGREEMENT).read_text())
+    assert report["before"]["full"] == {"divergence": 0.0, "variation": 0.0, "agreed": 1.0}
+    losses = [json.loads(line)["loss_star"] for line in (folder / METRICS).read_text().splitlines()]
+    assert sum(losses[-4:]) < 0.7 * sum(losses[:4]), "it did learn"
+    far = {mode: 0.0 for mode in MODES}
+    for batch, _ in lessons.heard[-3:]:
+        decisions = Decisions.of(batch, wanted_of(batch).chunk(2)[0])
+        own = batch.label.flatten()[wanted_of(batch)].chunk(2)[0]
+        teacher = decisions.logprobs(logits_of(served, batch).chunk(2)[0], own)
+        students = [decisions.logprobs(each, own) for each in logits_of(made, batch).chunk(2)]
+        for mode, divergence in zip(MODES, decisions.agreement(teacher, students).divergence, strict=True):
+            far[mode] += float(divergence) / 3
+    assert far == pytest.approx({mode: report["after"][mode]["divergence"] for mode in MODES}, abs=1e-4)
+
+
+def test_a_run_begins_with_the_packages_adapter_only_over_recordings_or_if_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned = embed(tmp_path, monkeypatch)
+
+    def start(adapter: str | None, source: str = "embedded", **options: bool) -> Path | None:
+        part = TrainingPart(lora_rank=2, lora_alpha=4)
+        begun = start_of(TuneConfig(ModelPart(source, adapter=adapter), DataPart(), part, tmp_path), **options)
+        return None if begun is None else begun.folder
+
+    assert start(None, recorded=True) is None
+    with pytest.raises(ModelNotFound, match="brings no adapter"):
+        start("packaged")
+    bring(tuned)
+    assert start(None) is start("none") is start("none", recorded=True) is None
+    assert start("packaged") == start(None, recorded=True) == tuned
+    save_tiny_adapter(tmp_path / "none")
+    assert start("./none") == tmp_path / "none"
+    assert start(None, str(save_tiny_model(tmp_path / "guard")), recorded=True) is None
+    with pytest.raises(NotTrainable, match=r'Set training.lora_rank to 2, or model.adapter to "none"'):
+        start_of(TuneConfig(ModelPart(), DataPart(), TrainingPart(), tmp_path), recorded=True)

@@ -227,8 +227,6 @@ def test_an_adapter_of_other_weights_is_not_gone_on_from(home: Path) -> None:
     save_tiny_model(home / "other", "llama", 1)
     with pytest.raises(BrokenModel, match="tuned for other weights"):
         run(config(home, adapter="first/adapter", source=str(home / "other")), home / "second")
-    with pytest.raises(NotTrainable, match="teacher"):
-        tune(config(home, adapter="first/adapter"), home / "third", print, turns=lambda loaded: None)  # type: ignore[arg-type, return-value]
 
 
 @pytest.mark.parametrize("changes", [{}, {"lora_rank": 0, "accumulate": 2, "rows": 2, "distillation": 0.5}])

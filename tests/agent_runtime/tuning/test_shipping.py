@@ -1,0 +1,42 @@
+"""What is shipped is the adapter in half its size, of which nobody learns where it was tuned."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from agent_runtime.engine.adapters import is_plain
+from agent_runtime.tuning.errors import NotTrainable
+from agent_runtime.tuning.shipping import ship
+from tests.tiny_models import save_tiny_adapter
+
+
+def changed(folder: Path, **changes: object) -> None:
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+def test_weights_are_rounded_paths_left_out_and_the_card_kept_as_it_is(tmp_path: Path) -> None:
+    tuned = save_tiny_adapter(tmp_path / "tuned", base="12ab")
+    changed(tuned, base_model_name_or_path="/home/someone/cache")
+    (tuned / "hotseat.json").write_text('{"block_modes": ["star"], "base": "12ab", "recipe": "two phases"}')
+    size = ship(tuned, tmp_path / "shipped")
+    files = sorted((tmp_path / "shipped").iterdir())
+    assert [file.name for file in files] == ["adapter_config.json", "adapter_model.safetensors", "hotseat.json"]
+    assert size == sum(file.stat().st_size for file in files)
+    before, after = (load_file(folder / "adapter_model.safetensors") for folder in (tuned, tmp_path / "shipped"))
+    assert all(torch.equal(after[name], weight.bfloat16()) for name, weight in before.items())
+    assert b"someone" not in b"".join(file.read_bytes() for file in files)
+    assert (tmp_path / "shipped" / "hotseat.json").read_bytes() == (tuned / "hotseat.json").read_bytes()
+    assert is_plain(tmp_path / "shipped")
+
+
+def test_what_could_not_be_served_by_everybody_is_not_shipped(tmp_path: Path) -> None:
+    with pytest.raises(NotTrainable, match="names the weights it belongs to"):
+        ship(save_tiny_adapter(tmp_path / "tuned"), tmp_path / "shipped")
+    changed(save_tiny_adapter(tmp_path / "tuned", base="12ab"), use_rslora=True)
+    with pytest.raises(NotTrainable, match="more than plain LoRA"):
+        ship(tmp_path / "tuned", tmp_path / "shipped")
+    assert not (tmp_path / "shipped").exists()
