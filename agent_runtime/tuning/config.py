@@ -59,7 +59,8 @@ class TrainingPart:
     A step is `accumulate` such batches. `lora_rank` 0 tunes all weights. `distillation` weighs how far block modes may
     stray from the first mode. The learning rate rises for `warmup_steps` and falls by a cosine to `final_share`.
     `positions` is where blocks stand in block modes, "sequential" or "shared"; `lead` is what stands before each of
-    them, "none", "separator" or "label".
+    them, "none", "separator" or "label"; where they are not said, the first of these, or as the adapter has it that a
+    run starts from.
     """
 
     modes: tuple[str, ...] = ("full", "anchored")
@@ -77,8 +78,8 @@ class TrainingPart:
     lora_alpha: int = 64
     seed: int = 0
     save_every: int = 200
-    positions: str = "sequential"
-    lead: str = "none"
+    positions: str | None = None
+    lead: str | None = None
     workers: int = 0
     compile: bool = False
 
@@ -179,7 +180,7 @@ def _check(path: Path, config: TuneConfig) -> None:
     if training.distillation and training.modes[0] != "full":
         raise BadTuneConfig(path, "training.modes", "with distillation the first mode is the teacher: put full first")
     for name, known in (("positions", Positions), ("lead", Lead)):
-        if getattr(training, name) not in [each.value for each in known]:
+        if getattr(training, name) not in [None, *(each.value for each in known)]:
             raise BadTuneConfig(path, f"training.{name}", f"one of {', '.join(known)}")
     for name in ("steps", "rows", "row_tokens", "accumulate", "save_every"):
         if getattr(training, name) < 1:

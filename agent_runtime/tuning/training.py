@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_all_start_methods
 from pathlib import Path
 from typing import Any
@@ -23,29 +23,25 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch.utils.data import DataLoader
 
-from agent_runtime.engine.adapters import base_digest, check_base
-from agent_runtime.engine.admission import check_config
+from agent_runtime.engine.adapters import check_base
 from agent_runtime.engine.card import Card, write_card
 from agent_runtime.engine.digests import write_atomically
-from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model, model_config
+from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.sources import cache_folder
-from agent_runtime.engine.span import Positions
-from agent_runtime.engine.text import Lead
 from agent_runtime.tuning.agreement import Teacher, Turns, note_agreement
 from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import TrainingPart, TuneConfig
-from agent_runtime.tuning.errors import LossNotFinite, NotTrainable, OtherRun
+from agent_runtime.tuning.errors import LossNotFinite, NotTrainable
 from agent_runtime.tuning.figures import Figures, Mark
 from agent_runtime.tuning.lora import Start, as_it_began, start_of, with_lora
 from agent_runtime.tuning.packing import Batch
+from agent_runtime.tuning.preparing import claim, load_for
 from agent_runtime.tuning.saving import Savings
 from agent_runtime.tuning.stream import BatchStream, FileSource, Source, TokenSource
 from agent_runtime.tuning.student import Agreement, Losses, Student, losses_of, wanted_of
-from agent_runtime.turn import Mode
 
 ADAPTER, MODEL, METRICS = "adapter", "model", "metrics.jsonl"
-_RUN = "run.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +76,11 @@ def tune(
         kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
     start = start_of(config, recorded=turns is not None)
-    loaded, card = _loaded(config, start, accelerator.device)
+    loaded, card = load_for(config, start, accelerator.device)
     if start is not None:  # a hub's weights are here only now
         check_base(start.folder, config.model.source, cache_folder())
     recorded = None if turns is None else turns(loaded)
-    _claim(folder, config, loaded, accelerator, start, recorded)
+    claim(folder, config, loaded, accelerator, start, recorded)
     run = _Run(config, folder, accelerator, loaded, card, start, recorded)
     return run.go(tell, is_stopped)
 
@@ -97,61 +93,6 @@ def leave_others() -> None:
     state = PartialState()
     state.wait_for_everyone()
     state.destroy_process_group()
-
-
-def _loaded(config: TuneConfig, start: Start | None, device: torch.device) -> tuple[LoadedModel, Card]:
-    """Load the weights in float32 with the positions that the run asks for, and say so on the adapter's card."""
-    own = model_config(config.model.source)
-    check_config(own)
-    rope: dict[str, Any] | None = None
-    if start is not None:
-        rope = None if start.card.rope_parameters is None else dict(start.card.rope_parameters)
-    elif config.model.rope_theta is not None:
-        rope = {**own.get_text_config().rope_parameters, "rope_theta": config.model.rope_theta}
-    card = Card(
-        block_modes=tuple(mode for mode in config.training.modes if mode != Mode.FULL),
-        base=base_digest(config.model.source, cache_folder()),
-        rope_parameters=rope,
-        context=start.card.context if start is not None else config.model.context,
-        positions=Positions(config.training.positions),
-        lead=Lead(config.training.lead),
-    )
-    spec = ModelSpec(config.model.source, dtype="float32", device=str(device), overrides=card.overrides)
-    loaded = load_model(spec)
-    return replace(loaded, text=loaded.text.copy(lead=card.lead)), card
-
-
-def _claim(
-    folder: Path,
-    config: TuneConfig,
-    loaded: LoadedModel,
-    accelerator: Accelerator,
-    start: Start | None,
-    turns: Turns | None,
-) -> None:
-    """Make the folder this run's. Raises OtherRun if it is another's."""
-    said = asdict(config)
-    said.pop("folder")
-    if start is None:  # as runs have it that were begun before there was the key
-        said["model"].pop("adapter")
-    mine = {
-        "config": said,
-        "weights": loaded.digest,
-        "tokenizer": loaded.tokenizer_digest,
-        "adapter": "" if start is None else start.digest,
-        "turns": "" if turns is None else turns.digest,
-    }
-    file = folder / _RUN
-    if file.is_file():
-        theirs = json.loads(file.read_text("utf-8"))
-        mine_too = json.loads(json.dumps(mine))
-        for what in mine:
-            if theirs.get(what, "") != mine_too[what]:
-                raise OtherRun(folder, "configuration" if what == "config" else what)
-    if accelerator.is_main_process:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, json.dumps(mine, indent=2))
-    accelerator.wait_for_everyone()
 
 
 class _Run:
@@ -196,7 +137,7 @@ class _Run:
             RotaryTable(model.get_decoder().rotary_emb.inv_freq, loaded.context_limit), accelerator.device
         )
         sources = _sources(config, loaded) if turns is None else [(1.0, TokenSource(turns.train))]
-        limit, positions = loaded.context_limit, Positions(part.positions)
+        limit, positions = loaded.context_limit, card.positions
         self._stream = BatchStream(sources, config.modes, part.rows, part.row_tokens, limit, part.seed, positions)
         self._savings = Savings(folder, accelerator)
         began = nullcontext if self._adapted is None else as_it_began(self._adapted, start)

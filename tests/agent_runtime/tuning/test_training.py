@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from agent_runtime.engine.card import read_card
+from agent_runtime.engine.card import CARD, read_card
 from agent_runtime.engine.errors import BrokenModel
 from agent_runtime.engine.loading import ModelSpec, load_model
 from agent_runtime.engine.rope import RotaryTable
@@ -176,6 +176,13 @@ def test_where_blocks_stand_and_what_leads_them_is_on_the_card_and_in_force_when
     bare = load_model(ModelSpec(str(home / "guard")), home / "cache")
     assert loaded.text.block_ids("a")[2:] == bare.text.block_ids("a")
     assert loaded.tokenizer_digest != bare.tokenizer_digest
+    further, _ = run(config(home, steps=1, adapter="run/adapter"), home / "further")
+    other, _ = run(config(home, steps=1, adapter="run/adapter", lead="none"), home / "other")
+    cards = [read_card(each.made / CARD) for each in (further, other) if each.made is not None]
+    assert [(card.positions, card.lead) for card in cards] == [
+        (Positions.SHARED, Lead.LABEL),
+        (Positions.SHARED, Lead.NONE),
+    ]
 
 
 def test_a_run_goes_on_from_the_adapter_of_another_with_its_positions(home: Path) -> None:

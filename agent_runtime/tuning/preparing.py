@@ -1,0 +1,85 @@
+"""Before a run: its model with all that the run asks of it, and its folder, which is one run's alone."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from agent_runtime.engine.adapters import base_digest
+from agent_runtime.engine.admission import check_config
+from agent_runtime.engine.card import NO_CARD, Card
+from agent_runtime.engine.digests import write_atomically
+from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model, model_config
+from agent_runtime.engine.sources import cache_folder
+from agent_runtime.engine.span import Positions
+from agent_runtime.engine.text import Lead
+from agent_runtime.tuning.agreement import Turns
+from agent_runtime.tuning.config import TuneConfig
+from agent_runtime.tuning.errors import OtherRun
+from agent_runtime.tuning.lora import Start
+from agent_runtime.turn import Mode
+
+_RUN = "run.json"
+
+
+def load_for(config: TuneConfig, start: Start | None, device: torch.device) -> tuple[LoadedModel, Card]:
+    """Load the weights in float32 as the run asks for them, and say so on the adapter's card.
+
+    What the run does not say is as the adapter has it that it starts from.
+    """
+    own = model_config(config.model.source)
+    check_config(own)
+    begun, asked = NO_CARD if start is None else start.card, config.training
+    rope: dict[str, Any] | None = None
+    if start is not None:
+        rope = None if begun.rope_parameters is None else dict(begun.rope_parameters)
+    elif config.model.rope_theta is not None:
+        rope = {**own.get_text_config().rope_parameters, "rope_theta": config.model.rope_theta}
+    card = Card(
+        block_modes=tuple(mode for mode in asked.modes if mode != Mode.FULL),
+        base=base_digest(config.model.source, cache_folder()),
+        rope_parameters=rope,
+        context=begun.context if start is not None else config.model.context,
+        positions=begun.positions if asked.positions is None else Positions(asked.positions),
+        lead=begun.lead if asked.lead is None else Lead(asked.lead),
+    )
+    spec = ModelSpec(config.model.source, dtype="float32", device=str(device), overrides=card.overrides)
+    loaded = load_model(spec)
+    return replace(loaded, text=loaded.text.copy(lead=card.lead)), card
+
+
+def claim(
+    folder: Path,
+    config: TuneConfig,
+    loaded: LoadedModel,
+    accelerator: Accelerator,
+    start: Start | None,
+    turns: Turns | None,
+) -> None:
+    """Make the folder this run's. Raises OtherRun if it is another's."""
+    said = asdict(config)
+    said.pop("folder")
+    for part, key in (("model", "adapter"), ("training", "positions"), ("training", "lead")):
+        if said[part][key] is None:  # as runs have it that were begun before there was the key
+            said[part].pop(key)
+    mine = {
+        "config": said,
+        "weights": loaded.digest,
+        "tokenizer": loaded.tokenizer_digest,
+        "adapter": "" if start is None else start.digest,
+        "turns": "" if turns is None else turns.digest,
+    }
+    file = folder / _RUN
+    if file.is_file():
+        theirs = json.loads(file.read_text("utf-8"))
+        mine_too = json.loads(json.dumps(mine))
+        for what in mine:
+            if theirs.get(what, "") != mine_too[what]:
+                raise OtherRun(folder, "configuration" if what == "config" else what)
+    if accelerator.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, json.dumps(mine, indent=2))
+    accelerator.wait_for_everyone()
