@@ -68,7 +68,7 @@ def test_an_adapter_is_tuned_and_measured(home: Path) -> None:
     report = json.loads((home / "report.json").read_text())
     assert report["block_modes"] == ["star"] and "<svg" in (home / "curve.svg").read_text()
     cell = report["files"][0]["cells"][0]
-    assert cell["right"]["full"]["samples"] == 12 and cell["cost"]["star"]["interval"][0] is not None
+    assert cell["right"]["full"]["samples"] == 8 and cell["cost"]["star"]["interval"][0] is not None
 
 
 @pytest.mark.parametrize(
