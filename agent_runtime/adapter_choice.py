@@ -33,7 +33,7 @@ def adapter_arguments(adapter: Adapter) -> list[str]:
     """Return the words that say the same to a command of its own process."""
     if adapter is AdapterChoice.DEFAULT:
         return []
-    return ["--adapter", adapter.value if isinstance(adapter, AdapterChoice) else str(adapter.absolute())]
+    return ["--adapter", adapter.value if isinstance(adapter, AdapterChoice) else str(adapter.expanduser().absolute())]
 
 
 _WORDS = (AdapterChoice.NONE.value, AdapterChoice.PACKAGED.value)

@@ -229,7 +229,7 @@ def prepare_turn(
 
 def _most_behind(decide: Decide, answers: Answers, text: TextEncoder) -> int:
     """Return the most tokens that can follow a prompt: each stage, and what separates it from the one before."""
-    line, space = text.count("\n"), text.count(" ")
+    line, space = len(text.text_ids("\n")), len(text.text_ids(" "))
     thought = decide.think_tokens + line if decide.think_tokens else 0
     parameters = space + MAX_PARAMETER_TOKENS if answers.decodes else 0
     said = line + decide.say_tokens if decide.say_tokens else 0

@@ -41,7 +41,7 @@ class EngineSettings(_Settings):
     """What the engine may use."""
 
     pool_mib: int = Field(default=2048, gt=0)
-    """Memory for keys and values, per model."""
+    """Memory for keys and values, per model; on a CPU up to a quarter more, for views that come again."""
     max_rows: int = Field(default=512, gt=0)
     """Turns join a forward while it has fewer rows than this."""
 

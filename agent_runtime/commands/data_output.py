@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from agent_runtime.adapter_choice import AdapterChoice
 from agent_runtime.commands.options import printable, say, say_that_it_loads
 from agent_runtime.designer.tokens import TokenCounter, token_counter
 from agent_runtime.tuning.data.generating import Maker, Recipe, Tally, write_samples
@@ -47,7 +48,7 @@ def talk_and_print(model: str, recipe: "SelfTalk", samples: int, out: Path, as_j
     from agent_runtime.tuning.data.self_talk import NAME, write_self_talk
 
     say_that_it_loads()
-    loaded = load_model(ModelSpec(model))
+    loaded = load_model(ModelSpec(model, adapter=AdapterChoice.NONE))
     started = time.perf_counter()
     with _progress(NAME, samples) as tell:
         talk = write_self_talk(loaded, recipe, samples, out, tell)

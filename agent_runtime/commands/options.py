@@ -81,7 +81,9 @@ AdapterOption = Annotated[
         "the package's own for the embedded model, if it brings one.",
     ),
 ]
-PoolOption = Annotated[int, typer.Option(min=1, help="Memory for keys and values, in MiB.")]
+PoolOption = Annotated[
+    int, typer.Option(min=1, help="Memory for keys and values, in MiB; on a CPU up to a quarter more.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 

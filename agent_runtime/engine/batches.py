@@ -83,7 +83,7 @@ def _alike(small: Iterable[tuple[Group, Bundle]]) -> list[list[tuple[Group, Bund
     """Put those of about the same size together; the same views in the same order, whatever is asked behind them."""
     chosen: list[list[tuple[Group, Bundle]]] = []
     scores, most_rows = 0, 0
-    for group, bundle in sorted(small, key=lambda pair: pair[0].view.length):
+    for group, bundle in sorted(small, key=lambda pair: (pair[0].view.length, id(pair[0].view))):
         most_rows = max(most_rows, bundle.num_rows)
         keys = group.view.length + most_rows
         scores += bundle.num_rows * (group.view.length + bundle.num_rows)

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from agent_runtime.engine import attention
 from agent_runtime.engine.cpu_products import multiplies_by_onednn
 from agent_runtime.engine.gathered import GatheredViews
-from agent_runtime.engine.layout import lay_out
+from agent_runtime.engine.layout import Layout, lay_out
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.span import Span
@@ -66,6 +66,15 @@ class ForwardRunner:
         Raises EngineClosed at the first layer that finds it stopped.
         """
         layout = lay_out(spans)
+        is_whole = False
+        try:
+            logits = self._run(layout, is_stopped)
+            is_whole = True
+            return logits
+        finally:
+            self.gathered.end_forward(is_whole=is_whole)
+
+    def _run(self, layout: Layout, is_stopped: Callable[[], bool]) -> Logits:
         devices = dict.fromkeys(self.pool.geometry.devices)
         dtype = self.pool.geometry.dtype
         steps = {
@@ -86,14 +95,11 @@ class ForwardRunner:
             "steps": steps,
             "is_stopped": is_stopped,
         }
-        self._running, is_whole = True, False
+        self._running = True
         try:
-            logits = self._call(options, wanted, rows)
-            is_whole = True
-            return logits
+            return self._call(options, wanted, rows)
         finally:
             self._running = False
-            self.gathered.end_forward(is_whole=is_whole)
 
     def _call(self, options: dict[str, Any], wanted: list[tuple[Span, int]], rows: list[numpy.ndarray]) -> Logits:
         if not wanted:

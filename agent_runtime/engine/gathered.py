@@ -24,7 +24,8 @@ _Name = tuple[int, ...]
 class Gathered:
     """A batch's keys, moved to their places, and values, [P, G, D] a layer; there once a forward `is_filled` them.
 
-    Each view has `num_keys` places, and those behind it belong to the forward that reads it.
+    Each view has `num_keys` places, and those behind it belong to the forward that reads it. Layers that are not on a
+    CPU, where there are no batches, have none.
     """
 
     num_keys: int
@@ -36,8 +37,9 @@ class Gathered:
 class GatheredViews:
     """The batches that came up most recently more than once, as many as `most_places` hold.
 
-    A view is known by its identity, and what it shows never changes: its runs are immutable while anybody may attend
-    them, and a run that takes their slots later comes in another view.
+    Views of blocks only: those of a decoded text are others with every token, and never come again. A view is known by
+    its identity, and what it shows never changes: its runs are immutable while anybody may attend them, and a run that
+    takes their slots later comes in another view.
     """
 
     def __init__(self, geometry: KVGeometry, most_places: int) -> None:
@@ -50,10 +52,12 @@ class GatheredViews:
     @property
     def num_places(self) -> int:
         """Return how many tokens are kept a second time."""
-        return sum(gathered.keys[0].shape[0] for _, gathered in self._kept.values())
+        return sum(len(views) * gathered.num_keys for views, gathered in self._kept.values())
 
     def of(self, views: tuple[View, ...], num_keys: int) -> Gathered | None:
         """Return what is kept of `views`, at least `num_keys` places each, or where to keep it; None: keep nothing."""
+        if not all(view.is_of_blocks for view in views):
+            return None
         name = tuple(map(id, views))
         if name in self._kept:
             kept = self._kept[name][1]
@@ -77,8 +81,12 @@ class GatheredViews:
             self._kept.popitem(last=False)
         geometry = self._geometry
         shape_PGD = (num_places, geometry.num_kv_heads, geometry.head_dim)
+        elsewhere_PGD = (0, *shape_PGD[1:])
         keys, values = (
-            tuple(torch.empty(shape_PGD, dtype=geometry.dtype, device=device) for device in geometry.devices)
+            tuple(
+                torch.empty(shape_PGD if device.type == "cpu" else elsewhere_PGD, dtype=geometry.dtype, device=device)
+                for device in geometry.devices
+            )
             for _ in range(2)
         )
         gathered = Gathered(num_keys, keys, values)

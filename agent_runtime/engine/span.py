@@ -28,7 +28,7 @@ class Placed(NamedTuple):
 class View:
     """An ordered list of placed runs. Spans with the same view (the same object) are attended together.
 
-    `end` is the position behind all of them, where that is not the number of tokens seen.
+    `end` is the position behind all of them, where that is not the number of tokens seen; views of blocks say it.
     """
 
     pieces: tuple[Placed, ...]
@@ -43,6 +43,11 @@ class View:
     def behind(self) -> int:
         """Return the position of a token that follows what is seen."""
         return self.length if self.end is None else self.end
+
+    @property
+    def is_of_blocks(self) -> bool:
+        """Whether it shows blocks alone, as it will be asked for again."""
+        return self.end is not None
 
     @cached_property
     def slots(self) -> numpy.ndarray:

@@ -91,6 +91,12 @@ class Teacher:
         }
 
 
+def is_noted(folder: Path, when: str) -> bool:
+    """Whether the folder's report has what was measured "before" or "after" a run."""
+    file = folder / AGREEMENT
+    return file.is_file() and when in json.loads(file.read_text("utf-8"))
+
+
 def note_agreement(folder: Path, when: str, measured: dict[str, Any]) -> None:
     """Write what was measured ("before" or "after" a run) into its folder's report, beside what is there."""
     file = folder / AGREEMENT

@@ -76,15 +76,18 @@ def evaluate(
 
     `tell` hears the file and the number of items answered so far. Raises SamplesError.
     """
-    scorer = Scorer(loaded, conditions, row_tokens)
-    answered = [_answered(scorer, path, tell) for path in files]
+    conditions = tuple(conditions)
+    answered = []
+    if files:  # a model that is served may be one that packed rows do not do for
+        scorer = Scorer(loaded, conditions, row_tokens)
+        answered = [_answered(scorer, path, tell) for path in files]
     return {
         "environment": environment(loaded),
         "block_modes": list(loaded.block_modes),
         "context": loaded.context_limit,
-        "conditions": [condition.name for condition in scorer.conditions],
-        "files": [each.report(scorer.conditions) for each in answered],
-        "generators": _by_generator(answered, scorer.conditions),
+        "conditions": [condition.name for condition in conditions],
+        "files": [each.report(conditions) for each in answered],
+        "generators": _by_generator(answered, conditions),
     }
 
 
@@ -134,11 +137,14 @@ def _distinct(samples: Iterable[Sample], left_out: Callable[[int], None]) -> Ite
     seen: set[tuple[int, str]] = set()
     for sample in samples:
         state = hash((sample.anchor, sample.blocks))
-        asks = tuple(ask for ask in sample.asks if ask.chance < 1 and (state, ask.observation) not in seen)
-        seen.update((state, ask.observation) for ask in asks)
+        asks = []
+        for ask in sample.asks:
+            if ask.chance < 1 and (state, ask.observation) not in seen:
+                seen.add((state, ask.observation))
+                asks.append(ask)
         left_out(len(sample.asks) - len(asks))
         if asks:
-            yield replace(sample, asks=asks)
+            yield replace(sample, asks=tuple(asks))
 
 
 def _cells(items: Sequence[Item], conditions: tuple[Condition, ...]) -> list[Cell]:

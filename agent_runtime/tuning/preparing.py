@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from agent_runtime.adapter_choice import AdapterChoice
 from agent_runtime.engine.adapters import base_digest
 from agent_runtime.engine.admission import check_config
 from agent_runtime.engine.card import NO_CARD, Card
@@ -46,7 +47,13 @@ def load_for(config: TuneConfig, start: Start | None, device: torch.device) -> t
         positions=begun.positions if asked.positions is None else Positions(asked.positions),
         lead=begun.lead if asked.lead is None else Lead(asked.lead),
     )
-    spec = ModelSpec(config.model.source, dtype="float32", device=str(device), overrides=card.overrides)
+    spec = ModelSpec(
+        config.model.source,
+        adapter=AdapterChoice.NONE,  # the run puts its own beside the bare weights
+        dtype="float32",
+        device=str(device),
+        overrides=card.overrides,
+    )
     loaded = load_model(spec)
     return replace(loaded, text=loaded.text.copy(lead=card.lead)), card
 

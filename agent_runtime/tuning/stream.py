@@ -69,7 +69,7 @@ class BatchStream:
     """Batches of `rows` packed rows of `row_tokens`, each once per mode, and each of one source, drawn by weight.
 
     The loss is a mean over the answers of a batch: beside states with sixty questions each, decisions of one answer
-    would hardly count, so they have rows of their own.
+    would hardly count, so they have rows of their own. Where none of many samples fits, another source is drawn.
     """
 
     sources: Sequence[tuple[float, Source]]
@@ -92,7 +92,22 @@ class BatchStream:
 
     def _samples(self, rng: random.Random) -> tuple[list[TokenSample], int]:
         """Return what one row holds, and how many samples were longer than any row or than the model's context."""
-        [(_, source)] = rng.choices(self.sources, [weight for weight, _ in self.sources])
+        left_out = 0
+        sources = list(self.sources)
+        while sources:
+            [place] = rng.choices(range(len(sources)), [weight for weight, _ in sources])
+            _, source = sources.pop(place)
+            chosen, more = self._of(source, rng)
+            left_out += more
+            if chosen:
+                return chosen, left_out
+        raise NotTrainable(
+            f"no sample of {_MOST_MISSES} fits into {min(self.row_tokens, self.context)} tokens. Make rows longer "
+            "(row_tokens), or extend the model's context (model.context)."
+        )
+
+    def _of(self, source: Source, rng: random.Random) -> tuple[list[TokenSample], int]:
+        """Return a row of one source, empty if of many draws none fits, and how many samples no row could hold."""
         longest = min(self.row_tokens, self.context)
         chosen: list[TokenSample] = []
         left, misses, left_out = self.row_tokens, 0, 0
@@ -105,9 +120,4 @@ class BatchStream:
             else:
                 misses += 1
                 left_out += sample.num_tokens > longest
-        if not chosen:
-            raise NotTrainable(
-                f"no sample of {_MOST_MISSES} of one file fits into {longest} tokens. Make rows longer (row_tokens), "
-                "or extend the model's context (model.context)."
-            )
         return chosen, left_out

@@ -24,12 +24,12 @@ from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch.utils.data import DataLoader
 
 from agent_runtime.engine.adapters import check_base
-from agent_runtime.engine.card import Card, write_card
+from agent_runtime.engine.card import NO_CARD, Card, write_card
 from agent_runtime.engine.digests import write_atomically
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.sources import cache_folder
-from agent_runtime.tuning.agreement import Teacher, Turns, note_agreement
+from agent_runtime.tuning.agreement import Teacher, Turns, is_noted, note_agreement
 from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import LossNotFinite, NotTrainable
@@ -80,6 +80,12 @@ def tune(
     if start is not None:  # a hub's weights are here only now
         check_base(start.folder, config.model.source, cache_folder())
     recorded = None if turns is None else turns(loaded)
+    begun = NO_CARD if start is None else start.card
+    if recorded is not None and (card.positions, card.lead) != (begun.positions, begun.lead):
+        raise NotTrainable(
+            "who teaches is the model as it is served, and training.positions or training.lead would have it served in "
+            "another way. Leave them out."
+        )
     claim(folder, config, loaded, accelerator, start, recorded)
     run = _Run(config, folder, accelerator, loaded, card, start, recorded)
     return run.go(tell, is_stopped)
@@ -149,6 +155,7 @@ class _Run:
         first = self._savings.resume()
         if self._accelerator.is_main_process:
             _forget_from(self._folder / METRICS, first)
+        has_after = is_noted(self._folder, "after")
         if first == 0:
             self._note_agreement("before")
         batches = self._batches(first)
@@ -177,7 +184,7 @@ class _Run:
                 begin = Mark.here(self._accelerator.device)
             if stopped and step + 1 < part.steps:
                 return TuneResult(step + 1, None)
-        if first < part.steps:
+        if first < part.steps or not has_after:  # it was cut off behind its last step
             self._note_agreement("after")
         return TuneResult(part.steps, self._write_result())
 

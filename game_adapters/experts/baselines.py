@@ -44,8 +44,9 @@ def offered_answers(adapter: PettingZooAdapter, make: Callable[[int], Environmen
     """The `most` answers that are offered most often when everybody plays at random, in four games."""
     offered: Counter[str] = Counter()
     for number in range(seed, seed + 4):
-        drawn = Random(f"random policy/{seed}")
-        stepper = Stepper(adapter.game, make(number), number)
+        drawn = Random(f"random policy/{number}")
+        env = make(number)
+        stepper = Stepper(adapter.game, env, number)
         while waiting := stepper.waiting():
             done: dict[str, int] = {}
             for each in waiting:
@@ -53,6 +54,7 @@ def offered_answers(adapter: PettingZooAdapter, make: Callable[[int], Environmen
                     offered.update(offer.id for offer in view.actions)
                     done[view.agent] = drawn.choice(view.actions).number
             stepper.step(done)
+        env.close()
     return sorted(offered, key=lambda answer: (-offered[answer], answer))[:most]
 
 

@@ -4,10 +4,11 @@ import numpy
 import pytest
 import torch
 
+from agent_runtime.engine import batches
 from agent_runtime.engine.errors import EngineClosed
 from agent_runtime.engine.gathered import GatheredViews
-from agent_runtime.engine.span import Span, View
-from tests.agent_runtime.engine.worlds import World, encode, random_ids, view_of, world
+from agent_runtime.engine.span import Placed, Span, View, view_of_blocks
+from tests.agent_runtime.engine.worlds import World, encode, random_ids, world
 
 
 def views_of(w: World, rng: numpy.random.Generator, lengths: list[list[int]]) -> list[View]:
@@ -15,7 +16,7 @@ def views_of(w: World, rng: numpy.random.Generator, lengths: list[list[int]]) ->
     for each in lengths:
         runs, spans = encode(w, [random_ids(rng, length) for length in each])
         w.runner.run(spans)
-        views.append(view_of(runs))
+        views.append(view_of_blocks(runs, anchored=False))
     return views
 
 
@@ -79,7 +80,7 @@ def test_blocks_in_the_slots_of_others_are_not_taken_for_them() -> None:
     for _ in range(3):
         blocks = [[random_ids(rng, 15), random_ids(rng, 5)] for _ in range(2)]
         made = [encode(w, each) for each in blocks]
-        views = [view_of(runs) for runs, _ in made]
+        views = [view_of_blocks(runs, anchored=False) for runs, _ in made]
         w.runner.run([span for _, spans in made for span in spans])
         for _ in range(3):
             agrees_with_each_alone(w, observed(rng, views, [2, 3]))
@@ -120,3 +121,31 @@ def test_what_comes_up_once_is_not_kept() -> None:
     for _ in range(5):
         agrees_with_each_alone(w, observed(rng, views_of(w, rng, [[20], [20]]), [2, 2]))
     assert w.runner.gathered.num_places == 0
+
+
+def test_a_forward_that_fails_before_it_begins_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    w, rng = world(), numpy.random.default_rng(6)
+    views = views_of(w, rng, [[20], [19]])
+    w.runner.run(observed(rng, views, [2, 2]))
+
+    def broken(*given: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(batches, "_shown", broken)
+        with pytest.raises(MemoryError):
+            w.runner.run(observed(rng, views, [2, 2]))
+    w.runner.run(observed(rng, views[:1], [2]))
+    for _ in range(3):
+        agrees_with_each_alone(w, observed(rng, views, [2, 2]))
+
+
+def test_what_is_seen_behind_a_decoded_text_is_neither_kept_nor_remembered() -> None:
+    w, rng = world(), numpy.random.default_rng(7)
+    views = views_of(w, rng, [[20], [19]])
+    w.runner.run(observed(rng, views, [2, 2]))
+    tail = w.pool.acquire(3)
+    for _ in range(80):
+        w.runner.run(observed(rng, [View((*view.pieces, Placed(tail, 0))) for view in views], [1, 1]))
+    w.runner.run(observed(rng, views, [2, 2]))
+    assert w.runner.gathered.num_places == 2 * 32

@@ -37,11 +37,11 @@ def report_of(tmp_path: Path, files: dict[str, tuple[str, dict[str, Any], list[S
 def test_what_was_asked_before_and_what_leaves_no_choice_is_left_out(tmp_path: Path) -> None:
     first = sample(1, question("Is it?"), question("Was it?"), NO_CHOICE)
     again = replace(first, asks=(question("Is it?"), question("Will it?")))
-    other = sample(2, question("Is it?"))
+    other = sample(2, question("Is it?"), question("Is it?"))
     only = sample(3, NO_CHOICE)
     report = report_of(tmp_path, {"a.jsonl": ("gates", {}, [first, again, other, only])})
     [file] = report["files"]
-    assert file["repeated"] == 3
+    assert file["repeated"] == 4
     assert [cell["right"]["full"]["items"] for cell in file["cells"]] == [4]
     assert report["generators"] == []
 

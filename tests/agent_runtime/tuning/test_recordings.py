@@ -26,6 +26,7 @@ from agent_runtime.tuning.config import DataPart, ModelPart, TrainingPart, TuneC
 from agent_runtime.tuning.errors import NotTrainable
 from agent_runtime.tuning.lora import start_of
 from agent_runtime.tuning.packing import Batch, batch_of, joined
+from agent_runtime.tuning.preparing import load_for
 from agent_runtime.tuning.recordings import recorded_turns, recordings_in
 from agent_runtime.tuning.rows import TokenAsk, TokenSample, row_of
 from agent_runtime.tuning.student import Decisions, Student, wanted_of
@@ -147,6 +148,27 @@ def test_block_mode_comes_nearer_to_its_own_full_mode_and_full_mode_stays(home: 
     assert tuned.block_modes == ("star",)
 
 
+def test_a_run_that_was_cut_off_behind_its_last_step_is_measured_when_it_is_taken_up(
+    home: Path, tmp_path: Path
+) -> None:
+    turns = short_turns(2)
+
+    def go() -> dict[str, Any]:
+        tune(config(home, steps=2), tmp_path / "run", lambda line: None, turns=lambda loaded: turns)
+        report: dict[str, Any] = json.loads((tmp_path / "run" / AGREEMENT).read_text())
+        return report
+
+    whole = go()
+    (tmp_path / "run" / AGREEMENT).write_text(json.dumps({"before": whole["before"]}))
+    assert go() == whole
+
+
+def test_nothing_but_what_is_served_teaches(home: Path, tmp_path: Path) -> None:
+    for changed in ({"lead": "label"}, {"positions": "shared"}):
+        with pytest.raises(NotTrainable, match="served in another way"):
+            tune(config(home, **changed), tmp_path / "run", lambda line: None, turns=lambda loaded: short_turns(2))
+
+
 def test_the_model_as_it_was_is_the_teacher_and_has_to_stay(home: Path, tmp_path: Path) -> None:
     files = recordings_in(home / "recordings")
     with pytest.raises(NotTrainable, match="Set lora_rank"):
@@ -241,6 +263,10 @@ def test_a_run_begins_with_the_packages_adapter_only_over_recordings_or_if_it_is
     bring(tuned)
     assert start(None) is start("none") is start("none", recorded=True) is None
     assert start("packaged") == start(None, recorded=True) == tuned
+    for adapter in (None, "none", "packaged"):  # the adapter of a run lies beside the weights, never in them
+        config = TuneConfig(ModelPart(adapter=adapter), DataPart(), TrainingPart(lora_rank=2, lora_alpha=4), tmp_path)
+        loaded, _ = load_for(config, start_of(config), torch.device("cpu"))
+        assert loaded.adapter_digest is None
     save_tiny_adapter(tmp_path / "none")
     assert start("./none") == tmp_path / "none"
     assert start(None, str(save_tiny_model(tmp_path / "guard")), recorded=True) is None

@@ -38,7 +38,9 @@ def test_a_batch_depends_on_its_number_alone() -> None:
     assert torch.equal(one[7].ids, other[7].ids)
 
 
-def test_a_source_with_nothing_short_enough_is_refused_though_others_have() -> None:
-    made = stream((1.0, source(5, 30)), (1.0, source(6, 65)))
-    with pytest.raises(NotTrainable, match="one file fits into 64 tokens"):
-        filled_by(made, range(20))
+def test_where_a_source_has_nothing_short_enough_another_fills_the_row_until_none_is_left() -> None:
+    made = stream((1.0, source(5, 30)), (9.0, source(6, 65)))
+    assert {frozenset(tokens) for tokens in filled_by(made, range(20))} == {frozenset({5})}
+    assert sum(made[number].left_out for number in range(20)) > 200
+    with pytest.raises(NotTrainable, match="fits into 64 tokens"):
+        filled_by(stream((9.0, source(6, 65))), range(1))

@@ -162,7 +162,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_what_was_saved(
 
 
 def test_samples_longer_than_a_row_or_the_context_are_left_out_and_counted(home: Path) -> None:
-    with pytest.raises(NotTrainable, match="one file fits into 20 tokens"):
+    with pytest.raises(NotTrainable, match="fits into 20 tokens"):
         run(config(home, row_tokens=20), home / "short")
     _, heard = run(config(home, steps=1), home / "run")
     assert heard[0]["left_out"] == 0
