@@ -85,9 +85,13 @@ def test_a_server_that_says_nothing_ends_the_run(file: Path) -> None:
 
 
 def test_an_interruption_closes_the_matches_and_keeps_what_was_measured(file: Path) -> None:
+    interrupted: list[Stub] = []
+
     def answers(stub: Stub, message: Message) -> list[Message]:
         if message.get("turn_id") == 2:
-            os.kill(os.getpid(), signal.SIGINT)
+            if stub not in interrupted:  # who presses twice does not want to wait
+                interrupted.append(stub)
+                os.kill(os.getpid(), signal.SIGINT)
             return []
         return [stub.answer(message)]
 
