@@ -6,13 +6,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
 from agent_runtime.tuning.errors import BadArgument
 from agent_runtime.tuning.samples import SPLITS, Header, Sample, SampleWriter, Split, encode_sample
+from agent_runtime.version import hotseat_version
 from prompts import Game, StateBlocks, load_game
 
 FOLDERS = Path(__file__).parent / "folders"
@@ -153,7 +153,7 @@ def write_samples(
     header = Header(
         generator=recipe.name,
         arguments=recipe.arguments(),
-        version=version_here(),
+        version=hotseat_version(),
         seed=recipe.seed,
         split=recipe.split,
         games={game.name: game.text_digests() for game in maker.games},
@@ -198,11 +198,3 @@ def _lines(maker: Maker, numbers: range) -> tuple[list[bytes], Tally]:
         tally.add(sample)
         lines.append(encode_sample(sample))
     return lines, tally
-
-
-def version_here() -> str:
-    """Return which Hotseat this is, as headers have it."""
-    try:
-        return version("hotseat")
-    except PackageNotFoundError:  # run from a checkout that was never installed
-        return "unknown"

@@ -19,9 +19,9 @@ from transformers import GenerationConfig
 from agent_runtime.engine.compute_thread import Compute, at_once, computed
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.engine.text import Ids, TextEncoder
-from agent_runtime.tuning.data.generating import version_here
 from agent_runtime.tuning.errors import BadArgument, NotTrainable
 from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter
+from agent_runtime.version import hotseat_version
 
 NAME = "chat"
 # For templates that have no system message of their own, and want one.
@@ -94,7 +94,7 @@ def write_self_talk(
         "at_once": recipe.at_once,
     }
     talk = Talk()
-    with SampleWriter(path, Header(NAME, arguments, version_here(), recipe.seed, "train")) as file:
+    with SampleWriter(path, Header(NAME, arguments, hotseat_version(), recipe.seed, "train")) as file:
         for user, answer in talker.conversations(talk.dropped):
             ask = Ask(observation=user, target=answer, answer=answer, kind=NAME)
             file.write(Sample(NAME, NAME, "train", recipe.seed, system, (), (ask,)))
