@@ -1,7 +1,7 @@
 """What makes records longer: further fields and notes, all about this land, and most of them asked about as well.
 
 A record takes details in random order until it has about the tokens wanted. The tokens of each were measured with
-SmolLM2's tokenizer, on training names.
+SmolLM2's tokenizer, on names of syllables.
 """
 
 from collections.abc import Callable
