@@ -24,6 +24,8 @@ from agent_runtime.engine.step import Call, Single, Step
 
 MOVE_KEYS = "hotseat"
 MOVE_QUERIES = "hotseat_reference"
+# A third way, of a GPU (`engine/gpu/`): stored keys are read where they lie and moved as they are read.
+BY_KERNELS = "hotseat_kernels"
 
 # Up to this many rows, the query heads that share a key head are attended as more rows of one head. The kernel works in
 # blocks of rows, and few rows leave the last block of every head half empty (51 rows, 9 heads over 3: 1.4 x as fast).

@@ -36,6 +36,7 @@ class ForwardRunner:
         self, model: PreTrainedModel, pool: Pool, rope: RotaryTable, *, way: str = attention.MOVE_KEYS
     ) -> None:
         attention.register()
+        self._make_step = self._kernel_maker(model) if way == attention.BY_KERNELS else self._torch_step
         model.set_attn_implementation(way)
         self.model = model
         self.pool = pool
@@ -74,13 +75,19 @@ class ForwardRunner:
         finally:
             self.gathered.end_forward(is_whole=is_whole)
 
-    def _run(self, layout: Layout, is_stopped: Callable[[], bool]) -> Logits:
-        devices = dict.fromkeys(self.pool.geometry.devices)
+    def _torch_step(self, layout: Layout, device: torch.device) -> Any:
         dtype = self.pool.geometry.dtype
-        steps = {
-            device: make_step(layout, self.pool, self.rope, device, dtype, gathered=self.gathered, onednn=self.onednn)
-            for device in devices
-        }
+        return make_step(layout, self.pool, self.rope, device, dtype, gathered=self.gathered, onednn=self.onednn)
+
+    def _kernel_maker(self, model: PreTrainedModel) -> Callable[[Layout, torch.device], Any]:
+        from agent_runtime.engine.gpu import attention as kernels  # needs Triton, which torch brings for GPUs alone
+
+        kernels.register()
+        num_heads = model.config.get_text_config().num_attention_heads
+        return lambda layout, device: kernels.make_kernel_step(layout, self.pool, self.rope, num_heads, device)
+
+    def _run(self, layout: Layout, is_stopped: Callable[[], bool]) -> Logits:
+        steps = {device: self._make_step(layout, device) for device in dict.fromkeys(self.pool.geometry.devices)}
         ids_T = numpy.concatenate([numpy.asarray(span.ids, dtype=numpy.int64) for span in layout.spans])
         wanted, rows = [], []
         for span in layout.spans:

@@ -47,7 +47,17 @@ class RotaryTable:
         self._cos_PR = torch.cat((cos_PF, cos_PF), dim=-1)
         self._sin_PR = torch.cat((-sin_PF, sin_PF), dim=-1)
         self._on: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._halves_on: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
         self.num_positions = num_positions
+        self.rotary_dim = self._cos_PR.shape[-1]
+
+    def halves(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return cos and sin of the angles of all positions, [P, R / 2] each, on `device`."""
+        half = self.rotary_dim // 2
+        if device not in self._halves_on:
+            cos_PF, sin_PF = self._cos_PR[:, :half], self._sin_PR[:, half:]
+            self._halves_on[device] = (cos_PF.contiguous().to(device), sin_PF.contiguous().to(device))
+        return self._halves_on[device]
 
     def at(self, positions_T: torch.Tensor, *, backwards: bool = False) -> Rotation:
         """Return the rotation by each of `positions_T` (int64, 0 <= p < num_positions), or by minus that."""

@@ -31,8 +31,8 @@ _LETTERS, _DIGITS = "abcdefghijklmnopqrstuvwxyz", "0123456789"
 @cache
 def _kept_from(split: Split) -> re.Pattern[str]:
     """Return what the names of the other splits look like, as far as they are made to a pattern."""
-    others = [each for each in ("validation", "test") if each != split]
-    syllables = [f"(?:(?:[{_CONSONANTS[other]}](?:{'|'.join(_RHYMES)})){{2,3}})" for other in others]
+    others = [letters for other, letters in _CONSONANTS.items() if other not in ("train", split)]
+    syllables = [f"(?:(?:[{letters}](?:{'|'.join(_RHYMES)})){{2,3}})" for letters in others]
     return re.compile("|".join(syllables))
 
 

@@ -1,0 +1,256 @@
+"""The kernels: rows are rotated and put into the pool, attended over a work list, and their parts merged.
+
+A program of `attend` walks over keys that need not lie together: token by token it has a slot of the pool and how many
+positions the key stored there is to be moved. The keys of a tile are rotated as they are read, in float32 and rounded
+once, so a stored block is read where it lies, by any prompt, at any place.
+
+Shapes: M query rows of a program (whole rows of the forward, each with the query heads of one key head), N keys of a
+tile, F half the head dimension (padded to a power of two).
+"""
+
+# What Triton compiles has types of its own.
+# mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def enter(
+    q_in,
+    k_in,
+    v_in,
+    q_out,
+    k_out,
+    v_out,
+    keys,
+    values,
+    positions,
+    slots,
+    cos,
+    sin,
+    num_rows,
+    q_row,
+    q_head,
+    k_row,
+    k_head,
+    v_row,
+    v_head,
+    HEADS: tl.constexpr,
+    GROUPS: tl.constexpr,
+    HALF: tl.constexpr,
+    F: tl.constexpr,
+    ROWS: tl.constexpr,
+):
+    """Rotate one head of some rows at their local positions; keys and values with a slot go into the pool, too."""
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    head = tl.program_id(1)
+    is_row = row < num_rows
+    f = tl.arange(0, F)
+    inside = is_row[:, None] & (f < HALF)[None, :]
+    position = tl.load(positions + row, mask=is_row, other=0).to(tl.int64)
+    angle = position[:, None] * HALF + f[None, :]
+    c = tl.load(cos + angle, mask=inside, other=0.0)
+    s = tl.load(sin + angle, mask=inside, other=0.0)
+    row = row.to(tl.int64)
+    if head < HEADS:
+        at = row[:, None] * q_row + head * q_head + f[None, :]
+        x1 = tl.load(q_in + at, mask=inside, other=0.0).to(tl.float32)
+        x2 = tl.load(q_in + at + HALF, mask=inside, other=0.0).to(tl.float32)
+        to = (row * HEADS + head)[:, None] * 2 * HALF + f[None, :]
+        tl.store(q_out + to, (x1 * c - x2 * s).to(q_out.dtype.element_ty), mask=inside)
+        tl.store(q_out + to + HALF, (x2 * c + x1 * s).to(q_out.dtype.element_ty), mask=inside)
+    else:
+        group = head - HEADS
+        at = row[:, None] * k_row + group * k_head + f[None, :]
+        x1 = tl.load(k_in + at, mask=inside, other=0.0).to(tl.float32)
+        x2 = tl.load(k_in + at + HALF, mask=inside, other=0.0).to(tl.float32)
+        k1 = (x1 * c - x2 * s).to(k_out.dtype.element_ty)
+        k2 = (x2 * c + x1 * s).to(k_out.dtype.element_ty)
+        at = row[:, None] * v_row + group * v_head + f[None, :]
+        v1 = tl.load(v_in + at, mask=inside, other=0.0)
+        v2 = tl.load(v_in + at + HALF, mask=inside, other=0.0)
+        to = (row * GROUPS + group)[:, None] * 2 * HALF + f[None, :]
+        tl.store(k_out + to, k1, mask=inside)
+        tl.store(k_out + to + HALF, k2, mask=inside)
+        tl.store(v_out + to, v1, mask=inside)
+        tl.store(v_out + to + HALF, v2, mask=inside)
+        slot = tl.load(slots + row, mask=is_row, other=-1).to(tl.int64)
+        kept = inside & (slot >= 0)[:, None]
+        to = (slot * GROUPS + group)[:, None] * 2 * HALF + f[None, :]
+        tl.store(keys + to, k1, mask=kept)
+        tl.store(keys + to + HALF, k2, mask=kept)
+        tl.store(values + to, v1, mask=kept)
+        tl.store(values + to + HALF, v2, mask=kept)
+
+
+@triton.jit
+def _scores(q1, q2, k1, k2, seen, scale, PRECISION: tl.constexpr):
+    score = tl.dot(q1, tl.trans(k1), input_precision=PRECISION)
+    score = tl.dot(q2, tl.trans(k2), score, input_precision=PRECISION) * scale
+    return tl.where(seen, score, -float("inf"))
+
+
+@triton.jit
+def _take_in(score, v1, v2, highest, total, mean1, mean2, PRECISION: tl.constexpr):
+    """Go on with a softmax whose scores come tile by tile."""
+    new_highest = tl.maximum(highest, tl.max(score, 1))
+    base = tl.where(new_highest == -float("inf"), 0.0, new_highest)
+    weight = tl.exp(score - base[:, None])
+    fade = tl.exp(highest - base)
+    total = total * fade + tl.sum(weight, 1)
+    weight = weight.to(v1.dtype)
+    mean1 = tl.dot(weight, v1, mean1 * fade[:, None], input_precision=PRECISION)
+    mean2 = tl.dot(weight, v2, mean2 * fade[:, None], input_precision=PRECISION)
+    return new_highest, total, mean1, mean2
+
+
+@triton.jit
+def attend(
+    q,
+    k_own,
+    v_own,
+    keys,
+    values,
+    out,
+    part_means,
+    part_sums,
+    num_work,
+    work,
+    key_slots,
+    key_shifts,
+    masks,
+    cos,
+    sin,
+    scale,
+    HEADS: tl.constexpr,
+    GROUPS: tl.constexpr,
+    HALF: tl.constexpr,
+    F: tl.constexpr,
+    M: tl.constexpr,
+    N: tl.constexpr,
+    FIELDS: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """Attend pieces of work: a tile of a bundle's rows over some keys of its view, or of its own, for one key head."""
+    PER_GROUP: tl.constexpr = HEADS // GROUPS
+    ROWS: tl.constexpr = M // PER_GROUP
+    DIM: tl.constexpr = 2 * HALF
+    count = tl.load(num_work) * GROUPS
+    for number in range(tl.program_id(0), count, tl.num_programs(0)):
+        group = number % GROUPS
+        piece = work + (number // GROUPS) * FIELDS
+        first_row = tl.load(piece)
+        num_rows = tl.load(piece + 1)
+        tile = tl.load(piece + 2)
+        first_key = tl.load(piece + 3)
+        num_keys = tl.load(piece + 4)
+        own = tl.load(piece + 5)
+        mask_at = tl.load(piece + 6)
+        part_at = tl.load(piece + 7)
+
+        m = tl.arange(0, M)
+        row = tile * ROWS + m // PER_GROUP
+        head = group * PER_GROUP + m % PER_GROUP
+        is_row = (m < ROWS * PER_GROUP) & (row < num_rows)
+        f = tl.arange(0, F)
+        inside = f < HALF
+        stored = is_row[:, None] & inside[None, :]
+        q_at = ((first_row + row).to(tl.int64) * HEADS + head)[:, None] * DIM + f[None, :]
+        q1 = tl.load(q + q_at, mask=stored, other=0.0)
+        q2 = tl.load(q + q_at + HALF, mask=stored, other=0.0)
+        highest = tl.full([M], -float("inf"), tl.float32)
+        total = tl.zeros([M], tl.float32)
+        mean1 = tl.zeros([M, F], tl.float32)
+        mean2 = tl.zeros([M, F], tl.float32)
+
+        if own < 0:
+            for begin in range(0, num_keys, N):
+                n = begin + tl.arange(0, N)
+                is_key = n < num_keys
+                loaded = is_key[:, None] & inside[None, :]
+                slot = tl.load(key_slots + first_key + n, mask=is_key, other=0).to(tl.int64)
+                shift = tl.load(key_shifts + first_key + n, mask=is_key, other=0).to(tl.int64)
+                at = (slot * GROUPS + group)[:, None] * DIM + f[None, :]
+                x1 = tl.load(keys + at, mask=loaded, other=0.0)
+                x2 = tl.load(keys + at + HALF, mask=loaded, other=0.0)
+                angle = shift[:, None] * HALF + f[None, :]
+                c = tl.load(cos + angle, mask=loaded, other=0.0)
+                s = tl.load(sin + angle, mask=loaded, other=0.0)
+                k1 = (x1.to(tl.float32) * c - x2.to(tl.float32) * s).to(x1.dtype)
+                k2 = (x2.to(tl.float32) * c + x1.to(tl.float32) * s).to(x1.dtype)
+                v1 = tl.load(values + at, mask=loaded, other=0.0)
+                v2 = tl.load(values + at + HALF, mask=loaded, other=0.0)
+                score = _scores(q1, q2, k1, k2, is_key[None, :], scale, PRECISION)
+                highest, total, mean1, mean2 = _take_in(score, v1, v2, highest, total, mean1, mean2, PRECISION)
+        else:
+            for begin in range(0, num_keys, N):
+                n = begin + tl.arange(0, N)
+                is_key = n < num_keys
+                loaded = is_key[:, None] & inside[None, :]
+                at = ((first_row + own + n).to(tl.int64) * GROUPS + group)[:, None] * DIM + f[None, :]
+                k1 = tl.load(k_own + at, mask=loaded, other=0.0)
+                k2 = tl.load(k_own + at + HALF, mask=loaded, other=0.0)
+                v1 = tl.load(v_own + at, mask=loaded, other=0.0)
+                v2 = tl.load(v_own + at + HALF, mask=loaded, other=0.0)
+                seen = is_row[:, None] & is_key[None, :]
+                if mask_at < 0:
+                    seen = seen & ((own + n)[None, :] <= row[:, None])
+                else:
+                    mask = mask_at + row[:, None] * num_rows + (own + n)[None, :]
+                    seen = seen & (tl.load(masks + mask, mask=seen, other=0) != 0)
+                score = _scores(q1, q2, k1, k2, seen, scale, PRECISION)
+                highest, total, mean1, mean2 = _take_in(score, v1, v2, highest, total, mean1, mean2, PRECISION)
+
+        safe = tl.where(total > 0, total, 1.0)
+        mean1 = mean1 / safe[:, None]
+        mean2 = mean2 / safe[:, None]
+        if part_at < 0:
+            tl.store(out + q_at, mean1.to(out.dtype.element_ty), mask=stored)
+            tl.store(out + q_at + HALF, mean2.to(out.dtype.element_ty), mask=stored)
+        else:
+            part = (part_at + row).to(tl.int64) * HEADS + head
+            tl.store(part_means + part[:, None] * DIM + f[None, :], mean1, mask=stored)
+            tl.store(part_means + part[:, None] * DIM + HALF + f[None, :], mean2, mask=stored)
+            tl.store(part_sums + part, tl.where(total > 0, highest + tl.log(safe), -float("inf")), mask=is_row)
+
+
+@triton.jit
+def merge(
+    out,
+    part_means,
+    part_sums,
+    merges,
+    HEADS: tl.constexpr,
+    H: tl.constexpr,
+    DIM: tl.constexpr,
+    D: tl.constexpr,
+    FIELDS: tl.constexpr,
+):
+    """Merge the parts of some heads of one row, always in the same order; rows of one part are left as they are."""
+    row = tl.program_id(0).to(tl.int64)
+    head = tl.program_id(1) * H + tl.arange(0, H)
+    is_head = head < HEADS
+    first = tl.load(merges + row * FIELDS).to(tl.int64)
+    count = tl.load(merges + row * FIELDS + 1)
+    apart = tl.load(merges + row * FIELDS + 2).to(tl.int64)
+    d = tl.arange(0, D)
+    inside = is_head[:, None] & (d < DIM)[None, :]
+    highest = tl.full([H], -float("inf"), tl.float32)
+    total = tl.zeros([H], tl.float32)
+    mean = tl.zeros([H, D], tl.float32)
+    for number in range(count):
+        part = (first + number * apart) * HEADS + head
+        part_sum = tl.load(part_sums + part, mask=is_head, other=-float("inf"))
+        new_highest = tl.maximum(highest, part_sum)
+        base = tl.where(new_highest == -float("inf"), 0.0, new_highest)
+        fade = tl.exp(highest - base)
+        weight = tl.exp(part_sum - base)
+        part_mean = tl.load(part_means + part[:, None] * DIM + d[None, :], mask=inside, other=0.0)
+        mean = mean * fade[:, None] + weight[:, None] * part_mean
+        total = total * fade + weight
+        highest = new_highest
+    if count > 0:
+        to = (row * HEADS + head)[:, None] * DIM + d[None, :]
+        mean = mean / tl.where(total > 0, total, 1.0)[:, None]
+        tl.store(out + to, mean.to(out.dtype.element_ty), mask=inside)

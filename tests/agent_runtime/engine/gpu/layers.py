@@ -1,0 +1,114 @@
+"""One layer's attention by the kernels and in float64, over rows and blocks of random numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy
+import torch
+
+from agent_runtime.engine.gpu import attention as gpu
+from agent_runtime.engine.gpu.work_list import Shape, make_work_list
+from agent_runtime.engine.layout import Layout, groups_of, lay_out, visible
+from agent_runtime.engine.pool import KVGeometry, Pool, Run
+from agent_runtime.engine.rope import RotaryTable
+from agent_runtime.engine.span import Span
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@dataclass
+class Layer:
+    """A layer whose keys and values are random, and whose pool already holds blocks."""
+
+    num_heads: int
+    pool: Pool
+    rope: RotaryTable
+    generator: torch.Generator
+    inv_freq: torch.Tensor
+
+    @classmethod
+    def of(
+        cls,
+        num_heads: int = 4,
+        num_groups: int = 2,
+        head_dim: int = 64,
+        dtype: torch.dtype = torch.float32,
+        num_slots: int = 4096,
+        num_positions: int = 8192,
+        seed: int = 0,
+    ) -> "Layer":
+        generator = torch.Generator().manual_seed(seed)
+        inv_freq = 10000.0 ** -(torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
+        pool = Pool(KVGeometry(num_groups, head_dim, dtype, (DEVICE,)), num_slots)
+        layer = cls(num_heads, pool, RotaryTable(inv_freq, num_positions), generator, inv_freq)
+        pool.keys[0].copy_(layer.random(pool.keys[0].shape))
+        pool.values[0].copy_(layer.random(pool.values[0].shape))
+        return layer
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.pool.geometry.dtype
+
+    def random(self, shape: Sequence[int]) -> torch.Tensor:
+        return torch.randn(*shape, generator=self.generator).to(self.dtype).to(DEVICE)
+
+    def blocks(self, lengths: Sequence[int]) -> list[Run]:
+        return [self.pool.acquire(length) for length in lengths]
+
+    def rows(self, layout: Layout) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return un-rotated queries [1, H, T, D], keys and values [1, G, T, D], as transformers hands them over."""
+        groups, dim = self.pool.geometry.num_kv_heads, self.pool.geometry.head_dim
+        shapes = [(1, layout.num_rows, heads, dim) for heads in (self.num_heads, groups, groups)]
+        q, k, v = (self.random(shape).transpose(1, 2) for shape in shapes)
+        return q, k, v
+
+    def attend(
+        self, layout: Layout, rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor], num_programs: int = 8
+    ) -> torch.Tensor:
+        """Return what the kernels make of it, [T, H, D]."""
+        groups = self.pool.geometry.num_kv_heads
+        shape = Shape(self.num_heads // groups, groups, num_programs)
+        work = make_work_list(layout, groups_of(layout), shape, DEVICE)
+        step = gpu.KernelStep(self.pool, work, shape, *self.rope.halves(DEVICE))
+        module: Any = SimpleNamespace(layer_idx=0)
+        out, _ = gpu.by_kernels(module, *rows, None, steps={DEVICE: step}, is_stopped=lambda: False)
+        return out[0]
+
+    def exact(self, layout: Layout, rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """Return the same in float64, one span at a time, [T, H, D]."""
+        q, k, v = (each[0].transpose(0, 1).cpu().double() for each in rows)
+        starts = numpy.concatenate([numpy.arange(s.start, s.start + len(s.ids)) for s in layout.spans])
+        q, k = (self._turned(each, torch.from_numpy(starts)) for each in (q, k))
+        keys, values = self.pool.keys[0].cpu().double(), self.pool.values[0].cpu().double()
+        out = torch.empty_like(q)
+        repeats = self.num_heads // keys.shape[1]
+        for group in groups_of(layout):
+            slots, shifts = torch.from_numpy(group.view.slots), torch.from_numpy(group.view.shifts)
+            seen_k, seen_v = self._turned(keys[slots], shifts), values[slots]
+            for bundle in group.bundles:
+                here = slice(bundle.first, bundle.stop)
+                own = torch.from_numpy(visible(bundle.spans, layout))
+                sees = torch.cat((torch.ones(len(own), len(slots), dtype=torch.bool), own), 1)
+                all_k = torch.cat((seen_k, k[here])).repeat_interleave(repeats, 1)
+                all_v = torch.cat((seen_v, v[here])).repeat_interleave(repeats, 1)
+                scores = torch.einsum("qhd,khd->hqk", q[here], all_k) * q.shape[-1] ** -0.5
+                scores = scores.masked_fill(~sees, -torch.inf)
+                out[here] = torch.einsum("hqk,khd->qhd", scores.softmax(-1), all_v)
+        return out
+
+    def _turned(self, x: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+        angle = by[:, None].double() * self.inv_freq
+        cos, sin = angle.cos()[:, None], angle.sin()[:, None]
+        x1, x2 = x.chunk(2, -1)
+        return torch.cat((x1 * cos - x2 * sin, x2 * cos + x1 * sin), -1)
+
+
+def laid_out(*spans: Span) -> Layout:
+    return lay_out(spans)
+
+
+def error_of(ours: torch.Tensor, exact: torch.Tensor) -> float:
+    """Return the relative error of the whole."""
+    return float((ours.cpu().double() - exact).norm() / exact.norm())
