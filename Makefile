@@ -35,7 +35,7 @@ soak: setup
 	$(BIN)/python -m pytest -q -m soak
 
 test-gpu: setup
-	$(BIN)/python -m pytest -q -m gpu tests/gpu
+	$(BIN)/python -m pytest -q -m "gpu or not soak" tests/gpu tests/agent_runtime/engine/gpu
 
 # The games whose libraries are too heavy for every run: TextWorld, BabyAI and OpenSpiel.
 test-games: setup

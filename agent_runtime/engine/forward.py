@@ -3,7 +3,9 @@
 Shapes: T rows of the forward, W rows whose logits are wanted, V vocabulary.
 """
 
+import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy
@@ -12,12 +14,15 @@ from transformers import PreTrainedModel
 
 from agent_runtime.engine import attention
 from agent_runtime.engine.cpu_products import multiplies_by_onednn
+from agent_runtime.engine.errors import EngineClosed
 from agent_runtime.engine.gathered import GatheredViews
 from agent_runtime.engine.layout import Layout, lay_out
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.span import Span
 from agent_runtime.engine.step import make_step
+
+_log = logging.getLogger(__name__)
 
 Logits = dict[Span, torch.Tensor]
 
@@ -36,7 +41,10 @@ class ForwardRunner:
         self, model: PreTrainedModel, pool: Pool, rope: RotaryTable, *, way: str = attention.MOVE_KEYS
     ) -> None:
         attention.register()
-        self._make_step = self._kernel_maker(model) if way == attention.BY_KERNELS else self._torch_step
+        self._make_step: Callable[[Layout, torch.device], Any] = self._torch_step
+        self._kernels: Any = None
+        if way == attention.BY_KERNELS:
+            self._make_step, self._kernels = _by_kernels(model, pool, rope)
         model.set_attn_implementation(way)
         self.model = model
         self.pool = pool
@@ -79,22 +87,17 @@ class ForwardRunner:
         dtype = self.pool.geometry.dtype
         return make_step(layout, self.pool, self.rope, device, dtype, gathered=self.gathered, onednn=self.onednn)
 
-    def _kernel_maker(self, model: PreTrainedModel) -> Callable[[Layout, torch.device], Any]:
-        from agent_runtime.engine.gpu import attention as kernels  # needs Triton, which torch brings for GPUs alone
-
-        kernels.register()
-        num_heads = model.config.get_text_config().num_attention_heads
-        return lambda layout, device: kernels.make_kernel_step(layout, self.pool, self.rope, num_heads, device)
-
     def _run(self, layout: Layout, is_stopped: Callable[[], bool]) -> Logits:
-        steps = {device: self._make_step(layout, device) for device in dict.fromkeys(self.pool.geometry.devices)}
-        ids_T = numpy.concatenate([numpy.asarray(span.ids, dtype=numpy.int64) for span in layout.spans])
         wanted, rows = [], []
         for span in layout.spans:
             first, count = layout.first_row[span], len(span.ids)
             if span.wanted != "none":
                 wanted.append((span, count if span.wanted == "all" else 1))
                 rows.append(numpy.arange(first if span.wanted == "all" else first + count - 1, first + count))
+        if self._kernels is not None:
+            return self._run_kernels(layout, wanted, rows, is_stopped)
+        steps = {device: self._make_step(layout, device) for device in dict.fromkeys(self.pool.geometry.devices)}
+        ids_T = numpy.concatenate([numpy.asarray(span.ids, dtype=numpy.int64) for span in layout.spans])
         options = {
             "input_ids": torch.from_numpy(ids_T)[None].to(self.input_device),
             "position_ids": torch.zeros((1, layout.num_rows), dtype=torch.int64, device=self.input_device),
@@ -108,6 +111,20 @@ class ForwardRunner:
         finally:
             self._running = False
 
+    def _run_kernels(
+        self,
+        layout: Layout,
+        wanted: list[tuple[Span, int]],
+        rows: list[numpy.ndarray],
+        is_stopped: Callable[[], bool],
+    ) -> Logits:
+        if is_stopped():
+            raise EngineClosed
+        self.forwards += 1
+        self.rows += layout.num_rows
+        logits_WV = self._kernels.run(layout, numpy.concatenate([*rows, numpy.empty(0, dtype=numpy.int64)]))
+        return dict(zip((span for span, _ in wanted), logits_WV.split([count for _, count in wanted]), strict=True))
+
     def _call(self, options: dict[str, Any], wanted: list[tuple[Span, int]], rows: list[numpy.ndarray]) -> Logits:
         if not wanted:
             self.model.base_model(**options)
@@ -118,3 +135,19 @@ class ForwardRunner:
         # Where layers lie on several devices, accelerate would move a tensor to the first, and the head is on the last.
         logits_WV = self.model(**options, logits_to_keep=rows_W).logits[0].float()
         return dict(zip((span for span, _ in wanted), logits_WV.split([count for _, count in wanted]), strict=True))
+
+
+def _by_kernels(model: PreTrainedModel, pool: Pool, rope: RotaryTable) -> tuple[Callable[..., Any], Any]:
+    """Return what makes the steps of a model that computes its layers itself, and who runs one that need not."""
+    from agent_runtime.engine.gpu import attention as kernels  # needs Triton, which torch brings for GPUs alone
+    from agent_runtime.engine.gpu.forward import KernelForward
+    from agent_runtime.engine.gpu.merged import why_not
+
+    kernels.register()
+    num_heads = model.config.get_text_config().num_attention_heads
+    make = partial(kernels.make_kernel_step, pool=pool, rope=rope, num_heads=num_heads)
+    why = why_not(model)
+    if why is not None:
+        _log.warning("the model computes its layers itself, its weights are not merged: %s", why)
+        return make, None
+    return make, KernelForward(model, pool, rope)

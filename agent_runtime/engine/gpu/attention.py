@@ -15,8 +15,8 @@ from transformers import AttentionInterface
 from agent_runtime.engine.attention import BY_KERNELS, refuse_keywords
 from agent_runtime.engine.errors import EngineClosed
 from agent_runtime.engine.gpu.kernels import attend, enter, merge
-from agent_runtime.engine.gpu.work_list import KEY_TILE, MERGE_FIELDS, PIECE_FIELDS, Shape, WorkList, make_work_list
-from agent_runtime.engine.layout import Layout, groups_of
+from agent_runtime.engine.gpu.work_list import KEY_TILE, MERGE_FIELDS, PIECE_FIELDS, Shape, WorkList, plan_work
+from agent_runtime.engine.layout import Layout
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.step import Scratch
@@ -33,7 +33,10 @@ _PROGRAMS_INTERPRETED = 8
 
 @dataclass(frozen=True, slots=True)
 class KernelStep:
-    """One packed forward on one device, as every layer's kernels read it."""
+    """One packed forward on one device, as every layer's kernels read it.
+
+    `attended` is where every layer's result goes, where rows may be padding, of which nothing is written.
+    """
 
     pool: Pool
     work: WorkList
@@ -41,6 +44,7 @@ class KernelStep:
     cos_PF: torch.Tensor
     sin_PF: torch.Tensor
     scratch: Scratch = field(default_factory=Scratch)
+    attended: torch.Tensor | None = None
 
 
 def register() -> None:
@@ -48,15 +52,17 @@ def register() -> None:
     AttentionInterface.register(BY_KERNELS, by_kernels)
 
 
-def make_kernel_step(layout: Layout, pool: Pool, rope: RotaryTable, num_heads: int, device: torch.device) -> KernelStep:
+def make_kernel_step(
+    layout: Layout, device: torch.device, *, pool: Pool, rope: RotaryTable, num_heads: int
+) -> KernelStep:
     """Build what every layer on `device` reads."""
     num_groups = pool.geometry.num_kv_heads
-    shape = Shape(num_heads // num_groups, num_groups, _num_programs(device))
-    work = make_work_list(layout, groups_of(layout), shape, device)
-    return KernelStep(pool, work, shape, *rope.halves(device))
+    shape = Shape(num_heads // num_groups, num_groups, num_programs(device))
+    return KernelStep(pool, plan_work(layout, shape).on(device), shape, *rope.halves(device))
 
 
-def _num_programs(device: torch.device) -> int:
+def num_programs(device: torch.device) -> int:
+    """Return how many programs `device` is to run at once."""
     if device.type != "cuda":
         return _PROGRAMS_INTERPRETED
     return _PROGRAMS_EACH * torch.cuda.get_device_properties(device).multi_processor_count
@@ -78,22 +84,47 @@ def by_kernels(
     if options["is_stopped"]():
         raise EngineClosed
     refuse_keywords(module, options)
-    step = steps[query.device]
     layer = int(module.layer_idx)  # type: ignore[arg-type]
-    _, num_heads, num_rows, head_dim = query.shape
-    num_groups, half = key.shape[1], head_dim // 2
-    sizes = {"HEADS": num_heads, "GROUPS": num_groups, "HALF": half, "F": max(_LEAST_DOT, triton.next_power_of_2(half))}
+    q_THD, k_TGD, v_TGD = (each[0].transpose(0, 1) for each in (query, key, value))
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    return attend_rows(steps[query.device], layer, q_THD, k_TGD, v_TGD, scale)[None], None
+
+
+def attend_rows(
+    step: KernelStep,
+    layer: int,
+    q_THD: torch.Tensor,
+    k_TGD: torch.Tensor,
+    v_TGD: torch.Tensor,
+    scale: float,
+    factor: float = 1.0,
+    head_norms: tuple[torch.Tensor, torch.Tensor] | None = None,
+    eps: float = 0.0,
+) -> torch.Tensor:
+    """Attend one layer's packed rows, un-rotated, in any strides but the last; returns [T, H, D].
+
+    `factor` multiplies queries and keys; `head_norms` are the weights of a norm [D] of every query and every key.
+    """
+    num_rows, num_heads, head_dim = q_THD.shape
+    num_groups, half = k_TGD.shape[1], head_dim // 2
+    sizes = {
+        "HEADS": num_heads,
+        "GROUPS": num_groups,
+        "HALF": half,
+        "F": max(_LEAST_DOT, triton.next_power_of_2(half)),
+    }
     work, pool, empty = step.work, step.pool, step.scratch.empty
-    q_THD = empty("queries", (num_rows, num_heads, head_dim), query)
-    k_TGD = empty("keys", (num_rows, num_groups, head_dim), key)
-    v_TGD = empty("values", (num_rows, num_groups, head_dim), value)
+    turned_THD = empty("queries", (num_rows, num_heads, head_dim), q_THD)
+    own_k_TGD = empty("keys", (num_rows, num_groups, head_dim), k_TGD)
+    own_v_TGD = empty("values", (num_rows, num_groups, head_dim), v_TGD)
+    strides = (stride for each in (q_THD, k_TGD, v_TGD) for stride in each.stride()[:2])
     enter[(triton.cdiv(num_rows, _ROWS_ENTERING), num_heads + num_groups)](
-        query,
-        key,
-        value,
         q_THD,
         k_TGD,
         v_TGD,
+        turned_THD,
+        own_k_TGD,
+        own_v_TGD,
         pool.keys[layer],
         pool.values[layer],
         work.positions_T,
@@ -101,22 +132,28 @@ def by_kernels(
         step.cos_PF,
         step.sin_PF,
         num_rows,
-        *(stride for each in (query, key, value) for stride in (each.stride(2), each.stride(1))),
+        *strides,
+        factor,
+        *(head_norms or (q_THD, k_TGD)),
+        eps,
         **sizes,
         ROWS=_ROWS_ENTERING,
+        NORMS=head_norms is not None,
     )
-    out_THD = torch.empty((num_rows, num_heads, head_dim), dtype=query.dtype, device=query.device)
-    single = torch.empty(0, device=query.device)
+    if step.attended is None:
+        out_THD = torch.empty((num_rows, num_heads, head_dim), dtype=q_THD.dtype, device=q_THD.device)
+    else:
+        out_THD = step.attended[:num_rows]
+    single = torch.empty(0, device=q_THD.device)
     means = empty("means", (max(work.num_parts, 1), num_heads, head_dim), single)
     sums = empty("sums", (max(work.num_parts, 1), num_heads), single)
-    scale = head_dim**-0.5 if scaling is None else scaling
     for count, pieces, tile in zip(work.counts, (work.narrow, work.wide), step.shape.tiles, strict=True):
         if not count:
             continue
         attend[(min(count * num_groups, step.shape.num_programs),)](
-            q_THD,
-            k_TGD,
-            v_TGD,
+            turned_THD,
+            own_k_TGD,
+            own_v_TGD,
             pool.keys[layer],
             pool.values[layer],
             out_THD,
@@ -134,7 +171,7 @@ def by_kernels(
             M=tile,
             N=KEY_TILE,
             FIELDS=PIECE_FIELDS,
-            PRECISION="ieee" if query.dtype is torch.float32 else "tf32",
+            PRECISION="ieee" if q_THD.dtype is torch.float32 else "tf32",
         )
     if work.num_parts:
         merge[(num_rows, triton.cdiv(num_heads, _HEADS_MERGING))](
@@ -148,4 +185,4 @@ def by_kernels(
             D=triton.next_power_of_2(head_dim),
             FIELDS=MERGE_FIELDS,
         )
-    return out_THD[None], None
+    return out_THD

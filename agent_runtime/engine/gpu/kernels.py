@@ -16,6 +16,19 @@ import triton.language as tl
 
 
 @triton.jit
+def _head(at, norm, inside, factor, eps, HALF: tl.constexpr, F: tl.constexpr, NORMS: tl.constexpr):
+    """Return both halves of a head of some rows, in float32."""
+    x1 = tl.load(at, mask=inside, other=0.0).to(tl.float32)
+    x2 = tl.load(at + HALF, mask=inside, other=0.0).to(tl.float32)
+    if NORMS:
+        f = tl.arange(0, F)
+        scale = tl.rsqrt((tl.sum(x1 * x1, 1) + tl.sum(x2 * x2, 1)) / (2 * HALF) + eps)[:, None]
+        x1 = x1 * scale * tl.load(norm + f, mask=f < HALF, other=0.0).to(tl.float32)[None, :]
+        x2 = x2 * scale * tl.load(norm + HALF + f, mask=f < HALF, other=0.0).to(tl.float32)[None, :]
+    return x1 * factor, x2 * factor
+
+
+@triton.jit
 def enter(
     q_in,
     k_in,
@@ -36,13 +49,21 @@ def enter(
     k_head,
     v_row,
     v_head,
+    factor,
+    q_norm,
+    k_norm,
+    eps,
     HEADS: tl.constexpr,
     GROUPS: tl.constexpr,
     HALF: tl.constexpr,
     F: tl.constexpr,
     ROWS: tl.constexpr,
+    NORMS: tl.constexpr,
 ):
-    """Rotate one head of some rows at their local positions; keys and values with a slot go into the pool, too."""
+    """Rotate one head of some rows at their local positions; keys and values with a slot go into the pool, too.
+
+    Queries and keys are multiplied by `factor`, and before that, if `NORMS`, divided by their root mean square.
+    """
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     head = tl.program_id(1)
     is_row = row < num_rows
@@ -55,16 +76,14 @@ def enter(
     row = row.to(tl.int64)
     if head < HEADS:
         at = row[:, None] * q_row + head * q_head + f[None, :]
-        x1 = tl.load(q_in + at, mask=inside, other=0.0).to(tl.float32)
-        x2 = tl.load(q_in + at + HALF, mask=inside, other=0.0).to(tl.float32)
+        x1, x2 = _head(q_in + at, q_norm, inside, factor, eps, HALF, F, NORMS)
         to = (row * HEADS + head)[:, None] * 2 * HALF + f[None, :]
         tl.store(q_out + to, (x1 * c - x2 * s).to(q_out.dtype.element_ty), mask=inside)
         tl.store(q_out + to + HALF, (x2 * c + x1 * s).to(q_out.dtype.element_ty), mask=inside)
     else:
         group = head - HEADS
         at = row[:, None] * k_row + group * k_head + f[None, :]
-        x1 = tl.load(k_in + at, mask=inside, other=0.0).to(tl.float32)
-        x2 = tl.load(k_in + at + HALF, mask=inside, other=0.0).to(tl.float32)
+        x1, x2 = _head(k_in + at, k_norm, inside, factor, eps, HALF, F, NORMS)
         k1 = (x1 * c - x2 * s).to(k_out.dtype.element_ty)
         k2 = (x2 * c + x1 * s).to(k_out.dtype.element_ty)
         at = row[:, None] * v_row + group * v_head + f[None, :]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy
 import torch
 
-from agent_runtime.engine.layout import Bundle, Group, Layout, visible
+from agent_runtime.engine.layout import Bundle, Group, Layout, groups_of, visible
 
 # The fields of a piece, int32 each: first row and number of rows of its bundle, its tile of them, its first key and how
 # many, which row of the bundle the first key is of (-1: keys of the view), where its mask begins (-1: causal), and
@@ -28,6 +28,19 @@ _NARROW, _WIDE = 16, 64
 KEY_TILE, _LEAST_TILES = 64, 4
 # Every array begins at a multiple of 16 bytes: kernels are compiled once for pointers that do.
 _ALIGNED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """A work list on the host: int32 each, in the order of `WorkList`, and how many pieces and parts there are."""
+
+    sections: tuple[numpy.ndarray, ...]
+    counts: tuple[int, int]
+    num_parts: int
+
+    def on(self, device: torch.device) -> "WorkList":
+        """Return the list on `device`, copied there in one piece."""
+        return work_list(_copied(self.sections, device), self.counts, self.num_parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +91,31 @@ class Shape:
         return self.tiles[self.tile_of(num_rows)] // self.per_group
 
 
-def make_work_list(layout: Layout, groups: Sequence[Group], shape: Shape, device: torch.device) -> WorkList:
-    """Plan a forward for `device`."""
+def work_list(sections: Sequence[torch.Tensor], counts: tuple[int, int], num_parts: int) -> WorkList:
+    """Return the list whose sections lie on a device already."""
+    positions_T, slots_T, merges_T, key_slots_K, key_shifts_K, narrow, wide, masks = sections
+    return WorkList(
+        positions_T,
+        slots_T,
+        merges_T,
+        key_slots_K,
+        key_shifts_K,
+        narrow,
+        wide,
+        masks.view(torch.uint8),
+        counts,
+        num_parts,
+    )
+
+
+def plan_work(layout: Layout, shape: Shape) -> Arrays:
+    """Plan a forward."""
+    groups = groups_of(layout)
     plan = _Plan(layout, shape, _chunk(groups, shape))
     for group in groups:
         for bundle in group.bundles:
             plan.add(group, bundle)
-    return plan.on(device)
+    return plan.arrays()
 
 
 class _Plan:
@@ -140,8 +171,8 @@ class _Plan:
             self._num_keys += view.length
         return self._first_key[id(view)]
 
-    def on(self, device: torch.device) -> WorkList:
-        """Return the list as tensors on `device`, copied there in one piece."""
+    def arrays(self) -> Arrays:
+        """Return what has been written."""
         spans, num_rows = self._layout.spans, self._layout.num_rows
         kept_at = numpy.full(num_rows, -1)
         for span in spans:
@@ -151,7 +182,7 @@ class _Plan:
         nothing = numpy.empty(0, dtype=numpy.int64)
         sees = numpy.concatenate([*self._masks, numpy.empty(0, dtype=bool)]).astype(numpy.uint8)
         seen_words = numpy.pad(sees, (0, -len(sees) % 4)).view(numpy.int32)
-        arrays = [
+        sections = (
             numpy.concatenate([numpy.arange(span.start, span.start + len(span.ids)) for span in spans]),
             kept_at,
             self._merges.ravel(),
@@ -159,20 +190,9 @@ class _Plan:
             numpy.concatenate([*self._shifts, nothing]),
             *[_with_number(pieces) for pieces in self._pieces],
             seen_words,
-        ]
-        positions_T, slots_T, merges_T, key_slots_K, key_shifts_K, narrow, wide, masks = _copied(arrays, device)
-        return WorkList(
-            positions_T=positions_T,
-            slots_T=slots_T,
-            merges_T=merges_T,
-            key_slots_K=key_slots_K,
-            key_shifts_K=key_shifts_K,
-            narrow=narrow,
-            wide=wide,
-            masks=masks.view(torch.uint8),
-            counts=(len(self._pieces[0]), len(self._pieces[1])),
-            num_parts=self._num_parts,
         )
+        counts = (len(self._pieces[0]), len(self._pieces[1]))
+        return Arrays(sections, counts, self._num_parts)
 
 
 def _chunk(groups: Sequence[Group], shape: Shape) -> int:

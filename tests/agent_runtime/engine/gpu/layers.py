@@ -9,7 +9,7 @@ import numpy
 import torch
 
 from agent_runtime.engine.gpu import attention as gpu
-from agent_runtime.engine.gpu.work_list import Shape, make_work_list
+from agent_runtime.engine.gpu.work_list import Shape, plan_work
 from agent_runtime.engine.layout import Layout, groups_of, lay_out, visible
 from agent_runtime.engine.pool import KVGeometry, Pool, Run
 from agent_runtime.engine.rope import RotaryTable
@@ -70,7 +70,7 @@ class Layer:
         """Return what the kernels make of it, [T, H, D]."""
         groups = self.pool.geometry.num_kv_heads
         shape = Shape(self.num_heads // groups, groups, num_programs)
-        work = make_work_list(layout, groups_of(layout), shape, DEVICE)
+        work = plan_work(layout, shape).on(DEVICE)
         step = gpu.KernelStep(self.pool, work, shape, *self.rope.halves(DEVICE))
         module: Any = SimpleNamespace(layer_idx=0)
         out, _ = gpu.by_kernels(module, *rows, None, steps={DEVICE: step}, is_stopped=lambda: False)

@@ -1,4 +1,4 @@
-"""Whole models by the kernels against plain transformers."""
+"""Whole models by the kernels against plain transformers, on a CPU; `tests/gpu` has those of a GPU."""
 
 import numpy
 import pytest
@@ -6,14 +6,23 @@ import torch
 
 from agent_runtime.engine.attention import BY_KERNELS
 from agent_runtime.engine.errors import EngineClosed
+from agent_runtime.engine.gpu import forward, merged
 from agent_runtime.engine.span import NOTHING, Span
 from tests.agent_runtime.engine.reference import anchored_logits, star_logits
 from tests.agent_runtime.engine.worlds import encode, random_ids, view_of, world
 
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are compiled here, for a GPU")
 
-@pytest.mark.parametrize(("kind", "anchored"), [("llama", False), ("llama", True), ("yarn", False), ("qwen3", False)])
-def test_blocks_and_observation_in_one_forward_equal_the_reference(kind: str, anchored: bool) -> None:
+
+@pytest.mark.parametrize("is_merged", [True, False])
+@pytest.mark.parametrize(("kind", "anchored"), [("llama", True), ("yarn", False), ("qwen2", False), ("qwen3", False)])
+def test_blocks_and_observation_in_one_forward_equal_the_reference(
+    kind: str, anchored: bool, is_merged: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if not is_merged:
+        monkeypatch.setattr(merged, "_KNOWN", ())
     w, rng = world(kind, way=BY_KERNELS), numpy.random.default_rng(1)
+    assert ("computes its layers itself" in caplog.text) is not is_merged
     blocks = [random_ids(rng, int(n)) for n in rng.integers(1, 20, size=5)]
     observation = random_ids(rng, 9)
     runs, spans = encode(w, blocks, anchored=anchored)
@@ -38,3 +47,41 @@ def test_a_forward_ends_at_the_layer_that_finds_it_stopped() -> None:
     w = world(way=BY_KERNELS)
     with pytest.raises(EngineClosed):
         w.runner.run([Span([5, 6], 0, NOTHING, wanted="last")], lambda: True)
+
+
+def test_merged_weights_are_the_models_own_and_it_computes_what_it_did() -> None:
+    w = world("qwen2", way=BY_KERNELS)
+    ids = torch.tensor([random_ids(numpy.random.default_rng(3), 12)])
+    w.runner.model.set_attn_implementation("sdpa")
+    torch.testing.assert_close(w.runner.model(ids).logits, w.twin(ids).logits)
+    attention = w.runner.model.get_decoder().layers[0].self_attn
+    one, other = attention.q_proj.weight, attention.v_proj.weight
+    assert one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
+
+
+@pytest.mark.parametrize(("limit", "value"), [("_KEYS", 20), ("_PARTS", 0), ("_ROW_BUCKETS", (1, 8)), ("_PIECES", 1)])
+def test_a_forward_that_no_bucket_holds_is_computed_all_the_same(
+    limit: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = []
+    for is_limited in (False, True):
+        if is_limited:
+            monkeypatch.setattr(forward, limit, value)
+        w, rng = world(way=BY_KERNELS), numpy.random.default_rng(4)
+        runs, spans = encode(w, [random_ids(rng, 30), random_ids(rng, 7)])
+        asked = Span(random_ids(rng, 9), 37, view_of(runs), wanted="all")
+        logits.append(w.runner.run([*spans, asked])[asked])
+        assert (w.runner.rows, w.runner.forwards) == (46, 1)
+    torch.testing.assert_close(logits[0], logits[1], atol=1e-5, rtol=1e-5)
+
+
+def test_a_forward_leaves_nothing_behind_for_the_next() -> None:
+    w, rng = world(way=BY_KERNELS), numpy.random.default_rng(5)
+    runs, spans = encode(w, [random_ids(rng, 40), random_ids(rng, 33)])
+    w.runner.run(spans)
+    short = random_ids(rng, 3)
+    first = [w.runner.run([(asked := Span(short, 73, view_of(runs), wanted="last"))])[asked] for _ in range(2)]
+    long = Span(random_ids(rng, 50), 73, view_of(runs), wanted="all")
+    w.runner.run([long])
+    again = Span(short, 73, view_of(runs), wanted="last")
+    assert torch.equal(first[0], first[1]) and torch.equal(first[0], w.runner.run([again])[again])
