@@ -35,3 +35,15 @@ def test_neither_loads_torch(tmp_path: Path) -> None:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tmp_path, ROOT)))},
         )
         assert (ran.returncode, ran.stderr) == (0, "") and "hotseat" in ran.stdout
+
+
+def test_a_command_looks_for_garbage_seldom_and_not_at_its_end() -> None:
+    script = """
+import atexit, gc
+from agent_runtime import cli
+atexit.register(lambda: print(gc.get_freeze_count() > 10_000))  # runs behind what the command line registers
+cli.app = lambda: print(gc.isenabled(), gc.get_threshold()[0], gc.get_freeze_count())
+cli.main()
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8", timeout=60, cwd=ROOT)
+    assert (ran.stdout, ran.stderr) == ("True 10000 0\nTrue\n", "")
