@@ -1,13 +1,22 @@
-"""What all tests share: nothing is fetched from a network, and the embedded model is loaded at most once."""
+"""What all tests share: nothing is fetched from a network, and what takes long to load is loaded at most once."""
 
 import os
 from collections.abc import Iterator
 
 import pytest
 
+from tests.preloaded import Preloaded
+
 # transformers reads these when it is imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+
+
+@pytest.fixture(scope="session")
+def preloaded() -> Iterator[Preloaded]:
+    """Runs commands as processes that have torch loaded, for tests whose point is not the start."""
+    with Preloaded() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
