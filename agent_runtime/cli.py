@@ -82,7 +82,12 @@ def _look_for_garbage_seldom() -> None:
     for cycles in all of it once more: 1.6 s.
     """
     gc.set_threshold(_MANY_OBJECTS, *gc.get_threshold()[1:])
-    atexit.register(gc.freeze)
+    atexit.register(_end_at_once)
+
+
+def _end_at_once() -> None:
+    if "triton" not in sys.modules:  # whose bindings call whatever is still there at the end a leak, on many lines
+        gc.freeze()
 
 
 def _is_of_a_room(error: Exception) -> bool:

@@ -13,10 +13,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
 
-def pytest_collection_finish() -> None:
-    """Look for garbage seldom, and never through what was imported: that took a quarter of the time of all tests."""
-    gc.collect()
-    gc.freeze()
+def pytest_configure() -> None:
+    """Look for garbage seldom: among torch's objects, which stay, that took a quarter of the time of all tests."""
     gc.set_threshold(10_000, *gc.get_threshold()[1:])
 
 
