@@ -3,9 +3,8 @@
 import json
 import os
 import re
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from agent_runtime.demo.server import ServerProcess
 from agent_runtime.server import Client
 from agent_runtime.turn import ActionOption
 from game_adapters.conformance import check_game
+from tests.preloaded import Preloaded
 from tests.readme import ROOT
 from tests.tiny_models import save_tiny_model
 
@@ -46,35 +46,32 @@ def in_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     sys.modules.pop("own_env", None)
 
 
-def run(example: str, model: Path, tmp_path: Path) -> list[str]:
-    """The lines that an example prints."""
-    ran = subprocess.run(
-        [sys.executable, EXAMPLES / example, model],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "PYTHONUTF8": "1",
-            "HOTSEAT_CACHE": str(tmp_path),
-            "OMP_NUM_THREADS": "1",
-        },
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout.splitlines()
+@pytest.fixture
+def run(
+    preloaded: Preloaded, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], list[str]]:
+    """Runs an example to its end and returns the lines that it prints."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("HOTSEAT_CACHE", str(tmp_path))
+
+    def run(example: str) -> list[str]:
+        ran = preloaded.run([EXAMPLES / example, model], timeout_s=120)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout.splitlines()
+
+    return run
 
 
-def test_the_pettingzoo_loop_plays_one_match_and_then_four_at_once(model: Path, tmp_path: Path) -> None:
-    *turns, last = run("pettingzoo_loop.py", model, tmp_path)
+def test_the_pettingzoo_loop_plays_one_match_and_then_four_at_once(run: Callable[[str], list[str]]) -> None:
+    *turns, last = run("pettingzoo_loop.py")
     assert [line.split()[0] for line in turns] == ["npc_0", "npc_1"] * 2
     for line in turns:
         assert re.fullmatch(r"npc_\d takes action \d+: p \d\.\d\d, \d+ are legal, entropy .* nats; \d+ .*", line)
     assert re.fullmatch(r"4 matches at once, 2 steps each: mean reward [+-]\d\.\d\d", last)
 
 
-def test_the_environment_of_ones_own_is_played_to_its_end(model: Path, tmp_path: Path) -> None:
-    *turns, ann, bob = run("own_env.py", model, tmp_path)
+def test_the_environment_of_ones_own_is_played_to_its_end(run: Callable[[str], list[str]]) -> None:
+    *turns, ann, bob = run("own_env.py")
     left = [int(re.findall(r"(\d+) matches left: takes \d", line)[0]) for line in turns]
     assert left[0] == 6 and left == sorted(left, reverse=True)
     assert {line.rpartition(" ")[2] for line in (ann, bob)} == {"+1", "-1"}

@@ -1,8 +1,6 @@
 """Running the server: in the foreground until a signal comes, or on a thread of another program."""
 
 import asyncio
-import atexit
-import gc
 import signal
 import socket
 import threading
@@ -41,8 +39,6 @@ def serve(
             await run_server(runtime, config, stop=stop, ready=ready, recorder=recorder, sockets=sockets)
 
     asyncio.run(until_signal())
-    # The last thing that Python does is to look for cycles in all that torch and transformers have loaded: 1.6 s of 5.
-    atexit.register(gc.freeze)
 
 
 @contextmanager

@@ -11,15 +11,15 @@ train = ["train-gamecore.jsonl.gz", "train-games.jsonl.gz"]     # files that `ho
 weights = [3.0, 1.0]                                            # optional: how many rows are of each
 
 [training]
-modes = ["full", "anchored"]
+modes = ["full", "anchored"]    # optional: over recordings they are those that the model is served in
 steps = 2000
 """
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from agent_runtime.adapter_choice import Adapter, AdapterChoice, adapter_named
 from agent_runtime.engine.span import Positions
@@ -56,14 +56,15 @@ class DataPart:
 class TrainingPart:
     """The recipe. Sizes are those of one process: `rows` packed rows of `row_tokens`, each once per mode.
 
-    A step is `accumulate` such batches. `lora_rank` 0 tunes all weights. `distillation` weighs how far block modes may
-    stray from the first mode. The learning rate rises for `warmup_steps` and falls by a cosine to `final_share`.
-    `positions` is where blocks stand in block modes, "sequential" or "shared"; `lead` is what stands before each of
-    them, "none", "separator" or "label"; where they are not said, the first of these, or as the adapter has it that a
-    run starts from.
+    A step is `accumulate` such batches. `modes`, where they are not said, are full and anchored; over recordings full
+    and the block modes that the model is served in by its card, if there are any. `lora_rank` 0 tunes all weights.
+    `distillation` weighs how far block modes may stray from the first mode. The learning rate rises for `warmup_steps`
+    and falls by a cosine to `final_share`. `positions` is where blocks stand in block modes, "sequential" or "shared";
+    `lead` is what stands before each of them, "none", "separator" or "label"; where they are not said, the first of
+    these, or as the adapter has it that a run starts from.
     """
 
-    modes: tuple[str, ...] = ("full", "anchored")
+    modes: tuple[str, ...] | None = None
     steps: int = 1000
     rows: int = 1
     row_tokens: int = 8192
@@ -96,7 +97,14 @@ class TuneConfig:
     @property
     def modes(self) -> tuple[Mode, ...]:
         """Return the trained modes."""
-        return tuple(Mode(mode) for mode in self.training.modes)
+        said = _UNSAID if self.training.modes is None else self.training.modes
+        return tuple(Mode(mode) for mode in said)
+
+    def saying_modes(self, served_in: Sequence[str] = ()) -> Self:
+        """Return the run with its modes said: if it did not, full and the block modes of `served_in`, if any."""
+        unsaid = (Mode.FULL.value, *served_in) if served_in else _UNSAID
+        modes = unsaid if self.training.modes is None else self.training.modes
+        return replace(self, training=replace(self.training, modes=modes))
 
     @property
     def adapter(self) -> Adapter | None:
@@ -105,6 +113,7 @@ class TuneConfig:
         return self.folder / named.expanduser() if isinstance(named, Path) else named
 
 
+_UNSAID = (Mode.FULL.value, Mode.ANCHORED.value)
 _NO_SAMPLES = "no file of samples. Make one with `hotseat data`, or name --recordings"
 _NO_USE = "a run over recordings learns from no samples. Leave it out"
 _PARTS = {"model": ModelPart, "data": DataPart, "training": TrainingPart}
@@ -175,9 +184,10 @@ def _value(path: Path, key: str, default: Any, declared: Any, value: Any) -> Any
 def _check(path: Path, config: TuneConfig) -> None:
     training, data = config.training, config.data
     allowed = [mode.value for mode in TRAINED_MODES]
-    if not training.modes or set(training.modes) - set(allowed) or len(set(training.modes)) != len(training.modes):
+    modes = _UNSAID if training.modes is None else training.modes
+    if not modes or set(modes) - set(allowed) or len(set(modes)) != len(modes):
         raise BadTuneConfig(path, "training.modes", f"each mode once, of {', '.join(allowed)}")
-    if training.distillation and training.modes[0] != "full":
+    if training.distillation and modes[0] != "full":
         raise BadTuneConfig(path, "training.modes", "with distillation the first mode is the teacher: put full first")
     for name, known in (("positions", Positions), ("lead", Lead)):
         if getattr(training, name) not in [None, *(each.value for each in known)]:

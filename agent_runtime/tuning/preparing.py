@@ -26,10 +26,13 @@ from agent_runtime.turn import Mode
 _RUN = "run.json"
 
 
-def load_for(config: TuneConfig, start: Start | None, device: torch.device) -> tuple[LoadedModel, Card]:
+def load_for(
+    config: TuneConfig, start: Start | None, device: torch.device, *, recorded: bool = False
+) -> tuple[TuneConfig, LoadedModel, Card]:
     """Load the weights in float32 as the run asks for them, and say so on the adapter's card.
 
-    What the run does not say is as the adapter has it that it starts from.
+    What the run does not say is as the adapter has it that it starts from. In the run that comes back the modes are
+    said; over recordings they follow the card of the model as it is served: the adapter's, or the weights' own.
     """
     own = model_config(config.model.source)
     check_config(own)
@@ -40,7 +43,6 @@ def load_for(config: TuneConfig, start: Start | None, device: torch.device) -> t
     elif config.model.rope_theta is not None:
         rope = {**own.get_text_config().rope_parameters, "rope_theta": config.model.rope_theta}
     card = Card(
-        block_modes=tuple(mode for mode in asked.modes if mode != Mode.FULL),
         base=base_digest(config.model.source, cache_folder()),
         rope_parameters=rope,
         context=begun.context if start is not None else config.model.context,
@@ -55,7 +57,10 @@ def load_for(config: TuneConfig, start: Start | None, device: torch.device) -> t
         overrides=card.overrides,
     )
     loaded = load_model(spec)
-    return replace(loaded, text=loaded.text.copy(lead=card.lead)), card
+    served_in = loaded.block_modes if start is None else begun.block_modes
+    said = config.saying_modes(served_in if recorded else ())
+    card = replace(card, block_modes=tuple(mode.value for mode in said.modes if mode is not Mode.FULL))
+    return said, replace(loaded, text=loaded.text.copy(lead=card.lead)), card
 
 
 def claim(

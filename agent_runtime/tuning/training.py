@@ -40,6 +40,7 @@ from agent_runtime.tuning.preparing import claim, load_for
 from agent_runtime.tuning.saving import Savings
 from agent_runtime.tuning.stream import BatchStream, FileSource, Source, TokenSource
 from agent_runtime.tuning.student import Agreement, Losses, Student, losses_of, wanted_of
+from agent_runtime.turn import Mode
 
 ADAPTER, MODEL, METRICS = "adapter", "model", "metrics.jsonl"
 
@@ -76,7 +77,7 @@ def tune(
         kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
     start = start_of(config, recorded=turns is not None)
-    loaded, card = load_for(config, start, accelerator.device)
+    config, loaded, card = load_for(config, start, accelerator.device, recorded=turns is not None)
     if start is not None:  # a hub's weights are here only now
         check_base(start.folder, config.model.source, cache_folder())
     recorded = None if turns is None else turns(loaded)
@@ -220,7 +221,7 @@ class _Run:
             with nullcontext() if is_last else self._accelerator.no_sync(self._student):  # gradients are shared once
                 if self._turns is None:
                     logits, labels = self._answered(batch)
-                    losses: Losses | Agreement = losses_of(logits, labels, len(part.modes), part.distillation)
+                    losses: Losses | Agreement = losses_of(logits, labels, len(self._config.modes), part.distillation)
                 else:
                     losses = self._teacher.agreement(batch)
                 self._accelerator.backward(losses.total / part.accumulate)
@@ -254,7 +255,7 @@ class _Run:
         self, losses: list[Losses | Agreement], left_out: int, is_asked: bool
     ) -> tuple[tuple[str, ...], torch.Tensor]:
         """Return the names of a step's figures, and what `Figures` has of them, over its batches and all processes."""
-        names, columns = _columns(losses, self._config.training.modes)
+        names, columns = _columns(losses, self._config.modes)
         mean = torch.stack(columns).mean(0).detach().float()
         both = (mean, mean.new_full((1,), left_out), mean.new_full((1,), is_asked))
         return tuple(names), Figures.to_host(self._accelerator.reduce(torch.cat(both), "mean"))
@@ -297,7 +298,7 @@ def _sources(config: TuneConfig, loaded: LoadedModel) -> list[tuple[float, Sourc
     ]
 
 
-def _columns(losses: Sequence[Losses | Agreement], modes: Sequence[str]) -> tuple[list[str], list[torch.Tensor]]:
+def _columns(losses: Sequence[Losses | Agreement], modes: Sequence[Mode]) -> tuple[list[str], list[torch.Tensor]]:
     """Return the names of a step's figures, and for each of its batches their values."""
     if isinstance(losses[0], Losses):
         names = [

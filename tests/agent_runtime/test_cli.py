@@ -6,6 +6,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from agent_runtime.cli import app
@@ -35,3 +36,25 @@ def test_neither_loads_torch(tmp_path: Path) -> None:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tmp_path, ROOT)))},
         )
         assert (ran.returncode, ran.stderr) == (0, "") and "hotseat" in ran.stdout
+
+
+@pytest.mark.parametrize("loads, is_frozen", [("json", True), ("triton", False)])
+def test_a_command_looks_for_garbage_seldom_and_at_its_end_if_somebody_calls_it_a_leak(
+    tmp_path: Path, loads: str, is_frozen: bool
+) -> None:
+    (tmp_path / "triton.py").touch()
+    script = f"""
+import atexit, gc, {loads}
+from agent_runtime import cli
+atexit.register(lambda: print(gc.get_freeze_count() > 10_000))  # runs behind what the command line registers
+cli.app = lambda: print(gc.isenabled(), gc.get_threshold()[0], gc.get_freeze_count())
+cli.main()
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tmp_path, ROOT)))},
+    )
+    assert (ran.stdout, ran.stderr) == (f"True 10000 0\n{is_frozen}\n", "")

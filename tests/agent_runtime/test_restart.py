@@ -1,10 +1,12 @@
 """kill -9 between turns: another process takes the match up from the blocks on disk."""
 
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,12 @@ from kv_store.check import Problem
 from tests.agent_runtime.worlds import write_game
 from tests.tiny_models import save_tiny_model
 
+Reports = list[dict[str, Any]]
+
 
 @contextmanager
-def playing(folder: Path, store: str, first: int, last: int) -> Iterator[list[dict[str, Any]]]:
-    """The reports of turns `first` to `last`, played in a process that is then killed without warning."""
+def playing(folder: Path, store: str, first: int, last: int) -> Iterator[Callable[[], Reports]]:
+    """Play turns `first` to `last` in a process that is then killed without warning; yields what waits for reports."""
     command = [sys.executable, "-m", "tests.agent_runtime.duel_process", folder / "model", folder / "games"]
     child = subprocess.Popen(
         [*map(str, command), str(folder / store), str(first), str(last)],
@@ -26,48 +30,70 @@ def playing(folder: Path, store: str, first: int, last: int) -> Iterator[list[di
         stdout=subprocess.PIPE,
         text=True,
     )
+    stdout = child.stdout
+    assert stdout is not None
+
+    def reports() -> Reports:
+        lines = [stdout.readline() for _ in range(last - first + 1)]
+        assert stdout.readline() == "waiting\n"
+        return [json.loads(line) for line in lines]
+
     try:
-        assert child.stdout is not None
-        lines = [child.stdout.readline() for _ in range(last - first + 1)]
-        assert child.stdout.readline() == "waiting\n"
-        yield [json.loads(line) for line in lines]
+        yield reports
     finally:
         child.kill()
         child.communicate(timeout=30)
 
 
+@dataclass(frozen=True)
+class Cut:
+    """What was reported without a kill, and before one; the folder has the store `cut` as the kill left it."""
+
+    folder: Path
+    uninterrupted: Reports
+    before: Reports
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Cut:
+    folder = tmp_path_factory.mktemp("duel")
+    save_tiny_model(folder / "model", "llama", 0)
+    write_game(folder / "games")
+    with playing(folder, "whole", 0, 3) as whole, playing(folder, "cut", 0, 2) as cut:
+        return Cut(folder, whole(), cut())
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    save_tiny_model(tmp_path / "model", "llama", 0)
-    write_game(tmp_path / "games")
-    return tmp_path
+def cut(played: Cut, tmp_path: Path) -> Cut:
+    """What was played, in a folder of the test's own."""
+    shutil.copytree(played.folder, tmp_path, dirs_exist_ok=True)
+    return Cut(tmp_path, played.uninterrupted, played.before)
 
 
-def test_after_a_kill_the_next_turn_equals_an_uninterrupted_run_and_encodes_nothing(folder: Path) -> None:
-    with playing(folder, "whole", 0, 3) as reports:
-        uninterrupted = reports
-    with playing(folder, "cut", 0, 2) as before:
-        assert [r["logprobs"] for r in before] == [pytest.approx(r["logprobs"], abs=1e-5) for r in uninterrupted[:3]]
-    assert {finding.problem for finding in check_store(folder / "cut").findings} <= {Problem.TEMPORARY_FILE}
+def test_after_a_kill_the_next_turn_equals_an_uninterrupted_run_and_encodes_nothing(cut: Cut) -> None:
+    assert [r["logprobs"] for r in cut.before] == [
+        pytest.approx(r["logprobs"], abs=1e-5) for r in cut.uninterrupted[:3]
+    ]
+    assert {finding.problem for finding in check_store(cut.folder / "cut").findings} <= {Problem.TEMPORARY_FILE}
     # Turn 3's state was seen before, so that all its blocks are on disk.
-    with playing(folder, "cut", 3, 3) as after:
-        assert after[0]["logprobs"] == pytest.approx(uninterrupted[3]["logprobs"], abs=1e-5)
-        assert after[0]["encoded"] == []
-        assert after[0]["ready"]["encoded"] == 0
-        assert after[0]["ready"]["loaded"] > 100
-        assert after[0]["loaded"] == 1, "the unit that turn 3 sees as turn 0 saw it"
-        assert after[0]["not_durable"] == []
+    with playing(cut.folder, "cut", 3, 3) as reports:
+        (after,) = reports()
+    assert after["logprobs"] == pytest.approx(cut.uninterrupted[3]["logprobs"], abs=1e-5)
+    assert after["encoded"] == []
+    assert after["ready"]["encoded"] == 0
+    assert after["ready"]["loaded"] > 100
+    assert after["loaded"] == 1, "the unit that turn 3 sees as turn 0 saw it"
+    assert after["not_durable"] == []
 
 
-def test_a_damaged_pack_is_a_miss_that_is_encoded_again(folder: Path) -> None:
-    with playing(folder, "store", 0, 3) as reports:
-        whole = reports
-    with playing(folder, "damaged", 0, 2):
-        pass
-    for pack in (folder / "damaged").rglob("*.safetensors"):
+def test_a_damaged_pack_is_a_miss_that_is_encoded_again(cut: Cut) -> None:
+    packs = list((cut.folder / "cut").rglob("*.safetensors"))
+    assert packs
+    for pack in packs:
         data = bytearray(pack.read_bytes())
         data[-40] ^= 1
         pack.write_bytes(data)
-    with playing(folder, "damaged", 3, 3) as after:
-        assert after[0]["logprobs"] == pytest.approx(whole[3]["logprobs"], abs=1e-5)
-        assert after[0]["ready"]["encoded"] > 0
+    with playing(cut.folder, "cut", 3, 3) as reports:
+        (after,) = reports()
+    assert after["logprobs"] == pytest.approx(cut.uninterrupted[3]["logprobs"], abs=1e-5)
+    assert after["ready"]["encoded"] > 0

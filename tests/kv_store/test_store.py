@@ -1,69 +1,19 @@
-import errno
+"""The store as others use it: blocks and documents put, linked, read, forgotten, found again."""
+
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from sqlalchemy.exc import OperationalError
 
-from kv_store import archive, durable_files
-from kv_store.errors import (
-    BadBlock,
-    BadDocument,
-    BadMatch,
-    Fault,
-    IndexDamaged,
-    StoreClosed,
-    StoreLocked,
-    StoreUnusable,
-    StoreWriteError,
-)
+from kv_store import archive
+from kv_store.errors import BadBlock, BadDocument, BadMatch, IndexDamaged, StoreLocked, StoreUnusable
 from kv_store.limits import StoreLimits
-from kv_store.reports import FlushCount, Leftover
+from kv_store.reports import FlushCount
 from kv_store.store import Store
-from tests.kv_store.worlds import (
-    QUICK,
-    flip_byte,
-    only_pack,
-    opened,
-    pack_paths,
-    put_all,
-    same,
-    tensors_of,
-    wrong_books,
-)
-
-
-def reads(store: Store, *keys: str) -> list[str]:
-    """The keys that can be read, each verified."""
-    found = store.get_many(keys)
-    assert all(same(found[key], tensors_of(key)) for key in found)
-    return sorted(found)
-
-
-class Disk:
-    """A disk that can be full."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.full = False
-        self.refusals = threading.Semaphore(0)
-        replaced = durable_files.os.replace
-
-        def replace_unless_full(*arguments: Path) -> None:
-            if self.full:
-                self.refusals.release()
-                raise OSError(errno.ENOSPC, "No space left on device")
-            replaced(*arguments)
-
-        monkeypatch.setattr(durable_files.os, "replace", replace_unless_full)
-
-
-@pytest.fixture
-def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
-    return Disk(monkeypatch)
-
+from tests.kv_store.reading import reads
+from tests.kv_store.worlds import QUICK, opened, pack_paths, put_all, same, tensors_of, wrong_books
 
 # What is put
 
@@ -191,76 +141,6 @@ def test_tensors_that_need_gradients_or_share_memory_can_be_put(tmp_path: Path) 
 # What is read
 
 
-def damage(kind: str) -> Callable[[Path], object]:
-    return {
-        "flipped byte": lambda path: flip_byte(path, -1),
-        "truncated": lambda path: path.write_bytes(path.read_bytes()[:-1]),
-        "empty": lambda path: path.write_bytes(b""),
-        "missing": lambda path: path.unlink(),
-        "not a pack": lambda path: path.write_bytes(b"{}" * 100),
-        "a folder": lambda path: (path.unlink(), path.mkdir()),
-    }[kind]
-
-
-@pytest.mark.parametrize(
-    ("kind", "fault"),
-    [
-        ("flipped byte", Fault.CHECKSUM),
-        ("truncated", Fault.TRUNCATED),
-        ("empty", Fault.TRUNCATED),
-        ("missing", Fault.MISSING),
-        ("not a pack", Fault.TRUNCATED),
-        ("a folder", Fault.UNREADABLE),
-    ],
-)
-def test_a_bad_block_is_absent_counted_forgotten_and_can_be_put_anew(tmp_path: Path, kind: str, fault: Fault) -> None:
-    with opened(tmp_path) as store:
-        put_all(store, "red", ["a"])
-        store.link("blue", ["a"])
-        store.flush(10)
-        damage(kind)(only_pack(tmp_path))
-        assert reads(store, "a") == []
-        assert store.contains(["a"]) == store.durable(["a"]) == set()
-        assert store.stats().faults == {fault: 1}
-        put_all(store, "red", ["a"])
-        assert reads(store, "a") == ["a"]
-        store.forget_match("red")
-        assert reads(store, "a") == ["a"]  # blue's link holds again
-        assert store.stats().faults == {fault: 1}
-    with opened(tmp_path) as store:
-        assert reads(store, "a") == ["a"]
-
-
-def test_a_truncated_pack_still_yields_what_it_holds(tmp_path: Path) -> None:
-    with opened(tmp_path) as store:
-        put_all(store, "red", ["a", "b"])
-        content = only_pack(tmp_path).read_bytes()
-        only_pack(tmp_path).write_bytes(content[:-1])
-        assert len(reads(store, "a", "b")) == 1
-        assert store.stats().faults == {Fault.TRUNCATED: 1}
-
-
-def test_a_store_of_another_model_is_kept_and_never_answers(tmp_path: Path) -> None:
-    with opened(tmp_path, fingerprint="model one") as store:
-        put_all(store, "red", ["a", "b"])
-    with opened(tmp_path, fingerprint="model two") as store:
-        assert store.contains(["a"]) == store.durable(["a"]) == set()
-        assert reads(store, "a") == [] and store.stats().faults == {Fault.FOREIGN: 1}
-        put_all(store, "red", ["a"])
-        assert reads(store, "a", "b") == ["a"]
-    with opened(tmp_path, fingerprint="model one") as store:
-        assert reads(store, "a", "b") == ["b"]
-
-
-def test_a_pack_swapped_for_one_of_another_model_is_foreign(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        with opened(tmp_path / name, fingerprint=name) as store:
-            put_all(store, "red", ["a"])
-    only_pack(tmp_path / "one").write_bytes(only_pack(tmp_path / "two").read_bytes())
-    with opened(tmp_path / "one", fingerprint="one") as store:
-        assert reads(store, "a") == [] and store.stats().faults == {Fault.FOREIGN: 1}
-
-
 def test_reading_and_asking_write_nothing(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         put_all(store, "red", ["a"])
@@ -337,108 +217,6 @@ def test_many_threads_may_use_a_store_at_once(tmp_path: Path) -> None:
         assert wrong == []
         assert store.flush(10).dropped == 0
         assert wrong_books(store) == [] and store.check().clean
-
-
-# When the disk refuses
-
-
-def test_a_full_disk_keeps_everything_queued_and_says_so(tmp_path: Path, disk: Disk) -> None:
-    with opened(tmp_path) as store:
-        disk.full = True
-        store.put("red", "a", tensors_of("a"))
-        store.put_document("session", "s", {"turn": 1})
-        with pytest.raises(StoreWriteError, match="No space left.*1 blocks .64 bytes. and 1 documents.*Free space"):
-            store.flush(10)
-        assert reads(store, "a") == ["a"] and store.durable(["a"]) == set()
-        assert "No space left" in str(store.stats().write_failure)
-        assert disk.refusals.acquire(timeout=10) and disk.refusals.acquire(timeout=10)  # retried by itself
-        disk.full = False
-        assert store.flush(10) == FlushCount(1, 64)
-        assert store.durable(["a"]) == {"a"} and store.stats().write_failure is None
-    with opened(tmp_path) as store:
-        assert reads(store, "a") == ["a"]
-
-
-def test_a_database_that_refuses_keeps_everything_queued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with opened(tmp_path) as store:
-
-        def refuse() -> None:
-            raise OperationalError("INSERT", {}, Exception("attempt to write a readonly database"))
-
-        monkeypatch.setattr(store._archive.index, "transaction", refuse)
-        store.put("red", "a", tensors_of("a"))
-        with pytest.raises(StoreWriteError, match="Exception: attempt to write a readonly database[.] 1 blocks"):
-            store.flush(10)
-        monkeypatch.undo()
-        assert store.flush(10).blocks == 1
-        assert len(pack_paths(tmp_path)) == 1
-
-
-def test_a_file_where_a_match_s_folder_should_be_is_a_refusal_too(tmp_path: Path) -> None:
-    with opened(tmp_path) as store:
-        (tmp_path / "matches").write_text("in the way")
-        store.put("red", "a", tensors_of("a"))
-        with pytest.raises(StoreWriteError):
-            store.flush(10)
-        (tmp_path / "matches").unlink()
-        assert store.flush(10).blocks == 1
-
-
-def test_beyond_the_queue_blocks_are_dropped_counted_and_can_be_put_again(tmp_path: Path, disk: Disk) -> None:
-    with opened(tmp_path, limits=replace(QUICK, queue_bytes=150)) as store:
-        disk.full = True
-        for key in ("a", "b", "c"):
-            store.put("red", key, tensors_of(key))
-        assert store.contains(["a", "b", "c"]) == {"a", "b"}
-        with pytest.raises(StoreWriteError):
-            store.flush(10)
-        disk.full = False
-        assert store.flush(10) == FlushCount(2, 128, dropped=1)
-        assert store.stats().dropped_blocks == 1
-        put_all(store, "red", ["c"])
-        assert store.flush(10) == FlushCount(0, 0) and reads(store, "a", "b", "c") == ["a", "b", "c"]
-
-
-def test_a_flush_that_is_given_no_time_says_that_time_ran_out(tmp_path: Path) -> None:
-    with opened(tmp_path) as store, store._disk:
-        store.put("red", "a", tensors_of("a"))
-        with pytest.raises(StoreWriteError, match="0.01 s were not enough.*allow more time"):
-            store.flush(0.01)
-
-
-def test_closing_drains_the_queue(tmp_path: Path) -> None:
-    store = Store(tmp_path, fingerprint="fp")
-    store.put("red", "a", tensors_of("a"))
-    store.put_document("session", "s", 1)
-    assert store.close(10) == Leftover(0, 0, 0)
-    assert store.close(10) == Leftover(0, 0, 0)
-    with opened(tmp_path, fingerprint="fp") as store:
-        assert reads(store, "a") == ["a"]
-
-
-def test_closing_says_what_was_lost(tmp_path: Path, disk: Disk) -> None:
-    store = Store(tmp_path, fingerprint="fp", limits=QUICK)
-    disk.full = True
-    store.put("red", "a", tensors_of("a"))
-    store.put_document("session", "s", 1)
-    assert store.close(0.05) == Leftover(1, 64, 1)
-    disk.full = False
-    with opened(tmp_path, fingerprint="fp") as store:
-        assert reads(store, "a") == [] and store.check().clean
-
-
-def test_a_closed_store_refuses_everything(tmp_path: Path) -> None:
-    with Store(tmp_path, fingerprint="fp") as store:
-        pass
-    for use in (
-        lambda: store.put("red", "a", {}),
-        lambda: store.get_many(["a"]),
-        lambda: store.flush(1),
-        lambda: store.get_document("session", "s"),
-        lambda: store.check(),
-    ):
-        with pytest.raises(StoreClosed, match="Open it again"):
-            use()
 
 
 # Who may open it

@@ -132,13 +132,16 @@ def test_over_recordings_it_goes_on_from_the_packages_adapter_and_what_is_measur
     record_duel(home / "recordings", write_game(home / "games"), load_model(ModelSpec(device="cpu")))
     config = CONFIG.format(steps=2).replace('[data]\ntrain = ["train.jsonl"]\n', "").replace("160", "1400")
     config = config.replace('"guard"', '"embedded"').replace("lora_rank = 2", "lora_rank = 2\nlora_alpha = 4")
+    config = config.replace('modes = ["full", "star"]\n', "")
     (home / "tune.toml").write_text(config)
     words = ("tune", "tune.toml", "--recordings", "recordings", "--games", "games", "--no-plot", "--out")
     ran = run(*words, "run")
     assert ran.exit_code == 0, ran.output
     assert f"It goes on from the adapter in {tmp_path / 'installed' / 'tuned'}." in ran.stderr
+    assert "before  star " in ran.stderr and "anchored" not in ran.stderr, "as its card has it"
     (home / "tune.toml").write_text(config.replace('"embedded"', '"embedded"\nadapter = "none"'))
-    assert "It goes on from" not in run(*words, "bare").stderr
+    bare = run(*words, "bare").stderr
+    assert "It goes on from" not in bare and "before  anchored " in bare and "before  star " not in bare
 
     def evaluated(*adapter: str) -> str:
         report = json.loads(run("evaluate", "train.jsonl", *adapter, "--modes", "full,star", "--json").stdout)

@@ -12,6 +12,7 @@ import torch
 from agent_runtime.adapter_choice import AdapterChoice
 from agent_runtime.block_cache import MemoryStore
 from agent_runtime.engine.adapters import base_digest
+from agent_runtime.engine.card import Card, write_card
 from agent_runtime.engine.errors import ModelNotFound
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
 from agent_runtime.engine.rope import RotaryTable
@@ -265,10 +266,43 @@ def test_a_run_begins_with_the_packages_adapter_only_over_recordings_or_if_it_is
     assert start("packaged") == start(None, recorded=True) == tuned
     for adapter in (None, "none", "packaged"):  # the adapter of a run lies beside the weights, never in them
         config = TuneConfig(ModelPart(adapter=adapter), DataPart(), TrainingPart(lora_rank=2, lora_alpha=4), tmp_path)
-        loaded, _ = load_for(config, start_of(config), torch.device("cpu"))
+        _, loaded, _ = load_for(config, start_of(config), torch.device("cpu"))
         assert loaded.adapter_digest is None
     save_tiny_adapter(tmp_path / "none")
     assert start("./none") == tmp_path / "none"
     assert start(None, str(save_tiny_model(tmp_path / "guard")), recorded=True) is None
     with pytest.raises(NotTrainable, match=r'Set training.lora_rank to 2, or model.adapter to "none"'):
         start_of(TuneConfig(ModelPart(), DataPart(), TrainingPart(), tmp_path), recorded=True)
+
+
+@pytest.mark.parametrize(
+    ("own", "said", "recorded", "trained"),
+    [
+        (None, None, True, ("full", "anchored")),
+        (("star",), None, True, ("full", "star")),
+        (("star", "anchored"), None, True, ("full", "star", "anchored")),
+        ((), None, True, ("full", "anchored")),
+        (("star",), ("full", "anchored"), True, ("full", "anchored")),
+        (("star",), None, False, ("full", "anchored")),
+    ],
+)
+@pytest.mark.parametrize("of", ["adapter", "weights"])
+def test_a_run_over_recordings_trains_the_modes_that_the_model_is_served_in_unless_it_says_its_own(
+    tmp_path: Path,
+    of: str,
+    own: tuple[str, ...] | None,
+    said: tuple[str, ...] | None,
+    recorded: bool,
+    trained: tuple[str, ...],
+) -> None:
+    weights, adapter = save_tiny_model(tmp_path / "guard"), None
+    if own is not None and of == "weights":
+        write_card(weights, Card(own))
+    elif own is not None:
+        save_tiny_adapter(tmp_path / "start", base=base_digest(str(weights), tmp_path / "cache"), block_modes=own)
+        adapter = "start"
+    part = TrainingPart(modes=said, lora_rank=2, lora_alpha=4)
+    unsaid = TuneConfig(ModelPart(str(weights), adapter=adapter), DataPart(), part, tmp_path)
+    run, _, card = load_for(unsaid, start_of(unsaid, recorded=recorded), CPU, recorded=recorded)
+    assert run.training.modes == trained and run.modes == tuple(map(Mode, trained))
+    assert card.block_modes == trained[1:]

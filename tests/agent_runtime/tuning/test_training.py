@@ -87,7 +87,7 @@ def test_the_loss_falls_in_every_mode(home: Path, changes: dict[str, Any]) -> No
     made = config(home, **{"steps": 30, **changes})
     result, heard = run(made, home / "run")
     assert result.step == 30
-    for mode in made.training.modes:
+    for mode in made.modes:
         assert heard[-1][f"loss_{mode}"] < 0.5 * heard[0][f"loss_{mode}"]
     assert [json.loads(line) for line in (home / "run" / METRICS).read_text().splitlines()] == heard
 

@@ -114,7 +114,8 @@ def test_a_sample_depends_on_recipe_and_number_alone(game: str) -> None:
 
 @pytest.mark.parametrize("game", ["tic_tac_toe", "connect_four", "leduc"])
 def test_actions_that_the_expert_values_as_much_as_its_own_are_as_right(game: str) -> None:
-    asks = [ask for number in range(48) for ask in maker_of(game).sample(number).asks]
+    maker = maker_of(game)
+    asks = [ask for number in range(48) for ask in maker.sample(number).asks]
     assert any(ask.also for ask in asks) and any(not ask.also for ask in asks)
     if game == "tic_tac_toe":
         start = next(ask for ask in asks if len(ask.actions) == 9)
