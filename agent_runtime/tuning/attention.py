@@ -131,7 +131,7 @@ class Seen:
             first, stop = begin // TILE, (end + TILE - 1) // TILE
             inner_first, inner_stop = (begin + TILE - 1) // TILE, end // TILE
             for counts, low, high in ((touched, first, stop), (covered, inner_first, inner_stop)):
-                one = (low < high).int()
+                one = ((low < high) & (begin < end)).int()
                 for place, sign in ((low, one), (high, -one)):
                     at = first_tile * width + place.clamp(0, num_tiles)
                     counts.scatter_add_(0, at.flatten(), sign.flatten())
