@@ -1,0 +1,93 @@
+"""`python -m agent_runtime.engine.bench`: time to the first token on one device, beside what the device could do."""
+
+import argparse
+import json
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import transformers
+
+from agent_runtime.engine import attention
+from agent_runtime.engine.bench.floors import measure_floors
+from agent_runtime.engine.bench.geometry import Bare, bare_model, config_of
+from agent_runtime.engine.bench.ttft import CASES, measure
+from agent_runtime.engine.forward import ForwardRunner
+from agent_runtime.engine.span import NOTHING, Span, view_of_blocks
+
+# Blocks over which a way is checked against plain torch before it is timed.
+_CHECKED = (40, 85, 1, 200, 33)
+_CHECKED_TOKENS = sum(_CHECKED)
+_WAYS = {"kernels": attention.BY_KERNELS, "torch": attention.MOVE_KEYS}
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Check the way against plain torch, time every case, and print a line each, or JSON."""
+    parser = _parser()
+    arguments = parser.parse_args(words)
+    device = torch.device(arguments.device)
+    dtype = getattr(torch, arguments.dtype)
+    cases = [case for case in CASES if arguments.case in case.name]
+    if not cases:
+        parser.error(f"no case is called {arguments.case!r}: {'; '.join(case.name for case in CASES)}")
+    try:
+        config = config_of(arguments.geometry)
+    except OSError as error:
+        parser.error(str(error))
+    bare = bare_model(config, max(case.num_slots for case in cases) + _CHECKED_TOKENS, device, dtype)
+    floors = measure_floors(device, dtype, scale=1.0 if device.type == "cuda" else 0.01)
+    report: dict[str, Any] = {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "geometry": arguments.geometry,
+        "dtype": arguments.dtype,
+        "way": arguments.way,
+        "floors": floors.report(),
+        "largest_difference": _difference(bare, arguments.way) if arguments.way != "torch" else 0.0,
+        "cases": [],
+    }
+    if not arguments.json:
+        print(json.dumps({key: value for key, value in report.items() if key != "cases"}), flush=True)
+    runner = ForwardRunner(bare.model, bare.pool, bare.rope, way=_WAYS[arguments.way])
+    for case in cases:
+        found = measure(runner, bare, case, floors, observation=arguments.observation, turns=arguments.turns)
+        report["cases"].append(found)
+        if not arguments.json:
+            print(json.dumps(found), flush=True)
+    if arguments.json:
+        print(json.dumps(report))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m agent_runtime.engine.bench", description=__doc__)
+    parser.add_argument("--geometry", default="llama-3.1-8b", help="a known one, or a folder with a config.json")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--dtype", default="bfloat16" if torch.cuda.is_available() else "float32")
+    parser.add_argument("--way", choices=list(_WAYS), default="kernels" if torch.cuda.is_available() else "torch")
+    parser.add_argument("--case", default="", help="only cases whose names hold this")
+    parser.add_argument("--observation", type=int, default=50, help="its tokens")
+    parser.add_argument("--turns", type=int, default=50)
+    parser.add_argument("--json", action="store_true")
+    return parser
+
+
+def _difference(bare: Bare, way: str) -> float:
+    """Return how far scores in a way are from those of plain torch, relative to the largest of them."""
+    runs = [bare.pool.acquire(length) for length in _CHECKED]
+    view = view_of_blocks(runs, anchored=False)
+    asked = Span(list(range(5, 55)), view.behind, view, wanted="all")
+    scores = []
+    for each in (attention.MOVE_KEYS, _WAYS[way]):
+        runner = ForwardRunner(bare.model, bare.pool, bare.rope, way=each)
+        spans = [Span(list(range(7, 7 + run.length)), 0, NOTHING, keep=run) for run in runs]
+        scores.append(runner.run([*spans, asked])[asked])
+        runner.close()
+    for run in runs:
+        bare.pool.release(run)
+    return float((scores[0] - scores[1]).abs().max() / scores[0].abs().max())
+
+
+if __name__ == "__main__":
+    main()

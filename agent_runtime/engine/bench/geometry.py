@@ -1,0 +1,98 @@
+"""Models of a given shape with random weights: what a turn costs does not depend on what the weights say."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, PreTrainedConfig, PreTrainedModel
+from transformers.initialization import no_init_weights
+
+from agent_runtime.engine.pool import KVGeometry, Pool
+from agent_runtime.engine.rope import RotaryTable
+
+_CONTEXT = 131_072
+_KNOWN: dict[str, dict[str, Any]] = {
+    "llama-3.1-8b": {
+        "vocab_size": 128_256,
+        "hidden_size": 4096,
+        "intermediate_size": 14_336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+    },
+    "smollm2-135m": {
+        "vocab_size": 49_152,
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "tie_word_embeddings": True,
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """A model with random weights, its rotary table, and a pool of random keys and values."""
+
+    model: PreTrainedModel
+    rope: RotaryTable
+    pool: Pool
+
+    @property
+    def weight_bytes(self) -> int:
+        """Return how many bytes of weights a forward reads; of the embedding it reads rows alone."""
+        embedding, head = (
+            part.weight for part in (self.model.get_input_embeddings(), self.model.get_output_embeddings())
+        )
+        weights = [each for each in self.model.parameters() if each is not embedding or each is head]
+        return sum(each.numel() * each.itemsize for each in weights)
+
+    @property
+    def vocab_size(self) -> int:
+        """Return V."""
+        return int(self.model.config.get_text_config().vocab_size)
+
+
+def config_of(name: str) -> PreTrainedConfig:
+    """Return a known geometry, or the configuration in a folder. Raises OSError if there is neither."""
+    if name in _KNOWN:
+        rope = {"rope_type": "default", "rope_theta": 500_000.0}
+        return LlamaConfig(**_KNOWN[name], max_position_embeddings=_CONTEXT, rope_parameters=rope)
+    if not Path(name).is_dir():
+        raise FileNotFoundError(f"no geometry {name}: one of {', '.join(_KNOWN)}, or a folder with a config.json")
+    config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    assert isinstance(config, PreTrainedConfig)
+    return config
+
+
+def bare_model(config: PreTrainedConfig, num_slots: int, device: torch.device, dtype: torch.dtype) -> Bare:
+    """Return a model of `config` on `device`, and a pool of `num_slots` tokens in which anything stands."""
+    generator = torch.Generator(device).manual_seed(0)
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device), no_init_weights():
+            model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    finally:
+        torch.set_default_dtype(default)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.dim() > 1:
+                weight.normal_(0.0, 0.02, generator=generator)
+            else:
+                weight.fill_(1.0)
+    model.tie_weights()
+    decoder = model.get_decoder()
+    with torch.device(device):  # its frequencies are numbers of its own, and were not to be initialised
+        decoder.rotary_emb = type(decoder.rotary_emb)(config.get_text_config())
+    model.train(False).requires_grad_(False)
+    sizes = config.get_text_config()
+    head_dim = getattr(sizes, "head_dim", None) or sizes.hidden_size // sizes.num_attention_heads
+    geometry = KVGeometry(sizes.num_key_value_heads, head_dim, dtype, (device,) * sizes.num_hidden_layers)
+    pool = Pool(geometry, num_slots)
+    for layer in (*pool.keys, *pool.values):
+        layer.normal_(generator=generator)
+    return Bare(model, RotaryTable(decoder.rotary_emb.inv_freq, sizes.max_position_embeddings), pool)

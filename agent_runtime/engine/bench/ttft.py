@@ -1,0 +1,154 @@
+"""Time to the first token of a turn whose blocks are resident, by kind of world.
+
+The clock runs from new token ids and runs of slots in host memory until the first token's id is in host memory: views,
+work lists and copies included. Every turn asks something new.
+
+Shapes: V vocabulary.
+"""
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from agent_runtime.engine.bench.floors import Floors
+from agent_runtime.engine.bench.geometry import Bare
+from agent_runtime.engine.forward import ForwardRunner
+from agent_runtime.engine.pool import Run
+from agent_runtime.engine.span import NOTHING, Span, View, view_of_blocks
+
+_WARM_UP = 5
+# A block that gave way comes again after so many turns.
+_SPARE_EACH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A world of resident blocks, and what changes in every turn.
+
+    `swapped` blocks give way to others that are resident, `encoded` ones to new ones that the turn encodes.
+    """
+
+    name: str
+    num_blocks: int
+    block_tokens: int
+    swapped: int = 0
+    encoded: int = 0
+    num_actions: int = 0
+    action_tokens: int = 4
+
+    @property
+    def num_static(self) -> int:
+        """Return the static tokens that a turn sees."""
+        return self.num_blocks * self.block_tokens
+
+    @property
+    def num_spare(self) -> int:
+        """Return how many blocks are resident beside those that are seen."""
+        return max(self.swapped, self.encoded) * _SPARE_EACH
+
+    @property
+    def num_slots(self) -> int:
+        """Return the slots that it takes."""
+        return (self.num_blocks + self.num_spare) * self.block_tokens
+
+
+CASES = (
+    Case("nothing static", 0, 0),
+    Case("512 static", 1, 512),
+    Case("8,192 static", 16, 512),
+    Case("32,768 static, 32 blocks", 32, 1024),
+    Case("32,768 static, 300 blocks", 300, 109),
+    Case("32,768 static, 32 blocks, one swapped", 32, 1024, swapped=1),
+    Case("gamecore: 300 blocks of 85", 300, 85),
+    Case("gamecore, two changed", 300, 85, encoded=2),
+    Case("gamecore, one changed, 16 actions", 300, 85, encoded=1, num_actions=16),
+)
+
+
+class _World:
+    """The blocks of one case in a pool that has room for the turns."""
+
+    def __init__(self, case: Case, bare: Bare, seed: int) -> None:
+        self.case, self._pool = case, bare.pool
+        self._random = random.Random(seed)
+        self._vocab_size = bare.vocab_size
+        self._runs = [bare.pool.acquire(case.block_tokens) for _ in range(case.num_blocks)]
+        self._spare = [bare.pool.acquire(case.block_tokens) for _ in range(case.num_spare)]
+        self._view = view_of_blocks(self._runs, anchored=False)
+
+    def ids(self, count: int) -> list[int]:
+        """Return tokens that were not there before."""
+        return self._random.choices(range(self._vocab_size), k=count)
+
+    def spans(self, observation: Sequence[int]) -> tuple[list[Span], Span]:
+        """Return what a turn computes, the observation last but for its actions."""
+        case, spans = self.case, []
+        view = self._view
+        if case.swapped or case.encoded:
+            runs = list(self._runs)
+            for place in self._random.sample(range(len(runs)), max(case.swapped, case.encoded)):
+                spare = self._spare.pop(0)
+                self._spare.append(runs[place])
+                runs[place] = spare
+                if case.encoded:
+                    spans.append(Span(self.ids(case.block_tokens), 0, NOTHING, keep=spare))
+            self._runs = runs
+            view = view_of_blocks(runs, anchored=False)
+        asked = Span(observation, view.behind, view, wanted="last")
+        return [*spans, asked, *self._actions(view, asked)], asked
+
+    def _actions(self, view: View, asked: Span) -> list[Span]:
+        end = view.behind + len(asked.ids)
+        count, length = self.case.num_actions, self.case.action_tokens
+        return [Span(self.ids(length), end, view, parent=asked, wanted="all") for _ in range(count)]
+
+    def close(self) -> None:
+        """Give all slots back."""
+        runs: list[Run] = [*self._runs, *self._spare]
+        for run in runs:
+            self._pool.release(run)
+
+
+def measure(
+    runner: ForwardRunner, bare: Bare, case: Case, floors: Floors, *, observation: int, turns: int
+) -> dict[str, Any]:
+    """Time `turns` turns of a case after some that do not count, and return the figures, in milliseconds."""
+    world = _World(case, bare, seed=1)
+    try:
+        taken = [
+            _timed(runner, lambda: world.spans(world.ids(observation)), bare.pool.geometry.devices[0])
+            for _ in range(_WARM_UP + turns)
+        ][_WARM_UP:]
+    finally:
+        world.close()
+    new_tokens = observation + case.encoded * case.block_tokens + case.num_actions * case.action_tokens
+    num_bytes = bare.weight_bytes + (case.num_static + new_tokens) * bare.pool.geometry.bytes_per_token
+    floor = floors.seconds(num_bytes, 2 * bare.weight_bytes / bare.pool.geometry.dtype.itemsize * new_tokens)
+    median = statistics.median(taken)
+    return {
+        "case": case.name,
+        "static_tokens": case.num_static,
+        "new_tokens": new_tokens,
+        "turns": turns,
+        "median_ms": round(1e3 * median, 3),
+        "p99_ms": round(1e3 * sorted(taken)[max(0, -(-99 * turns // 100) - 1)], 3),
+        "floor_ms": round(1e3 * floor, 3),
+        "ratio_to_floor": round(median / floor, 3),
+    }
+
+
+def _timed(runner: ForwardRunner, turn: Callable[[], tuple[list[Span], Span]], device: torch.device) -> float:
+    begin = time.perf_counter()
+    spans, asked = turn()
+    logits = runner.run(spans)
+    token = int(logits[asked][-1].argmax())
+    took = time.perf_counter() - begin
+    assert token >= 0
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return took

@@ -1,0 +1,60 @@
+"""The engine's own bench: every case runs, on a CPU too, and needs nothing but torch and transformers."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent_runtime.engine.bench.__main__ import main
+from agent_runtime.engine.bench.ttft import CASES
+
+SIZES = {
+    "model_type": "llama",
+    "vocab_size": 128,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 40_000,
+}
+# What a machine that is lent for an hour does not have.
+ABSENT = ("pydantic", "websockets", "sqlalchemy", "alembic", "pettingzoo", "gguf", "typer", "rich", "llguidance")
+
+
+@pytest.fixture(scope="module")
+def geometry(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder: Path = tmp_path_factory.mktemp("geometry")
+    (folder / "config.json").write_text(json.dumps(SIZES))
+    return str(folder)
+
+
+def test_every_case_is_timed_beside_its_floor(geometry: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--geometry", geometry, "--device", "cpu", "--dtype", "float32", "--way", "torch", "--turns", "1", "--json"])
+    report = json.loads(capsys.readouterr().out)
+    assert [case["case"] for case in report["cases"]] == [case.name for case in CASES]
+    for found in report["cases"]:
+        assert found["ratio_to_floor"] == pytest.approx(found["median_ms"] / found["floor_ms"], rel=0.02)
+    by_name = {case["case"]: case for case in report["cases"]}
+    assert by_name["gamecore, two changed"]["new_tokens"] == 50 + 2 * 85
+    assert by_name["gamecore, one changed, 16 actions"]["new_tokens"] == 50 + 85 + 16 * 4
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["--geometry", "no-such"], "no geometry no-such"), (["--case", "none"], "no case is called")]
+)
+def test_what_there_is_not_is_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(words)
+    assert said in capsys.readouterr().err
+
+
+def test_it_runs_where_only_torch_and_transformers_are(geometry: str) -> None:
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({ABSENT}))"
+    words = ["--geometry", geometry, "--device", "cpu", "--dtype", "float32", "--way", "torch", "--turns", "1"]
+    code = f"{blocked}\nfrom agent_runtime.engine.bench.__main__ import main\nmain({[*words, '--case', 'nothing']})"
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout.splitlines()[-1])["case"] == "nothing static"
