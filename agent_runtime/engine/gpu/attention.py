@@ -14,7 +14,7 @@ from transformers import AttentionInterface
 
 from agent_runtime.engine.attention import BY_KERNELS, refuse_keywords
 from agent_runtime.engine.errors import EngineClosed
-from agent_runtime.engine.gpu.kernels import attend, enter, merge
+from agent_runtime.engine.gpu.kernels import attend, attend_shared, enter, merge
 from agent_runtime.engine.gpu.work_list import KEY_TILE, MERGE_FIELDS, PIECE_FIELDS, Shape, WorkList, plan_work
 from agent_runtime.engine.layout import Layout
 from agent_runtime.engine.pool import Pool
@@ -25,6 +25,8 @@ from agent_runtime.engine.step import Scratch
 _LEAST_DOT = 16
 # What a program of the two smaller kernels takes.
 _ROWS_ENTERING, _HEADS_MERGING = 16, 4
+# How programs of the two large kernels are compiled: 4 warps of 32 threads, 3 tiles of keys on their way.
+_LAUNCH = {"num_warps": 4, "num_stages": 3}
 # Programs that a multiprocessor runs at once.
 _PROGRAMS_EACH = 2
 # Where kernels are interpreted, on a CPU: enough that work is split.
@@ -117,6 +119,8 @@ def attend_rows(
     turned_THD = empty("queries", (num_rows, num_heads, head_dim), q_THD)
     own_k_TGD = empty("keys", (num_rows, num_groups, head_dim), k_TGD)
     own_v_TGD = empty("values", (num_rows, num_groups, head_dim), v_TGD)
+    *counts, num_shared = work.counts
+    plain_THD = empty("plain", (num_rows, num_heads, head_dim), q_THD) if num_shared else turned_THD
     strides = (stride for each in (q_THD, k_TGD, v_TGD) for stride in each.stride()[:2])
     enter[(triton.cdiv(num_rows, _ROWS_ENTERING), num_heads + num_groups)](
         q_THD,
@@ -131,6 +135,7 @@ def attend_rows(
         work.slots_T,
         step.cos_PF,
         step.sin_PF,
+        plain_THD,
         num_rows,
         *strides,
         factor,
@@ -139,6 +144,7 @@ def attend_rows(
         **sizes,
         ROWS=_ROWS_ENTERING,
         NORMS=head_norms is not None,
+        PLAIN=num_shared > 0,
     )
     if step.attended is None:
         out_THD = torch.empty((num_rows, num_heads, head_dim), dtype=q_THD.dtype, device=q_THD.device)
@@ -147,7 +153,8 @@ def attend_rows(
     single = torch.empty(0, device=q_THD.device)
     means = empty("means", (max(work.num_parts, 1), num_heads, head_dim), single)
     sums = empty("sums", (max(work.num_parts, 1), num_heads), single)
-    for count, pieces, tile in zip(work.counts, (work.narrow, work.wide), step.shape.tiles, strict=True):
+    precision = "ieee" if q_THD.dtype is torch.float32 else "tf32"
+    for count, pieces, tile in zip(counts, (work.narrow, work.wide), step.shape.tiles, strict=True):
         if not count:
             continue
         attend[(min(count * num_groups, step.shape.num_programs),)](
@@ -171,7 +178,32 @@ def attend_rows(
             M=tile,
             N=KEY_TILE,
             FIELDS=PIECE_FIELDS,
-            PRECISION="ieee" if q_THD.dtype is torch.float32 else "tf32",
+            PRECISION=precision,
+            **_LAUNCH,
+        )
+    if num_shared:
+        attend_shared[(min(num_shared * num_groups, step.shape.num_programs),)](
+            plain_THD,
+            work.positions_T,
+            pool.keys[layer],
+            pool.values[layer],
+            means,
+            sums,
+            work.shared,
+            work.shared[PIECE_FIELDS:],
+            work.shared_rows,
+            work.shared_runs,
+            work.shared_shifts,
+            work.key_slots_K,
+            step.cos_PF,
+            step.sin_PF,
+            scale,
+            **sizes,
+            M=step.shape.tiles[1],
+            N=KEY_TILE,
+            FIELDS=PIECE_FIELDS,
+            PRECISION=precision,
+            **_LAUNCH,
         )
     if work.num_parts:
         merge[(num_rows, triton.cdiv(num_heads, _HEADS_MERGING))](

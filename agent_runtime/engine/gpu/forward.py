@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from agent_runtime.engine.gpu.attention import KernelStep, num_programs
 from agent_runtime.engine.gpu.merged import Merged
-from agent_runtime.engine.gpu.work_list import PIECE_FIELDS, Arrays, Shape, plan_work, work_list
+from agent_runtime.engine.gpu.work_list import MERGE_FIELDS, PIECE_FIELDS, Arrays, Shape, plan_work, work_list
 from agent_runtime.engine.layout import Layout
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
@@ -25,17 +25,18 @@ from agent_runtime.engine.step import Scratch
 
 _ROW_BUCKETS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 _WANTED_BUCKETS = (0, 1, 4, 16, 64, 256, 512)
-# What a graph's buffers hold: pieces of work of either size, listed keys, words of masks, and parts to be merged.
-_PIECES, _KEYS, _MASK_WORDS, _PARTS = 4096, 2**18, 2**16, 4096
+# What a graph's buffers hold: pieces of work of each kind, listed keys, words of masks, parts to be merged, shared
+# runs, and by how much sessions have them moved.
+_PIECES, _KEYS, _MASK_WORDS, _PARTS, _RUNS, _SHIFTS = 4096, 2**18, 2**16, 4096, 2**14, 2**16
 
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """Which graph: its rows, its wanted rows, and whether there are pieces of either size."""
+    """Which graph: its rows, its wanted rows, and whether there are narrow, wide and shared pieces."""
 
     num_rows: int
     num_wanted: int
-    has_pieces: tuple[bool, bool]
+    has_pieces: tuple[bool, bool, bool]
 
 
 class KernelForward:
@@ -87,7 +88,8 @@ class KernelForward:
         like = torch.empty(0, dtype=geometry.dtype, device=self._device)
         single = torch.empty(0, device=self._device)
         # Graphs keep the addresses of what they were captured with, so it is made as large as it will ever be.
-        self._scratch.empty("queries", (rows, self._num_heads, geometry.head_dim), like)
+        for name in ("queries", "plain"):
+            self._scratch.empty(name, (rows, self._num_heads, geometry.head_dim), like)
         self._scratch.empty("keys", (rows, geometry.num_kv_heads, geometry.head_dim), like)
         self._scratch.empty("values", (rows, geometry.num_kv_heads, geometry.head_dim), like)
         self._scratch.empty("means", (_PARTS, self._num_heads, geometry.head_dim), single)
@@ -96,8 +98,8 @@ class KernelForward:
         return _Buffers(self._device)
 
     def _compute(self, key: _Key, buffers: "_Buffers") -> torch.Tensor:
-        narrow, wide = (self._shape.num_programs * has for has in key.has_pieces)
-        work = work_list(buffers.sections(key.num_rows), (narrow, wide), _PARTS)
+        narrow, wide, shared = (self._shape.num_programs * has for has in key.has_pieces)
+        work = work_list(buffers.sections(key.num_rows), (narrow, wide, shared), _PARTS)
         tables = self._rope.halves(self._device)
         step = KernelStep(self._pool, work, self._shape, *tables, self._scratch, self._attended)
         hidden_TE = self._merged.hidden(buffers.ids[: key.num_rows], step)
@@ -122,17 +124,24 @@ class KernelForward:
 
 def _key(num_rows: int, num_wanted: int, arrays: Arrays) -> _Key | None:
     """Return the smallest bucket that holds a forward, None if none does."""
-    sections = arrays.sections
     fits = max(arrays.counts) <= _PIECES and arrays.num_parts <= _PARTS
-    fits = fits and sections[3].size <= _KEYS and sections[7].size <= _MASK_WORDS
+    fits = fits and all(section.size <= size for section, size in zip(arrays.sections, _sizes(), strict=True))
     rows, wanted = _least(_ROW_BUCKETS, num_rows), _least(_WANTED_BUCKETS, num_wanted)
     if not fits or rows is None or wanted is None:
         return None
-    return _Key(rows, wanted, (arrays.counts[0] > 0, arrays.counts[1] > 0))
+    narrow, wide, shared = (count > 0 for count in arrays.counts)
+    return _Key(rows, wanted, (narrow, wide, shared))
 
 
 def _least(buckets: Sequence[int], number: int) -> int | None:
     return next((bucket for bucket in buckets if bucket >= number), None)
+
+
+def _sizes() -> tuple[int, ...]:
+    """Return how many words graphs have for every section of a work list."""
+    rows, pieces = _ROW_BUCKETS[-1], (1 + _PIECES) * PIECE_FIELDS
+    per_row = (rows, rows, MERGE_FIELDS * rows)
+    return (*per_row, _KEYS, _KEYS, pieces, pieces, _MASK_WORDS, 2 * rows, 3 * _RUNS, _SHIFTS, pieces)
 
 
 class _Buffers:
@@ -143,10 +152,9 @@ class _Buffers:
 
     def __init__(self, device: torch.device) -> None:
         rows = _ROW_BUCKETS[-1]
-        self._sizes = (rows, rows, 3 * rows, _KEYS, _KEYS, *[(1 + _PIECES) * PIECE_FIELDS] * 2, _MASK_WORDS)
-        self._on_device = [torch.zeros(size, dtype=torch.int32, device=device) for size in self._sizes]
+        self._on_device = [torch.zeros(size, dtype=torch.int32, device=device) for size in _sizes()]
         is_pinned = device.type == "cuda"
-        self._on_host = [torch.zeros(size, dtype=torch.int32, pin_memory=is_pinned) for size in self._sizes]
+        self._on_host = [torch.zeros(size, dtype=torch.int32, pin_memory=is_pinned) for size in _sizes()]
         self.ids = torch.zeros(rows, dtype=torch.int64, device=device)
         self.rows = torch.zeros(_WANTED_BUCKETS[-1], dtype=torch.int64, device=device)
         self._host_ids = torch.zeros(rows, dtype=torch.int64, pin_memory=is_pinned)
@@ -155,7 +163,7 @@ class _Buffers:
 
     def sections(self, num_rows: int) -> list[torch.Tensor]:
         """Return the sections as a forward of `num_rows` reads them."""
-        lengths = (num_rows, num_rows, 3 * num_rows)
+        lengths = (num_rows, num_rows, MERGE_FIELDS * num_rows)
         return [
             *[section[:length] for section, length in zip(self._on_device[:3], lengths, strict=True)],
             *self._on_device[3:],
@@ -170,7 +178,7 @@ class _Buffers:
             host, used = self._on_host[number], array.size
             host[:used] = torch.from_numpy(numpy.asarray(array, dtype=numpy.int32))
             if number < len(padding):
-                used = key.num_rows * (3 if number == 2 else 1)
+                used = key.num_rows * (MERGE_FIELDS if number == 2 else 1)
                 host[array.size : used] = padding[number]
             self._on_device[number][:used].copy_(host[:used], non_blocking=True)
         for host, there, values, length in (

@@ -42,6 +42,7 @@ def enter(
     slots,
     cos,
     sin,
+    q_plain,
     num_rows,
     q_row,
     q_head,
@@ -59,10 +60,12 @@ def enter(
     F: tl.constexpr,
     ROWS: tl.constexpr,
     NORMS: tl.constexpr,
+    PLAIN: tl.constexpr,
 ):
     """Rotate one head of some rows at their local positions; keys and values with a slot go into the pool, too.
 
-    Queries and keys are multiplied by `factor`, and before that, if `NORMS`, divided by their root mean square.
+    Queries and keys are multiplied by `factor`, and before that, if `NORMS`, divided by their root mean square. If
+    `PLAIN`, queries are written down as they are before they are rotated, too.
     """
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     head = tl.program_id(1)
@@ -78,6 +81,9 @@ def enter(
         at = row[:, None] * q_row + head * q_head + f[None, :]
         x1, x2 = _head(q_in + at, q_norm, inside, factor, eps, HALF, F, NORMS)
         to = (row * HEADS + head)[:, None] * 2 * HALF + f[None, :]
+        if PLAIN:
+            tl.store(q_plain + to, x1.to(q_plain.dtype.element_ty), mask=inside)
+            tl.store(q_plain + to + HALF, x2.to(q_plain.dtype.element_ty), mask=inside)
         tl.store(q_out + to, (x1 * c - x2 * s).to(q_out.dtype.element_ty), mask=inside)
         tl.store(q_out + to + HALF, (x2 * c + x1 * s).to(q_out.dtype.element_ty), mask=inside)
     else:
@@ -235,6 +241,102 @@ def attend(
 
 
 @triton.jit
+def attend_shared(
+    q,
+    positions,
+    keys,
+    values,
+    part_means,
+    part_sums,
+    num_work,
+    work,
+    rows,
+    runs,
+    shifts,
+    key_slots,
+    cos,
+    sin,
+    scale,
+    HEADS: tl.constexpr,
+    GROUPS: tl.constexpr,
+    HALF: tl.constexpr,
+    F: tl.constexpr,
+    M: tl.constexpr,
+    N: tl.constexpr,
+    FIELDS: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """Attend pieces of work: a tile of rows of any sessions over some runs that they share, for one key head.
+
+    `q` is not rotated: a row's query is turned to where it stands as seen from the run.
+    """
+    PER_GROUP: tl.constexpr = HEADS // GROUPS
+    ROWS: tl.constexpr = M // PER_GROUP
+    DIM: tl.constexpr = 2 * HALF
+    count = tl.load(num_work) * GROUPS
+    for number in range(tl.program_id(0), count, tl.num_programs(0)):
+        group = number % GROUPS
+        piece = work + (number // GROUPS) * FIELDS
+        first_row = tl.load(piece)
+        num_rows = tl.load(piece + 1)
+        first_run = tl.load(piece + 2)
+        num_runs = tl.load(piece + 3)
+        part_at = tl.load(piece + 4)
+
+        m = tl.arange(0, M)
+        place = m // PER_GROUP
+        head = group * PER_GROUP + m % PER_GROUP
+        is_row = (m < ROWS * PER_GROUP) & (place < num_rows)
+        row = tl.load(rows + (first_row + place) * 2, mask=is_row, other=0)
+        session = tl.load(rows + (first_row + place) * 2 + 1, mask=is_row, other=0)
+        position = tl.load(positions + row, mask=is_row, other=0)
+        f = tl.arange(0, F)
+        inside = f < HALF
+        stored = is_row[:, None] & inside[None, :]
+        q_at = (row.to(tl.int64) * HEADS + head)[:, None] * DIM + f[None, :]
+        q1 = tl.load(q + q_at, mask=stored, other=0.0)
+        q2 = tl.load(q + q_at + HALF, mask=stored, other=0.0)
+        highest = tl.full([M], -float("inf"), tl.float32)
+        total = tl.zeros([M], tl.float32)
+        mean1 = tl.zeros([M, F], tl.float32)
+        mean2 = tl.zeros([M, F], tl.float32)
+
+        for run_number in range(first_run, first_run + num_runs):
+            first_key = tl.load(runs + run_number * 3)
+            num_keys = tl.load(runs + run_number * 3 + 1)
+            shift_at = tl.load(runs + run_number * 3 + 2)
+            shift = tl.load(shifts + shift_at + session, mask=is_row, other=-1)
+            sees = is_row & (shift >= 0)
+            away = tl.where(sees, position - shift, 0)
+            angle = tl.abs(away).to(tl.int64)[:, None] * HALF + f[None, :]
+            c = tl.load(cos + angle, mask=stored, other=0.0)
+            s = tl.load(sin + angle, mask=stored, other=0.0) * tl.where(away < 0, -1.0, 1.0)[:, None]
+            x1 = q1.to(tl.float32)
+            x2 = q2.to(tl.float32)
+            turned1 = (x1 * c - x2 * s).to(q1.dtype)
+            turned2 = (x2 * c + x1 * s).to(q1.dtype)
+            for begin in range(0, num_keys, N):
+                n = begin + tl.arange(0, N)
+                is_key = n < num_keys
+                loaded = is_key[:, None] & inside[None, :]
+                slot = tl.load(key_slots + first_key + n, mask=is_key, other=0).to(tl.int64)
+                at = (slot * GROUPS + group)[:, None] * DIM + f[None, :]
+                k1 = tl.load(keys + at, mask=loaded, other=0.0)
+                k2 = tl.load(keys + at + HALF, mask=loaded, other=0.0)
+                v1 = tl.load(values + at, mask=loaded, other=0.0)
+                v2 = tl.load(values + at + HALF, mask=loaded, other=0.0)
+                seen = sees[:, None] & is_key[None, :]
+                score = _scores(turned1, turned2, k1, k2, seen, scale, PRECISION)
+                highest, total, mean1, mean2 = _take_in(score, v1, v2, highest, total, mean1, mean2, PRECISION)
+
+        safe = tl.where(total > 0, total, 1.0)
+        part = (part_at + place).to(tl.int64) * HEADS + head
+        tl.store(part_means + part[:, None] * DIM + f[None, :], mean1 / safe[:, None], mask=stored)
+        tl.store(part_means + part[:, None] * DIM + HALF + f[None, :], mean2 / safe[:, None], mask=stored)
+        tl.store(part_sums + part, tl.where(total > 0, highest + tl.log(safe), -float("inf")), mask=is_row)
+
+
+@triton.jit
 def merge(
     out,
     part_means,
@@ -246,20 +348,28 @@ def merge(
     D: tl.constexpr,
     FIELDS: tl.constexpr,
 ):
-    """Merge the parts of some heads of one row, always in the same order; rows of one part are left as they are."""
+    """Merge the parts of some heads of one row, always in the same order; rows without parts are left as they are.
+
+    They are those of its own work, and behind them those of what it shares.
+    """
     row = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1) * H + tl.arange(0, H)
     is_head = head < HEADS
     first = tl.load(merges + row * FIELDS).to(tl.int64)
-    count = tl.load(merges + row * FIELDS + 1)
+    num_own = tl.load(merges + row * FIELDS + 1)
     apart = tl.load(merges + row * FIELDS + 2).to(tl.int64)
+    first_shared = tl.load(merges + row * FIELDS + 3).to(tl.int64)
+    num_shared = tl.load(merges + row * FIELDS + 4)
+    apart_shared = tl.load(merges + row * FIELDS + 5).to(tl.int64)
     d = tl.arange(0, D)
     inside = is_head[:, None] & (d < DIM)[None, :]
     highest = tl.full([H], -float("inf"), tl.float32)
     total = tl.zeros([H], tl.float32)
     mean = tl.zeros([H, D], tl.float32)
-    for number in range(count):
-        part = (first + number * apart) * HEADS + head
+    for number in range(num_own + num_shared):
+        own_at = first + number * apart
+        shared_at = first_shared + (number - num_own) * apart_shared
+        part = tl.where(number < num_own, own_at, shared_at) * HEADS + head
         part_sum = tl.load(part_sums + part, mask=is_head, other=-float("inf"))
         new_highest = tl.maximum(highest, part_sum)
         base = tl.where(new_highest == -float("inf"), 0.0, new_highest)
@@ -269,7 +379,7 @@ def merge(
         mean = mean * fade[:, None] + weight[:, None] * part_mean
         total = total * fade + weight
         highest = new_highest
-    if count > 0:
+    if num_own + num_shared > 0:
         to = (row * HEADS + head)[:, None] * DIM + d[None, :]
         mean = mean / tl.where(total > 0, total, 1.0)[:, None]
         tl.store(out + to, mean.to(out.dtype.element_ty), mask=inside)

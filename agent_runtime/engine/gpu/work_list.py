@@ -14,18 +14,36 @@ from dataclasses import dataclass
 import numpy
 import torch
 
+from agent_runtime.engine.gpu.sharing import NOT_SEEN, Sharing, shared_among
 from agent_runtime.engine.layout import Bundle, Group, Layout, groups_of, visible
+from agent_runtime.engine.span import View
 
 # The fields of a piece, int32 each: first row and number of rows of its bundle, its tile of them, its first key and how
 # many, which row of the bundle the first key is of (-1: keys of the view), where its mask begins (-1: causal), and
 # where its part goes (-1: it is the only one).
 PIECE_FIELDS = 8
-# What is merged of a row: where its first part lies, how many there are, and how far apart they are; 0 for none.
-MERGE_FIELDS = 3
+# What is merged of a row: where its first part lies, how many there are, and how far apart they are; 0 for none. The
+# same for the parts of what it shares.
+MERGE_FIELDS = 6
 # Query rows (rows of the forward times query heads of a key head) of a tile, at least, where there are few, and else.
 _NARROW, _WIDE = 16, 64
 # Keys are given out in multiples of this, and no chunk is shorter than so many of them.
 KEY_TILE, _LEAST_TILES = 64, 4
+# The arrays of a list, in their order.
+SECTIONS = (
+    "positions_T",
+    "slots_T",
+    "merges_T",
+    "key_slots_K",
+    "key_shifts_K",
+    "narrow",
+    "wide",
+    "masks",
+    "shared_rows",
+    "shared_runs",
+    "shared_shifts",
+    "shared",
+)
 # Every array begins at a multiple of 16 bytes: kernels are compiled once for pointers that do.
 _ALIGNED = 4
 
@@ -35,7 +53,7 @@ class Arrays:
     """A work list on the host: int32 each, in the order of `WorkList`, and how many pieces and parts there are."""
 
     sections: tuple[numpy.ndarray, ...]
-    counts: tuple[int, int]
+    counts: tuple[int, int, int]
     num_parts: int
 
     def on(self, device: torch.device) -> "WorkList":
@@ -48,7 +66,10 @@ class WorkList:
     """The arrays of one forward on one device, int32 but for `masks` (uint8).
 
     `slots_T` is -1 for rows that are not kept. `narrow` and `wide` hold the pieces for the two sizes of tiles: their
-    number first, the fields of the first piece at `PIECE_FIELDS`. `counts` are those numbers.
+    number first, the fields of the first piece at `PIECE_FIELDS`. `shared` holds those of what sessions share, in wide
+    tiles: first of `shared_rows` (a row and its session) and their number, first of `shared_runs` (first key, number of
+    keys, where in `shared_shifts` those of the sessions begin) and their number, and where its part goes. `counts` are
+    the numbers of the three.
     """
 
     positions_T: torch.Tensor
@@ -59,7 +80,11 @@ class WorkList:
     narrow: torch.Tensor
     wide: torch.Tensor
     masks: torch.Tensor
-    counts: tuple[int, int]
+    shared_rows: torch.Tensor
+    shared_runs: torch.Tensor
+    shared_shifts: torch.Tensor
+    shared: torch.Tensor
+    counts: tuple[int, int, int]
     num_parts: int
 
     @property
@@ -91,39 +116,32 @@ class Shape:
         return self.tiles[self.tile_of(num_rows)] // self.per_group
 
 
-def work_list(sections: Sequence[torch.Tensor], counts: tuple[int, int], num_parts: int) -> WorkList:
+def work_list(sections: Sequence[torch.Tensor], counts: tuple[int, int, int], num_parts: int) -> WorkList:
     """Return the list whose sections lie on a device already."""
-    positions_T, slots_T, merges_T, key_slots_K, key_shifts_K, narrow, wide, masks = sections
-    return WorkList(
-        positions_T,
-        slots_T,
-        merges_T,
-        key_slots_K,
-        key_shifts_K,
-        narrow,
-        wide,
-        masks.view(torch.uint8),
-        counts,
-        num_parts,
-    )
+    named = dict(zip(SECTIONS, sections, strict=True))
+    return WorkList(**{**named, "masks": named["masks"].view(torch.uint8)}, counts=counts, num_parts=num_parts)
 
 
 def plan_work(layout: Layout, shape: Shape) -> Arrays:
     """Plan a forward."""
     groups = groups_of(layout)
-    plan = _Plan(layout, shape, _chunk(groups, shape))
+    sharing = shared_among(groups)
+    plan = _Plan(layout, shape, sharing, _chunk(groups, sharing, shape))
     for group in groups:
         for bundle in group.bundles:
             plan.add(group, bundle)
+    if sharing is not None:
+        plan.share(sharing)
     return plan.arrays()
 
 
 class _Plan:
     """A work list while it is written."""
 
-    def __init__(self, layout: Layout, shape: Shape, chunk: int) -> None:
-        self._layout, self._shape, self._chunk = layout, shape, chunk
-        self._pieces: tuple[list[tuple[int, ...]], ...] = ([], [])
+    def __init__(self, layout: Layout, shape: Shape, sharing: Sharing | None, chunk: int) -> None:
+        self._layout, self._shape, self._sharing, self._chunk = layout, shape, sharing, chunk
+        self._pieces: tuple[list[tuple[int, ...]], ...] = ([], [], [])
+        self._shared = _SharedArrays()
         self._keys: list[numpy.ndarray] = []
         self._shifts: list[numpy.ndarray] = []
         self._first_key: dict[int, int] = {}
@@ -136,7 +154,9 @@ class _Plan:
     def add(self, group: Group, bundle: Bundle) -> None:
         """Write the pieces of one bundle."""
         chunk, num_rows = self._chunk, bundle.num_rows
-        first_key, num_view = self._view(group), group.view.length
+        view = group.view if self._sharing is None else self._sharing.view_of(group)
+        is_sharing = view is not group.view
+        first_key, num_view = self._view(view), view.length
         shown = [(first_key + n, min(chunk, num_view - n), -1) for n in range(0, num_view, chunk)]
         is_chain, mask_at = _is_chain(bundle), -1
         if not is_chain:
@@ -145,6 +165,7 @@ class _Plan:
             self._masks.append(sees.ravel())
         own_chunk = chunk if is_chain else num_rows
         num_most = len(shown) + -(-num_rows // own_chunk)
+        is_split = is_sharing or num_most > 1
         pieces, rows_of_tile = self._pieces[self._shape.tile_of(num_rows)], self._shape.rows_of(num_rows)
         for tile, first in enumerate(range(0, num_rows, rows_of_tile)):
             stop = min(num_rows, first + rows_of_tile)
@@ -152,24 +173,57 @@ class _Plan:
             owned = [(0, min(own_chunk, sees_to - n), n) for n in range(0, sees_to, own_chunk)]
             parts = [*shown, *owned]
             for number, (key, count, own) in enumerate(parts):
-                part_at = self._num_parts + number * num_rows if num_most > 1 else -1
+                part_at = self._num_parts + number * num_rows if is_split else -1
                 pieces.append((bundle.first, num_rows, tile, key, count, own, mask_at, part_at))
-            if num_most > 1:
+            if is_split:
                 merges = self._merges[bundle.first + first : bundle.first + stop]
                 merges[:, 0] = self._num_parts + numpy.arange(first, stop)
-                merges[:, 1:] = len(parts), num_rows
-        if num_most > 1:
+                merges[:, 1:3] = len(parts), num_rows
+        if is_split:
             self._num_parts += num_most * num_rows
 
-    def _view(self, group: Group) -> int:
+    def share(self, sharing: Sharing) -> None:
+        """Write the pieces of what sessions share, behind those of all bundles."""
+        rows, chunk = sharing.rows(), self._chunk
+        first_keys = [self._add_keys(run.slots(), None) for run in sharing.runs]
+        self._shared.rows, self._shared.shifts = rows.ravel(), sharing.shifts_US.ravel()
+        num_sessions = sharing.shifts_US.shape[1]
+        rows_of_tile = self._shape.tiles[1] // self._shape.per_group
+        for first in range(0, len(rows), rows_of_tile):
+            tile = rows[first : first + rows_of_tile]
+            seen = (sharing.shifts_US[:, numpy.unique(tile[:, 1])] != NOT_SEEN).any(1)
+            listed: list[list[tuple[int, int, int]]] = [[]]
+            room = chunk
+            for number in numpy.flatnonzero(seen).tolist():
+                done, length = 0, sharing.runs[number].length
+                while done < length:
+                    if room == 0:
+                        listed.append([])
+                        room = chunk
+                    count = min(room, length - done)
+                    listed[-1].append((first_keys[number] + done, count, number * num_sessions))
+                    done, room = done + count, room - count
+            for number, runs in enumerate(listed):
+                part_at = self._num_parts + number * len(tile)
+                self._pieces[2].append((first, len(tile), self._shared.add_runs(runs), len(runs), part_at, 0, 0, 0))
+            merges = self._merges[tile[:, 0]]
+            merges[:, 3] = self._num_parts + numpy.arange(len(tile))
+            merges[:, 4:] = len(listed), len(tile)
+            self._merges[tile[:, 0]] = merges
+            self._num_parts += len(listed) * len(tile)
+
+    def _view(self, view: View) -> int:
         """Return where the keys of a view begin in the list; they are listed once."""
-        view = group.view
         if id(view) not in self._first_key:
-            self._first_key[id(view)] = self._num_keys
-            self._keys.append(view.slots)
-            self._shifts.append(view.shifts)
-            self._num_keys += view.length
+            self._first_key[id(view)] = self._add_keys(view.slots, view.shifts)
         return self._first_key[id(view)]
+
+    def _add_keys(self, slots: numpy.ndarray, shifts: numpy.ndarray | None) -> int:
+        first = self._num_keys
+        self._keys.append(slots)
+        self._shifts.append(numpy.zeros_like(slots) if shifts is None else shifts)
+        self._num_keys += len(slots)
+        return first
 
     def arrays(self) -> Arrays:
         """Return what has been written."""
@@ -188,20 +242,47 @@ class _Plan:
             self._merges.ravel(),
             numpy.concatenate([*self._keys, nothing]),
             numpy.concatenate([*self._shifts, nothing]),
-            *[_with_number(pieces) for pieces in self._pieces],
+            *[_with_number(pieces) for pieces in self._pieces[:2]],
             seen_words,
+            self._shared.rows,
+            self._shared.runs(),
+            self._shared.shifts,
+            _with_number(self._pieces[2]),
         )
-        counts = (len(self._pieces[0]), len(self._pieces[1]))
+        narrow, wide, shared = map(len, self._pieces)
+        counts = (narrow, wide, shared)
         return Arrays(sections, counts, self._num_parts)
 
 
-def _chunk(groups: Sequence[Group], shape: Shape) -> int:
+class _SharedArrays:
+    """What pieces of shared work point to."""
+
+    def __init__(self) -> None:
+        self.rows = self.shifts = numpy.empty(0, dtype=numpy.int64)
+        self._runs: list[tuple[int, int, int]] = []
+
+    def add_runs(self, runs: Sequence[tuple[int, int, int]]) -> int:
+        """Append runs and return where they begin."""
+        first = len(self._runs)
+        self._runs.extend(runs)
+        return first
+
+    def runs(self) -> numpy.ndarray:
+        """Return all of them."""
+        return numpy.array(self._runs, dtype=numpy.int64).ravel()
+
+
+def _chunk(groups: Sequence[Group], sharing: Sharing | None, shape: Shape) -> int:
     """Return how many keys a piece has at most: few enough that every program has a piece."""
     total = 0
+    if sharing is not None:
+        num_rows = sum(bundle.num_rows for group in sharing.groups for bundle in group.bundles)
+        total = -(-num_rows // (shape.tiles[1] // shape.per_group)) * sum(run.length for run in sharing.runs)
     for group in groups:
+        view = group.view if sharing is None else sharing.view_of(group)
         for bundle in group.bundles:
             tiles = -(-bundle.num_rows // shape.rows_of(bundle.num_rows))
-            total += tiles * (group.view.length + (bundle.num_rows + 1) // 2)
+            total += tiles * (view.length + (bundle.num_rows + 1) // 2)
     each = -(-total * shape.num_groups // shape.num_programs)
     return max(_LEAST_TILES, -(-each // KEY_TILE)) * KEY_TILE
 
