@@ -30,7 +30,9 @@ _SPARE_EACH = 8
 class Case:
     """A world of resident blocks, and what changes in every turn.
 
-    `swapped` blocks give way to others that are resident, `encoded` ones to new ones that the turn encodes.
+    `swapped` blocks give way to others that are resident, `encoded` ones to new ones that the turn encodes. Of several
+    sessions each has all blocks in an order of its own, and all ask at once; `asked` is how many tokens, where it is
+    not what every turn asks.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Case:
     encoded: int = 0
     num_actions: int = 0
     action_tokens: int = 4
+    sessions: int = 1
+    asked: int | None = None
 
     @property
     def num_static(self) -> int:
@@ -67,6 +71,9 @@ CASES = (
     Case("gamecore: 300 blocks of 85", 300, 85),
     Case("gamecore, two changed", 300, 85, encoded=2),
     Case("gamecore, one changed, 16 actions", 300, 85, encoded=1, num_actions=16),
+    Case("16 turns at once over one world of 32,768", 32, 1024, sessions=16),
+    Case("one token over 26,000 static", 100, 260, asked=1),
+    Case("one token of each of 64 sessions over one world of 26,000", 100, 260, sessions=64, asked=1),
 )
 
 
@@ -79,16 +86,19 @@ class _World:
         self._vocab_size = bare.vocab_size
         self._runs = [bare.pool.acquire(case.block_tokens) for _ in range(case.num_blocks)]
         self._spare = [bare.pool.acquire(case.block_tokens) for _ in range(case.num_spare)]
-        self._view = view_of_blocks(self._runs, anchored=False)
+        self._views = [view_of_blocks(self._runs, anchored=False)]
+        for _ in range(case.sessions - 1):
+            shuffled = self._random.sample(self._runs, len(self._runs))
+            self._views.append(view_of_blocks(shuffled, anchored=False))
 
     def ids(self, count: int) -> list[int]:
         """Return tokens that were not there before."""
         return self._random.choices(range(self._vocab_size), k=count)
 
-    def spans(self, observation: Sequence[int]) -> tuple[list[Span], Span]:
-        """Return what a turn computes, the observation last but for its actions."""
+    def spans(self, num_asked: int) -> tuple[list[Span], list[Span]]:
+        """Return what a turn computes, and of that the observations."""
         case, spans = self.case, []
-        view = self._view
+        views = self._views
         if case.swapped or case.encoded:
             runs = list(self._runs)
             for place in self._random.sample(range(len(runs)), max(case.swapped, case.encoded)):
@@ -98,12 +108,13 @@ class _World:
                 if case.encoded:
                     spans.append(Span(self.ids(case.block_tokens), 0, NOTHING, keep=spare))
             self._runs = runs
-            view = view_of_blocks(runs, anchored=False)
-        asked = Span(observation, view.behind, view, wanted="last")
-        return [*spans, asked, *self._actions(view, asked)], asked
+            views = [view_of_blocks(runs, anchored=False)]
+        asked = [Span(self.ids(num_asked), view.behind, view, wanted="last") for view in views]
+        actions = [action for each in asked for action in self._actions(each)]
+        return [*spans, *asked, *actions], asked
 
-    def _actions(self, view: View, asked: Span) -> list[Span]:
-        end = view.behind + len(asked.ids)
+    def _actions(self, asked: Span) -> list[Span]:
+        end, view = asked.start + len(asked.ids), asked.view
         count, length = self.case.num_actions, self.case.action_tokens
         return [Span(self.ids(length), end, view, parent=asked, wanted="all") for _ in range(count)]
 
@@ -119,14 +130,15 @@ def measure(
 ) -> dict[str, Any]:
     """Time `turns` turns of a case after some that do not count, and return the figures, in milliseconds."""
     world = _World(case, bare, seed=1)
+    num_asked = observation if case.asked is None else case.asked
     try:
         taken = [
-            _timed(runner, lambda: world.spans(world.ids(observation)), bare.pool.geometry.devices[0])
+            _timed(runner, lambda: world.spans(num_asked), bare.pool.geometry.devices[0])
             for _ in range(_WARM_UP + turns)
         ][_WARM_UP:]
     finally:
         world.close()
-    new_tokens = observation + case.encoded * case.block_tokens + case.num_actions * case.action_tokens
+    new_tokens = num_asked * case.sessions + case.encoded * case.block_tokens + case.num_actions * case.action_tokens
     num_bytes = bare.weight_bytes + (case.num_static + new_tokens) * bare.pool.geometry.bytes_per_token
     floor = floors.seconds(num_bytes, 2 * bare.weight_bytes / bare.pool.geometry.dtype.itemsize * new_tokens)
     median = statistics.median(taken)
@@ -142,13 +154,13 @@ def measure(
     }
 
 
-def _timed(runner: ForwardRunner, turn: Callable[[], tuple[list[Span], Span]], device: torch.device) -> float:
+def _timed(runner: ForwardRunner, turn: Callable[[], tuple[list[Span], list[Span]]], device: torch.device) -> float:
     begin = time.perf_counter()
     spans, asked = turn()
     logits = runner.run(spans)
-    token = int(logits[asked][-1].argmax())
+    tokens = torch.stack([logits[each][-1] for each in asked]).argmax(-1).tolist()
     took = time.perf_counter() - begin
-    assert token >= 0
+    assert len(tokens) == len(asked)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return took
