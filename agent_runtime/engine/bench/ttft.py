@@ -9,7 +9,7 @@ Shapes: V vocabulary.
 import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from agent_runtime.engine.bench.floors import Floors
 from agent_runtime.engine.bench.geometry import Bare
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.pool import Run
-from agent_runtime.engine.span import NOTHING, Span, View, view_of_blocks
+from agent_runtime.engine.span import NOTHING, Span, view_of_blocks
 
 _WARM_UP = 5
 # A block that gave way comes again after so many turns.
