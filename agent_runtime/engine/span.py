@@ -63,6 +63,12 @@ class View:
         return numpy.repeat(shifts, lengths)
 
     @cached_property
+    def table(self) -> numpy.ndarray:
+        """Return which run (the object) every piece is, its length, and by how much it is moved, int64 [pieces, 3]."""
+        rows = [(id(piece.run), piece.run.length, piece.shift) for piece in self.pieces]
+        return numpy.array(rows, dtype=numpy.int64).reshape(-1, 3)
+
+    @cached_property
     def _extents(self) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
         table = [(first, count, piece.shift) for piece in self.pieces for first, count in piece.run.extents]
         array = numpy.array(table, dtype=numpy.int64).reshape(-1, 3)

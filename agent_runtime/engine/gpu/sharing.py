@@ -6,8 +6,7 @@ by as much as its session has the block moved, block by block, and all rows meet
 Shapes: R rows that share, S sessions (groups of rows with the same view), U runs of slots that are shared.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy
@@ -20,9 +19,6 @@ from agent_runtime.engine.span import Placed, View
 _LEAST_SAVED = 256
 # Where a session does not see a run.
 NOT_SEEN = -1
-
-# The slots of a run, and which of several like it in one view it is: blocks of the same text lie in the same slots.
-_RunKey = tuple[tuple[tuple[int, int], ...], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,42 +36,57 @@ class Sharing:
 
     def rows(self) -> numpy.ndarray:
         """Return the rows that share and the number of the session of each, [R, 2]."""
-        found = [
-            (row, number)
+        parts = [
+            numpy.stack((numpy.arange(bundle.first, bundle.stop), numpy.full(bundle.num_rows, number)), 1)
             for number, group in enumerate(self.groups)
             for bundle in group.bundles
-            for row in range(bundle.first, bundle.stop)
         ]
-        return numpy.array(found, dtype=numpy.int64)
+        return numpy.concatenate(parts)
 
 
 def shared_among(groups: Sequence[Group]) -> Sharing | None:
-    """Return what groups share, None if it is too little."""
-    seen: defaultdict[_RunKey, list[tuple[int, int]]] = defaultdict(list)
-    for number, group in enumerate(groups):
-        for key, piece in _keyed(group.view):
-            seen[key].append((number, piece.shift))
-    shared = {key: sights for key, sights in seen.items() if len(sights) > 1}
-    saved = sum((len(sights) - 1) * sum(count for _, count in extents) for (extents, _), sights in shared.items())
+    """Return what groups share, None if it is too little.
+
+    A run counts once for each group: where a block stands twice in one prompt, the second is seen alone.
+    """
+    if len(groups) < 2:
+        return None
+    tables = [group.view.table for group in groups]
+    number = numpy.repeat(numpy.arange(len(groups)), [len(table) for table in tables])
+    whole = numpy.concatenate(tables)
+    ids, run_of = numpy.unique(whole[:, 0], return_inverse=True)
+    _, firsts = numpy.unique(number * max(len(ids), 1) + run_of, return_index=True)
+    firsts = firsts[whole[firsts, 1] > 0]
+    _, example, run, times = numpy.unique(run_of[firsts], return_index=True, return_inverse=True, return_counts=True)
+    saved = int(((times - 1) * whole[firsts[example], 1]).sum())
     if saved < _LEAST_SAVED:
         return None
-    members = sorted({number for sights in shared.values() for number, _ in sights})
-    place = {number: at for at, number in enumerate(members)}
-    shifts_US = numpy.full((len(shared), len(members)), NOT_SEEN, dtype=numpy.int64)
-    for row, sights in zip(shifts_US, shared.values(), strict=True):
-        for number, shift in sights:
-            row[place[number]] = shift
+    is_shared = times[run] > 1
+    shared = firsts[is_shared]
+    members, session = numpy.unique(number[shared], return_inverse=True)
+    runs, row = numpy.unique(run[is_shared], return_inverse=True)
+    shifts_US = numpy.full((len(runs), len(members)), NOT_SEEN, dtype=numpy.int64)
+    shifts_US[row, session] = whole[shared, 2]
+    begins = numpy.cumsum([0, *map(len, tables)])
+
+    def piece_at(place: int) -> Placed:
+        group = int(number[place])
+        return groups[group].view.pieces[place - int(begins[group])]
+
+    alone = numpy.ones(len(whole), dtype=bool)
+    alone[shared] = False
     private = {
-        id(groups[number]): View(tuple(piece for key, piece in _keyed(groups[number].view) if key not in shared))
-        for number in members
+        id(groups[member]): View(
+            tuple(
+                piece_at(place)
+                for place in (begins[member] + numpy.flatnonzero(alone[begins[member] : begins[member + 1]]))
+            )
+        )
+        for member in members.tolist()
     }
-    runs = tuple(Run(extents, sum(count for _, count in extents)) for extents, _ in shared)
-    return Sharing(tuple(groups[number] for number in members), runs, shifts_US, private)
-
-
-def _keyed(view: View) -> Iterator[tuple[_RunKey, Placed]]:
-    times: defaultdict[tuple[tuple[int, int], ...], int] = defaultdict(int)
-    for piece in view.pieces:
-        if piece.run.length:
-            yield (piece.run.extents, times[piece.run.extents]), piece
-            times[piece.run.extents] += 1
+    return Sharing(
+        tuple(groups[member] for member in members.tolist()),
+        tuple(piece_at(place).run for place in firsts[example[runs]].tolist()),
+        shifts_US,
+        private,
+    )

@@ -189,28 +189,24 @@ class _Plan:
         self._shared.rows, self._shared.shifts = rows.ravel(), sharing.shifts_US.ravel()
         num_sessions = sharing.shifts_US.shape[1]
         rows_of_tile = self._shape.tiles[1] // self._shape.per_group
+        listed: dict[bytes, list[tuple[int, int]]] = {}
         for first in range(0, len(rows), rows_of_tile):
             tile = rows[first : first + rows_of_tile]
             seen = (sharing.shifts_US[:, numpy.unique(tile[:, 1])] != NOT_SEEN).any(1)
-            listed: list[list[tuple[int, int, int]]] = [[]]
-            room = chunk
-            for number in numpy.flatnonzero(seen).tolist():
-                done, length = 0, sharing.runs[number].length
-                while done < length:
-                    if room == 0:
-                        listed.append([])
-                        room = chunk
-                    count = min(room, length - done)
-                    listed[-1].append((first_keys[number] + done, count, number * num_sessions))
-                    done, room = done + count, room - count
-            for number, runs in enumerate(listed):
+            if seen.tobytes() not in listed:
+                runs = [
+                    (first_keys[number], sharing.runs[number].length, number * num_sessions)
+                    for number in numpy.flatnonzero(seen).tolist()
+                ]
+                listed[seen.tobytes()] = [self._shared.add_runs(some) for some in _in_chunks(runs, chunk)]
+            parts = listed[seen.tobytes()]
+            for number, (first_run, num_runs) in enumerate(parts):
                 part_at = self._num_parts + number * len(tile)
-                self._pieces[2].append((first, len(tile), self._shared.add_runs(runs), len(runs), part_at, 0, 0, 0))
-            merges = self._merges[tile[:, 0]]
-            merges[:, 3] = self._num_parts + numpy.arange(len(tile))
-            merges[:, 4:] = len(listed), len(tile)
-            self._merges[tile[:, 0]] = merges
-            self._num_parts += len(listed) * len(tile)
+                self._pieces[2].append((first, len(tile), first_run, num_runs, part_at, 0, 0, 0))
+            self._merges[tile[:, 0], 3] = self._num_parts + numpy.arange(len(tile))
+            self._merges[tile[:, 0], 4] = len(parts)
+            self._merges[tile[:, 0], 5] = len(tile)
+            self._num_parts += len(parts) * len(tile)
 
     def _view(self, view: View) -> int:
         """Return where the keys of a view begin in the list; they are listed once."""
@@ -261,15 +257,31 @@ class _SharedArrays:
         self.rows = self.shifts = numpy.empty(0, dtype=numpy.int64)
         self._runs: list[tuple[int, int, int]] = []
 
-    def add_runs(self, runs: Sequence[tuple[int, int, int]]) -> int:
-        """Append runs and return where they begin."""
+    def add_runs(self, runs: Sequence[tuple[int, int, int]]) -> tuple[int, int]:
+        """Append runs and return where they begin, and how many there are."""
         first = len(self._runs)
         self._runs.extend(runs)
-        return first
+        return first, len(runs)
 
     def runs(self) -> numpy.ndarray:
         """Return all of them."""
         return numpy.array(self._runs, dtype=numpy.int64).ravel()
+
+
+def _in_chunks(runs: Sequence[tuple[int, int, int]], chunk: int) -> list[list[tuple[int, int, int]]]:
+    """Cut runs (first key, number of keys, where their shifts are) into lists of `chunk` keys."""
+    lists: list[list[tuple[int, int, int]]] = [[]]
+    room = chunk
+    for first, length, shifts in runs:
+        done = 0
+        while done < length:
+            if room == 0:
+                lists.append([])
+                room = chunk
+            count = min(room, length - done)
+            lists[-1].append((first + done, count, shifts))
+            done, room = done + count, room - count
+    return lists
 
 
 def _chunk(groups: Sequence[Group], sharing: Sharing | None, shape: Shape) -> int:
