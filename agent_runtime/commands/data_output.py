@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -19,11 +20,12 @@ from agent_runtime.tuning.errors import BadArgument
 from agent_runtime.tuning.samples import Ask, Sample, read_header, read_samples
 
 if TYPE_CHECKING:
-    from agent_runtime.tuning.data.self_talk import SelfTalk
+    from agent_runtime.tuning.data.self_talk import SelfTalk, Talk
 
 # Tokens are counted in so many samples, spread over all.
 _COUNTED = 48
 _SECONDS_BETWEEN_LINES = 10.0
+_INTERRUPTED = 130
 
 
 def write_and_print(recipe: Recipe, samples: int, out: Path, workers: int, as_json: bool) -> None:
@@ -62,15 +64,23 @@ def talk_and_print(model: str, recipe: "SelfTalk", samples: int, out: Path, as_j
         "split": "train",
         "seed": recipe.seed,
         "samples": talk.num_kept,
+        "stopped": talk.is_stopped,
         "left_out": dict(talk.dropped.most_common()),
         "tokens": {"an_answer": round(talk.num_tokens / talk.num_kept, 2), "all_answers": talk.num_tokens},
         "seconds": round(seconds, 2),
     }
     if as_json:
         print(json.dumps(report, indent=1))
-        return
+    else:
+        _print_talk(talk, out, seconds)
+    if talk.is_stopped:
+        raise typer.Exit(_INTERRUPTED)
+
+
+def _print_talk(talk: "Talk", out: Path, seconds: float) -> None:
     mean = talk.num_tokens / talk.num_kept
-    print(f"{out}: {talk.num_kept} conversations, answers of {mean:.1f} tokens; {seconds:.1f} s")
+    stopped = "; stopped, this is the file of so many" if talk.is_stopped else ""
+    print(f"{out}: {talk.num_kept} conversations, answers of {mean:.1f} tokens; {seconds:.1f} s{stopped}")
     for why, count in talk.dropped.most_common():
         print(f"{count:>8}  left out: {why}")
 

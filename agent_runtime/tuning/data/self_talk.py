@@ -48,9 +48,13 @@ class SelfTalk:
 
 @dataclass
 class Talk:
-    """What came of it: how many were kept, and why how many were not. `num_tokens` are those of kept answers."""
+    """What came of it: how many were kept, and why how many were not. `num_tokens` are those of kept answers.
+
+    `is_stopped` if somebody pressed Ctrl-C before there were as many as asked for.
+    """
 
     num_kept: int = 0
+    is_stopped: bool = False
     num_tokens: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
 
@@ -75,8 +79,9 @@ def write_self_talk(
 ) -> Talk:
     """Write `count` conversations of a model into a file of samples; `tell` hears how many there are so far.
 
-    The file is the same for the same model, recipe and device. Raises BadArgument, CannotWrite, and NotTrainable if the
-    model writes no whole conversation.
+    The file is the same for the same model, recipe and device. Interrupted (KeyboardInterrupt) it holds what there was
+    by then, and is the file of so many. Raises BadArgument, CannotWrite, and NotTrainable if the model writes no whole
+    conversation.
     """
     if not loaded.text.tokenizer.chat_template:
         raise BadArgument("--model", "it has no chat template, so it converses with nobody. Name one that has.")
@@ -95,15 +100,21 @@ def write_self_talk(
     }
     talk = Talk()
     with SampleWriter(path, Header(NAME, arguments, hotseat_version(), recipe.seed, "train")) as file:
-        for user, answer in talker.conversations(talk.dropped):
+        found = talker.conversations(talk.dropped)
+        while talk.num_kept < count:
+            try:
+                user, answer = next(found)
+            except KeyboardInterrupt:
+                if not talk.num_kept:
+                    raise
+                talk.is_stopped = True
+                break
             ask = Ask(observation=user, target=answer, answer=answer, kind=NAME)
             file.write(Sample(NAME, NAME, "train", recipe.seed, system, (), (ask,)))
             talk.num_kept += 1
             talk.num_tokens += len(loaded.text.answer_ids(answer))
             tell(talk.num_kept)
-            if talk.num_kept == count:
-                return talk
-    raise AssertionError("conversations have no end")
+    return talk
 
 
 class _Talker:

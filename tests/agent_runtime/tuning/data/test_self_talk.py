@@ -1,5 +1,6 @@
 """A model's conversations with itself: the chat template's own tokens, the same for a seed, nothing that is cut."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,14 @@ from transformers import AutoTokenizer
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
 from agent_runtime.engine.sources import EMBEDDED, cache_folder, tokenizer_folder
 from agent_runtime.engine.text import TextEncoder
-from agent_runtime.tuning.data.self_talk import PLAIN_SYSTEM, SelfTalk, fault_of, template_system, write_self_talk
+from agent_runtime.tuning.data.self_talk import (
+    PLAIN_SYSTEM,
+    SelfTalk,
+    _Talker,
+    fault_of,
+    template_system,
+    write_self_talk,
+)
 from agent_runtime.tuning.errors import BadArgument, NotTrainable
 from agent_runtime.tuning.rows import TRAINED_MODES
 from agent_runtime.tuning.samples import read_header, read_samples
@@ -108,6 +116,29 @@ def test_a_file_depends_on_seed_and_arguments_and_begins_every_longer_one(loaded
         "answer_tokens": 16,
         "at_once": 24,
     }
+
+
+def test_a_file_that_was_interrupted_is_the_file_of_what_there_was(
+    loaded: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds: list[list[tuple[str, str]]] = []
+    write = _Talker._round
+
+    def pressed(talker: _Talker, seed: int, dropped: Counter[str]) -> list[tuple[str, str]]:
+        if rounds:
+            raise KeyboardInterrupt
+        rounds.append(write(talker, seed, dropped))
+        return rounds[0]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Talker, "_round", pressed)
+        talk = write_self_talk(loaded, RECIPE, 200, tmp_path / "a.jsonl")
+        assert talk.is_stopped and 0 < talk.num_kept < 200
+        with pytest.raises(KeyboardInterrupt):  # nothing to keep
+            write_self_talk(loaded, RECIPE, 200, tmp_path / "c.jsonl")
+    assert not (tmp_path / "c.jsonl").exists()
+    assert not write_self_talk(loaded, RECIPE, talk.num_kept, tmp_path / "b.jsonl").is_stopped
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
 
 
 def test_chance_outside_is_left_as_it_was(loaded: LoadedModel, tmp_path: Path) -> None:
