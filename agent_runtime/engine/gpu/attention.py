@@ -25,8 +25,8 @@ from agent_runtime.engine.step import Scratch
 _LEAST_DOT = 16
 # What a program of the two smaller kernels takes.
 _ROWS_ENTERING, _HEADS_MERGING = 16, 4
-# How programs of the two large kernels are compiled: 4 warps of 32 threads, 3 tiles of keys on their way.
-_LAUNCH = {"num_warps": 4, "num_stages": 3}
+# How programs of the two large kernels are compiled: 4 warps of 32 threads, 2 tiles of keys on their way.
+_LAUNCH = {"num_warps": 4, "num_stages": 2}
 # Programs that a multiprocessor runs at once.
 _PROGRAMS_EACH = 2
 # Where kernels are interpreted, on a CPU: enough that work is split.

@@ -117,7 +117,7 @@ class KernelForward:
         torch.cuda.current_stream(self._device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         pool = next(iter(self._graphs.values()))[0].pool() if self._graphs else None
-        with torch.cuda.graph(graph, pool=pool):
+        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):  # other engines may be at work
             logits_WV = self._compute(key, buffers)
         return graph, logits_WV
 
