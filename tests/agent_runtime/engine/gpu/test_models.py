@@ -14,8 +14,16 @@ from tests.agent_runtime.engine.worlds import encode, random_ids, view_of, world
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are compiled here, for a GPU")
 
 
-@pytest.mark.parametrize("is_merged", [True, False])
-@pytest.mark.parametrize(("kind", "anchored"), [("llama", True), ("yarn", False), ("qwen2", False), ("qwen3", False)])
+@pytest.mark.parametrize(
+    ("kind", "anchored", "is_merged"),
+    [
+        ("llama", True, True),
+        ("yarn", False, True),
+        ("qwen2", False, True),
+        ("qwen3", False, True),
+        ("yarn", True, False),
+    ],
+)
 def test_blocks_and_observation_in_one_forward_equal_the_reference(
     kind: str, anchored: bool, is_merged: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
