@@ -348,8 +348,10 @@ class BlockCache:
         self.residents.insert_prefix(ids, run, salt)
 
     def write_behind(self, match: str, residents: Sequence[Resident]) -> None:
-        """Copy blocks to the store after the results of this forward are out."""
-        if residents:
+        """Copy blocks to the store after the results of this forward are out; to one that keeps nothing, none."""
+        if isinstance(self._store, MemoryStore):
+            self._on_the_way.difference_update(residents)
+        elif residents:
             for resident in residents:
                 self.residents.pin(resident)
             self._on_the_way.update(residents)
