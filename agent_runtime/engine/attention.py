@@ -63,7 +63,8 @@ def move_keys(
         _attend_batch(step, batch, layer, q_THD, k_TGD, v_TGD, out_THD, scaling)
     for single in step.singles:
         num_view = single.group.view.length
-        k_GKD, v_GKD = _gather(step, single, layer)
+        if num_view:
+            k_GKD, v_GKD = _gather(step, single, layer)
         for bundle, calls in zip(single.group.bundles, single.calls, strict=True):
             rows = slice(bundle.first, bundle.stop)
             k_GQD, v_GQD = k_TGD[rows].transpose(0, 1), v_TGD[rows].transpose(0, 1)
@@ -137,7 +138,7 @@ def _gather(step: Step, single: Single, layer: int) -> tuple[torch.Tensor, torch
     """
     keys_NGD, values_NGD = step.pool.keys[layer], step.pool.values[layer]
     num_view = single.group.view.length
-    num_keys = num_view + max(bundle.num_rows for bundle in single.group.bundles) if num_view else 0
+    num_keys = num_view + max(bundle.num_rows for bundle in single.group.bundles)
     _, num_groups, head_dim = keys_NGD.shape
     k_GKD = step.scratch.empty("keys", (num_groups, num_keys, head_dim), keys_NGD)
     v_GKD = step.scratch.empty("values", (num_groups, num_keys, head_dim), values_NGD)
