@@ -111,7 +111,7 @@ def look(
             raise ObservationNeeded(game, agent)
     else:
         on_turn = agent_on_turn(game, env)
-        if agent is not None and agent not in env.agents:
+        if agent is not None and agent != on_turn and agent not in env.agents:
             _check_was_there(game, env, agent)
             return None
         if on_turn is None:
@@ -162,10 +162,12 @@ def checked_reward(game: str, agent: str, reward: object) -> float:
 
 def is_over(game: str, env: Environment, agent: str) -> bool:
     """Whether an agent of an AEC environment is dead: terminated or truncated. Raises BrokenEnvironment."""
-    for name in ("terminations", "truncations"):
-        if agent not in table_of(game, env, name):
+    # Read once each: every wrapper of PettingZoo's passes the question on.
+    tables = {name: table_of(game, env, name) for name in ("terminations", "truncations")}
+    for name, table in tables.items():
+        if agent not in table:
             raise BrokenEnvironment(game, f"{agent!r} is among its agents and not in its {name}.")
-    return bool(env.terminations[agent] or env.truncations[agent])
+    return any(bool(table[agent]) for table in tables.values())
 
 
 def table_of(game: str, env: Environment, name: str) -> Mapping[str, Any]:

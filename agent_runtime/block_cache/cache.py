@@ -222,7 +222,7 @@ class BlockCache:
         self.residents.insert_prefix(ids, run, salt)
 
     def write_behind(self, match: str, residents: Sequence[Resident]) -> None:
-        """Copy blocks to the store after the results of this forward are out."""
+        """Copy blocks to the store after the results of this forward are out; to one that keeps nothing, none."""
         self._outbox.write_behind(match, residents)
 
     def end(self, placement: Placement) -> None:

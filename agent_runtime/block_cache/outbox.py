@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from agent_runtime.block_cache.store import BlockStore
+from agent_runtime.block_cache.store import BlockStore, MemoryStore
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.scheduler import Engine
 from agent_runtime.residents import Resident, Residents
@@ -86,8 +86,10 @@ class Outbox:
         )
 
     def write_behind(self, match: str, residents: Sequence[Resident]) -> None:
-        """Copy blocks to the store after the results of this forward are out."""
-        if residents:
+        """Copy blocks to the store after the results of this forward are out; to one that keeps nothing, none."""
+        if isinstance(self._store, MemoryStore):
+            self._on_the_way.difference_update(residents)
+        elif residents:
             for resident in residents:
                 self._residents.pin(resident)
             self._on_the_way.update(residents)

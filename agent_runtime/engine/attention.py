@@ -20,7 +20,7 @@ from agent_runtime.engine.batches import Batch
 from agent_runtime.engine.cpu_products import product
 from agent_runtime.engine.errors import EngineClosed, UnsupportedAttention
 from agent_runtime.engine.layout import visible
-from agent_runtime.engine.step import Call, Single, Step
+from agent_runtime.engine.step import Call, Single, Stack, Step
 
 MOVE_KEYS = "hotseat"
 MOVE_QUERIES = "hotseat_reference"
@@ -63,9 +63,12 @@ def move_keys(
     out_THD = torch.empty_like(q_THD)
     for batch in step.batches:
         _attend_batch(step, batch, layer, q_THD, k_TGD, v_TGD, out_THD, scaling)
+    for stack in step.stacks:
+        _attend_stack(stack, q_THD, k_TGD, v_TGD, out_THD, scaling)
     for single in step.singles:
         num_view = single.group.view.length
-        k_GKD, v_GKD = _gather(step, single, layer)
+        if num_view:
+            k_GKD, v_GKD = _gather(step, single, layer)
         for bundle, calls in zip(single.group.bundles, single.calls, strict=True):
             rows = slice(bundle.first, bundle.stop)
             k_GQD, v_GQD = k_TGD[rows].transpose(0, 1), v_TGD[rows].transpose(0, 1)
@@ -77,6 +80,25 @@ def move_keys(
             else:
                 _attend_bundle(step, calls, num_view, q_THD, k_GQD, v_GQD, out_THD, scaling)
     return out_THD[None], None
+
+
+def _attend_stack(
+    stack: Stack,
+    q_THD: torch.Tensor,
+    k_TGD: torch.Tensor,
+    v_TGD: torch.Tensor,
+    out_THD: torch.Tensor,
+    scaling: float | None,
+) -> None:
+    """Attend bundles of L rows that see only themselves in one call."""
+    q_BHLD, k_BGLD, v_BGLD = (
+        rows_TXD.index_select(0, stack.rows).unflatten(0, (-1, stack.num_rows)).transpose(1, 2)
+        for rows_TXD in (q_THD, k_TGD, v_TGD)
+    )
+    out_BHLD = F.scaled_dot_product_attention(
+        q_BHLD, k_BGLD, v_BGLD, is_causal=True, scale=scaling, enable_gqa=q_THD.shape[1] > k_TGD.shape[1]
+    )
+    out_THD.index_copy_(0, stack.rows, out_BHLD.transpose(1, 2).flatten(0, 1))
 
 
 def _attend_batch(
@@ -139,7 +161,7 @@ def _gather(step: Step, single: Single, layer: int) -> tuple[torch.Tensor, torch
     """
     keys_NGD, values_NGD = step.pool.keys[layer], step.pool.values[layer]
     num_view = single.group.view.length
-    num_keys = num_view + max(bundle.num_rows for bundle in single.group.bundles) if num_view else 0
+    num_keys = num_view + max(bundle.num_rows for bundle in single.group.bundles)
     _, num_groups, head_dim = keys_NGD.shape
     k_GKD = step.scratch.empty("keys", (num_groups, num_keys, head_dim), keys_NGD)
     v_GKD = step.scratch.empty("values", (num_groups, num_keys, head_dim), values_NGD)

@@ -167,11 +167,14 @@ class Pool:
 
     def read(self, run: Run) -> dict[str, torch.Tensor]:
         """Copy a run out: `k` and `v`, [layers, tokens, G, D] on the CPU, keys rotated at their local positions."""
-        slots = torch.from_numpy(run.slots())
-        return {
-            "k": torch.stack([keys[slots.to(keys.device)].cpu() for keys in self.keys]),
-            "v": torch.stack([values[slots.to(values.device)].cpu() for values in self.values]),
-        }
+        slots = {device: torch.from_numpy(run.slots()).to(device) for device in {keys.device for keys in self.keys}}
+
+        def copied(layers: Sequence[torch.Tensor]) -> torch.Tensor:
+            read = [layer[slots[layer.device]] for layer in layers]
+            # From one device all at once: whoever copies from it waits for it.
+            return torch.stack(read).cpu() if len(slots) == 1 else torch.stack([layer.cpu() for layer in read])
+
+        return {"k": copied(self.keys), "v": copied(self.values)}
 
     def write(self, run: Run, k: torch.Tensor, v: torch.Tensor) -> None:
         """Copy stored tensors (as `read` returns them) into the slots of `run`."""

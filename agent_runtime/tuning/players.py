@@ -8,7 +8,7 @@ from random import Random
 
 from agent_runtime.seat import Seat
 from agent_runtime.tuning.playing import Choice, Turn
-from game_adapters import PettingZooAdapter, TurnView
+from game_adapters import ActionOffer, PettingZooAdapter
 from game_adapters.environments import Environment
 from game_adapters.experts import Expert, Mixer
 
@@ -55,16 +55,16 @@ class Rule:
 
 def at_random(adapter: PettingZooAdapter) -> Rule:
     """Return who does anything legal, each action as likely as the others."""
-    return Rule(lambda turn: _any(_view(adapter, turn), Random(turn.draws)))
+    return Rule(lambda turn: _any(_offers(adapter, turn), Random(turn.draws)))
 
 
 def always(adapter: PettingZooAdapter, answer: str) -> Rule:
     """Return who always gives the same answer, and any where it is not offered."""
 
     def decide(turn: Turn) -> int:
-        view = _view(adapter, turn)
-        own = next((offer.number for offer in view.actions if offer.id == answer), None)
-        return _any(view, Random(turn.draws)) if own is None else own
+        offers = _offers(adapter, turn)
+        own = next((offer.number for offer in offers if offer.id == answer), None)
+        return _any(offers, Random(turn.draws)) if own is None else own
 
     return Rule(decide)
 
@@ -79,7 +79,7 @@ def by_expert(adapter: PettingZooAdapter, expert: Expert, wander: float = 0.0) -
     def decide(turn: Turn) -> int:
         random = Random(turn.draws)
         if random.random() < wander:
-            return _any(_view(adapter, turn), random)
+            return _any(_offers(adapter, turn), random)
         if isinstance(expert, Mixer):
             shares = expert.shares(turn.waiting.env, turn.waiting.agent)
             return random.choices(list(shares), list(shares.values()))[0]
@@ -88,11 +88,11 @@ def by_expert(adapter: PettingZooAdapter, expert: Expert, wander: float = 0.0) -
     return Rule(decide)
 
 
-def _view(adapter: PettingZooAdapter, turn: Turn) -> TurnView:
-    view = adapter.turn(*turn.waiting)
-    assert view is not None
-    return view
+def _offers(adapter: PettingZooAdapter, turn: Turn) -> tuple[ActionOffer, ...]:
+    offers = adapter.offers(*turn.waiting)
+    assert offers is not None
+    return offers
 
 
-def _any(view: TurnView, random: Random) -> int:
-    return random.choice(view.actions).number
+def _any(offers: tuple[ActionOffer, ...], random: Random) -> int:
+    return random.choice(offers).number

@@ -161,21 +161,47 @@ def read_samples(path: Path, *, part: int = 0, parts: int = 1) -> Iterator[Sampl
 
     Every line is checked. Raises SamplesError (its kinds: agent_runtime.tuning.errors), at the line that is wrong.
     """
+    for number, text in enumerate(read_texts(path)):
+        if number % parts == part:
+            yield sample_of(path, number, text)
+
+
+def read_texts(path: Path) -> Iterator[bytes]:
+    """Yield the samples' texts as `sample_of` takes them, every line checked as by `read_samples`. Raises SamplesError.
+
+    A sample is not built: that takes several times as long.
+    """
     with _opened(path) as file:
-        _header(path, file)
-        number = 0
-        while True:
-            with _not_cut(path, number + 2):
-                line = file.readline()
-            if not line.endswith(b"\n"):
-                raise CutSamples(path, number + 2)
-            if line.startswith(b'{"end":'):
-                _check_end(path, file, line, number)
-                return
-            sample = _checked(path, number + 2, line)
-            if number % parts == part:
-                yield _sample(path, number + 2, sample)
-            number += 1
+        for _, text in checked_texts(path, file):
+            yield text
+
+
+def checked_texts(path: Path, file: io.BufferedIOBase) -> Iterator[tuple[int, bytes]]:
+    """Yield where in an open file, which is called `path`, each sample's text begins, and the text, as `read_texts`."""
+    _header(path, file)
+    number = 0
+    while True:
+        place = file.tell() + _SAMPLE_START
+        with _not_cut(path, number + 2):
+            line = file.readline()
+        if not line.endswith(b"\n"):
+            raise CutSamples(path, number + 2)
+        if line.startswith(b'{"end":'):
+            _check_end(path, file, line, number)
+            return
+        yield place, _checked(path, number + 2, line)
+        number += 1
+
+
+def sample_of(path: Path, number: int, text: bytes) -> Sample:
+    """Return sample `number` (from 0) of a file from its text. Raises EditedSamples if it is none."""
+    try:
+        values = json.loads(text)
+        values["asks"] = tuple(_ask(ask) for ask in values["asks"])
+        values["blocks"] = tuple((name, block) for name, block in values["blocks"])
+        return Sample(**values)
+    except (TypeError, ValueError, KeyError) as error:
+        raise EditedSamples(path, number + 2, f"this is no sample ({error})") from None
 
 
 def _digest(text: bytes) -> bytes:
@@ -218,18 +244,10 @@ def _checked(path: Path, number: int, line: bytes) -> bytes:
     return text
 
 
-def _sample(path: Path, number: int, text: bytes) -> Sample:
-    try:
-        values = json.loads(text)
-        asks = tuple(_ask(ask) for ask in values["asks"])
-        blocks = tuple((name, block) for name, block in values["blocks"])
-        return Sample(**{**values, "asks": asks, "blocks": blocks})
-    except (TypeError, ValueError, KeyError) as error:
-        raise EditedSamples(path, number, f"this is no sample ({error})") from None
-
-
 def _ask(values: dict[str, Any]) -> Ask:
-    return Ask(**{**values, "actions": tuple(values["actions"]), "also": tuple(values.get("also", ()))})
+    values["actions"] = tuple(values["actions"])
+    values["also"] = tuple(values.get("also", ()))
+    return Ask(**values)
 
 
 def _check_end(path: Path, file: io.BufferedIOBase, line: bytes, number: int) -> None:

@@ -12,6 +12,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods
@@ -34,6 +35,7 @@ from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import LossNotFinite, NotTrainable
 from agent_runtime.tuning.figures import Figures, Mark
+from agent_runtime.tuning.kept_texts import KeptTexts, keep_texts
 from agent_runtime.tuning.lora import Start, as_it_began, start_of, with_lora
 from agent_runtime.tuning.packing import Batch
 from agent_runtime.tuning.preparing import claim, load_for
@@ -77,7 +79,10 @@ def tune(
         kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
     start = start_of(config, recorded=turns is not None)
-    config, loaded, card = load_for(config, start, accelerator.device, recorded=turns is not None)
+    with ThreadPoolExecutor(1) as beside:  # samples are read while the model is loaded
+        reading = [beside.submit(keep_texts, config.folder / name) for name in config.data.train if turns is None]
+        config, loaded, card = load_for(config, start, accelerator.device, recorded=turns is not None)
+        kept = [each.result() for each in reading]
     if start is not None:  # a hub's weights are here only now
         check_base(start.folder, config.model.source, cache_folder())
     recorded = None if turns is None else turns(loaded)
@@ -88,7 +93,8 @@ def tune(
             "another way. Leave them out."
         )
     claim(folder, config, loaded, accelerator, start, recorded)
-    run = _Run(config, folder, accelerator, loaded, card, start, recorded)
+    sources = _sources(config, loaded, kept) if recorded is None else [(1.0, TokenSource(recorded.train))]
+    run = _Run(config, folder, accelerator, loaded, card, start, recorded, sources)
     return run.go(tell, is_stopped)
 
 
@@ -114,6 +120,7 @@ class _Run:
         card: Card,
         start: Start | None,
         turns: Turns | None,
+        sources: Sequence[tuple[float, Source]],
     ) -> None:
         self._config, self._folder, self._accelerator, self._card = config, folder, accelerator, card
         self._loaded = loaded
@@ -143,7 +150,6 @@ class _Run:
         self._planner = Planner(
             RotaryTable(model.get_decoder().rotary_emb.inv_freq, loaded.context_limit), accelerator.device
         )
-        sources = _sources(config, loaded) if turns is None else [(1.0, TokenSource(turns.train))]
         limit, positions = loaded.context_limit, card.positions
         self._stream = BatchStream(sources, config.modes, part.rows, part.row_tokens, limit, part.seed, positions)
         self._savings = Savings(folder, accelerator)
@@ -290,11 +296,11 @@ class _Run:
         return folder
 
 
-def _sources(config: TuneConfig, loaded: LoadedModel) -> list[tuple[float, Source]]:
+def _sources(config: TuneConfig, loaded: LoadedModel, kept: Sequence[KeptTexts]) -> list[tuple[float, Source]]:
     weights = config.data.weights or (1.0,) * len(config.data.train)
     return [
-        (weight, FileSource(config.folder / name, loaded.text))
-        for weight, name in zip(weights, config.data.train, strict=True)
+        (weight, FileSource(config.folder / name, loaded.text, texts))
+        for weight, name, texts in zip(weights, config.data.train, kept, strict=True)
     ]
 
 

@@ -19,6 +19,7 @@ EXACT = 11
 _MOST_KNOWN = 100_000
 WIN = 1000.0
 _HEIGHT = NUM_ROWS + 1
+_PLACES = (1 << NUM_ROWS) - 1
 _ORDER = (3, 2, 4, 1, 5, 0, 6)
 _LINES = tuple(
     sum(1 << (column + step * dx) * _HEIGHT + row + step * dy for step in range(4))
@@ -26,6 +27,14 @@ _LINES = tuple(
     for column in range(NUM_COLUMNS)
     for row in range(NUM_ROWS)
     if column + 3 * dx < NUM_COLUMNS and 0 <= row + 3 * dy < NUM_ROWS
+)
+# By column, and by which of its places are taken: the lines through one of these places, a bit each.
+_LINES_THROUGH = tuple(
+    tuple(
+        sum(1 << number for number, line in enumerate(_LINES) if line & places << column * _HEIGHT)
+        for places in range(1 << NUM_ROWS)
+    )
+    for column in range(NUM_COLUMNS)
 )
 # What a line that the other player cannot complete any more is worth, by one's own pieces in it.
 _WORTH = (0.0, 0.1, 0.5, 2.0, 0.0)
@@ -38,13 +47,14 @@ class ConnectFourExpert:
         self._depth = depth
         self._chosen: dict[tuple[int, int], int] = {}
         self._valued: dict[tuple[int, int], Mapping[int, float]] = {}
+        self._promised: dict[tuple[int, int], float] = {}
 
     def choose(self, env: Environment, agent: str) -> int:
         """The best column; of equals the one nearest to the middle."""
         own, other, depth = self._position(env, agent)
         if (known := self._chosen.get((own, other))) is not None:
             return known
-        search = _Search()
+        search = _Search(self._promised)
         best, best_value = -1, -float("inf")
         for column in search.free(own | other):
             value = search.after(own, other, column, depth, best_value, float("inf"))
@@ -58,7 +68,7 @@ class ConnectFourExpert:
         own, other, depth = self._position(env, agent)
         if (known := self._valued.get((own, other))) is not None:
             return known
-        search, infinite = _Search(), float("inf")
+        search, infinite = _Search(self._promised), float("inf")
         values = {c: search.after(own, other, c, depth, -infinite, infinite) for c in search.free(own | other)}
         _keep(self._valued, (own, other), values)
         return values
@@ -88,8 +98,10 @@ def _keep(known: dict[tuple[int, int], T], position: tuple[int, int], value: T) 
 class _Search:
     """One search, with the positions that it has valued."""
 
-    def __init__(self) -> None:
+    def __init__(self, promised: dict[tuple[int, int], float]) -> None:
+        """`promised` is what earlier searches found of positions that they looked no further from."""
         self._known: dict[tuple[int, int, int], tuple[float, int]] = {}
+        self._promised = promised
 
     @staticmethod
     def free(taken: int) -> list[int]:
@@ -100,13 +112,17 @@ class _Search:
         """What a piece in a column is worth to who puts it there, within bounds."""
         taken = own | other
         bottom = 1 << column * _HEIGHT
-        own |= (taken + bottom) & ((1 << NUM_ROWS) - 1) << column * _HEIGHT & ~taken
+        own |= (taken + bottom) & _PLACES << column * _HEIGHT & ~taken
         if _has_four(own):
             return WIN + depth
         if (own | other).bit_count() == NUM_ROWS * NUM_COLUMNS:
             return 0.0
         if depth <= 1:
-            return _promise(own, other)
+            key = (own, other)  # there by several orders of moves
+            if (known := self._promised.get(key)) is None:
+                known = _promise(own, other)
+                _keep(self._promised, key, known)
+            return known
         return -self._best(other, own, depth - 1, -high, -low)
 
     def _best(self, own: int, other: int, depth: int, low: float, high: float) -> float:
@@ -134,10 +150,18 @@ def _has_four(board: int) -> bool:
 
 
 def _promise(own: int, other: int) -> float:
-    worth = 0.0
-    for line in _LINES:
-        if not other & line:
+    mine = theirs = 0
+    for column, lines in enumerate(_LINES_THROUGH):
+        mine |= lines[own >> column * _HEIGHT & _PLACES]
+        theirs |= lines[other >> column * _HEIGHT & _PLACES]
+    # Lines with pieces of one player alone, in their order: sums of fractions depend on it.
+    worth, left = 0.0, mine ^ theirs
+    while left:
+        lowest = left & -left
+        line = _LINES[lowest.bit_length() - 1]
+        if mine & lowest:
             worth += _WORTH[(own & line).bit_count()]
-        elif not own & line:
+        else:
             worth -= _WORTH[(other & line).bit_count()]
+        left ^= lowest
     return worth

@@ -76,6 +76,22 @@ def test_stored_loaded_and_moved_equals_encoded_there(
     assert logprobs(again) == pytest.approx(logprobs(there), abs=1e-5)
 
 
+@pytest.mark.parametrize("mode", [Mode.STAR, Mode.ANCHORED])
+def test_nothing_is_copied_out_for_a_store_that_keeps_nothing(
+    loaded: LoadedModel, games: Path, mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with runtime(loaded, games) as made:
+        monkeypatch.setattr(made.served_model().cache.pool, "read", pytest.fail)
+        open_duel(made, mode)
+        for frame in range(3):
+            made.put_state("m", frame, state=state(u3=frame))
+            result = play(made, frame, frame)
+            assert account(result).blocks_encoded > 0
+        made.served_model().cache.written_behind(30)
+        assert not made.served_model().cache._on_the_way
+        made.close_match("m")
+
+
 def test_what_is_not_on_disk_yet_is_named(loaded: LoadedModel, games: Path, tmp_path: Path) -> None:
     with runtime(loaded, games, store=tmp_path / "store") as made:
         open_duel(made)

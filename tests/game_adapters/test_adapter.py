@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,34 @@ def test_a_narrator_words_the_observation_and_explains_the_actions() -> None:
     assert view is not None
     assert view.observation_text == "It is dark, left."
     assert view.actions == (ActionOffer("wait", "", 0), ActionOffer("go right", "to the hills", 2))
+
+
+def test_offers_are_the_actions_of_a_turn_without_their_texts() -> None:
+    adapter = PettingZooAdapter("fake", TalkingGame())
+    for env in (FakeEnv(), FakeEnv({"action_mask": [1, 0, 1]})):
+        view, offers = adapter.turn(env), adapter.offers(env, "left")
+        assert view is not None and offers == tuple(replace(offer, text="") for offer in view.actions)
+    dead = FakeEnv()
+    dead.terminations["left"] = True
+    assert adapter.offers(dead) is None is adapter.turn(dead)
+    with pytest.raises(NoLegalAction):
+        adapter.offers(FakeEnv({"action_mask": [0, 0, 0]}))
+
+
+def test_names_that_were_good_once_are_checked_again_when_they_change() -> None:
+    class Moody(FakeGame):
+        names = ["wait", "go left", "go right"]
+
+        def action_names(self, env: Any, agent: str) -> list[str]:
+            return self.names
+
+    game = Moody()
+    adapter = PettingZooAdapter("fake", game)
+    for _ in range(2):
+        assert [offer.id for offer in adapter.offers(FakeEnv()) or ()] == ["wait", "go left", "go right"]
+    game.names[2] = "wait"  # the very list that was handed out before
+    with pytest.raises(BadActionNames):
+        adapter.offers(FakeEnv())
 
 
 def test_the_mask_of_the_observation_comes_before_that_of_the_info() -> None:

@@ -4,6 +4,7 @@ import math
 
 import numpy
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,18 @@ def test_scores_equal_teacher_forced_logprobs_in_one_forward(kind: str) -> None:
     logprobs = read_logprobs(tree, w.runner.run([root, *tree.spans]))
     assert w.runner.forwards == 1
     assert logprobs == pytest.approx([teacher_forced(w.twin, prompt, answer) for answer in answers], abs=1e-4)
+
+
+def test_a_decision_is_read_off_the_device_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = world()
+    root = Span([4, 5, 6], 0, NOTHING, wanted="last")
+    tree = grow_tree([[7, 8, END], [7, 9, END], [10, 11, 12, END], [10, 11, 13, END], [10, 14, 15, 16, END]], root)
+    assert len(tree.spans) > 4
+    logits = w.runner.run([root, *tree.spans])
+    found, real = [], torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: found.append(tensor) or real(tensor))
+    read_logprobs(tree, logits)
+    assert len(found) == 1
 
 
 @settings(max_examples=60, deadline=None)

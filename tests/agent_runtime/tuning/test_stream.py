@@ -1,12 +1,19 @@
 """Batches of several sources: who fills which row, always the same."""
 
+from hashlib import blake2b
+from pathlib import Path
+
 import pytest
 import torch
 
-from agent_runtime.tuning.errors import NotTrainable
+from agent_runtime.engine.text import TextEncoder
+from agent_runtime.tuning.errors import CutSamples, EditedSamples, NotTrainable
 from agent_runtime.tuning.rows import TokenAsk, TokenSample
-from agent_runtime.tuning.stream import BatchStream, TokenSource
+from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter, encode_sample
+from agent_runtime.tuning.stream import BatchStream, FileSource, TokenSource
+from agent_runtime.tuning.tokens import in_tokens
 from agent_runtime.turn import Mode
+from tests.tiny_models import tiny_tokenizer
 
 
 def source(token: int, length: int) -> TokenSource:
@@ -44,3 +51,49 @@ def test_where_a_source_has_nothing_short_enough_another_fills_the_row_until_non
     assert sum(made[number].left_out for number in range(20)) > 200
     with pytest.raises(NotTrainable, match="fits into 64 tokens"):
         filled_by(stream((9.0, source(6, 65))), range(1))
+
+
+def sample(number: int) -> Sample:
+    asks = tuple(Ask(f"Gate {place}?\n", f"{number}", f"{number}", "gate") for place in range(3))
+    return Sample("gates", "gates", "train", number, "Rules.", (("gate", f"gate {number}\n"), ("hp", "hp 3\n")), asks)
+
+
+def written(path: Path, *lines: bytes) -> Path:
+    with SampleWriter(path, Header("gates", {}, "1", 0, "train")) as writer:
+        for line in lines:
+            writer.write_line(line)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_a_file_is_its_samples_in_tokens_over_and_over(tmp_path: Path, name: str) -> None:
+    text = TextEncoder(tiny_tokenizer())
+    samples = [sample(number) for number in range(7)]
+    source = FileSource(written(tmp_path / name, *map(encode_sample, samples)), text)
+    for index in (0, 6, 3, 7, 2**31 - 1):
+        assert source.tokens(index) == in_tokens(samples[index % 7], text)
+
+
+def test_a_file_that_cannot_be_trained_on_is_refused_before_a_sample_is_asked_for(tmp_path: Path) -> None:
+    text, path, lines = (
+        TextEncoder(tiny_tokenizer()),
+        tmp_path / "a.jsonl",
+        [*map(encode_sample, map(sample, range(5)))],
+    )
+    with pytest.raises(NotTrainable, match="holds no samples"):
+        FileSource(written(path), text)
+    whole = written(path, *lines).read_bytes()
+    path.write_bytes(whole[:-3])
+    with pytest.raises(CutSamples, match="line 7"):
+        FileSource(path, text)
+    path.write_bytes(whole.replace(b"gate 4", b"gate 5"))
+    with pytest.raises(EditedSamples, match="line 6"):
+        FileSource(path, text)
+    other = b'{"game":"gates"}'
+    digest = blake2b(other, digest_size=8).hexdigest().encode()
+    other = b'{"digest":"%s","sample":%s}\n' % (digest, other)
+    with pytest.raises(EditedSamples, match="line 2: this is no sample"):
+        FileSource(written(path, other, other), text)
+    late = FileSource(written(path, lines[0], other), text)
+    with pytest.raises(EditedSamples, match="line 3: this is no sample"):
+        late.tokens(1)

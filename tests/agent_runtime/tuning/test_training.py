@@ -21,7 +21,7 @@ from agent_runtime.engine.text import Lead
 from agent_runtime.tuning import training
 from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import DataPart, ModelPart, TrainingPart, TuneConfig
-from agent_runtime.tuning.errors import LossNotFinite, NotTrainable, OtherRun
+from agent_runtime.tuning.errors import CutSamples, LossNotFinite, NotSamples, NotTrainable, OtherRun
 from agent_runtime.tuning.lora import with_lora
 from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter
 from agent_runtime.tuning.stream import BatchStream, FileSource
@@ -159,6 +159,17 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_what_was_saved(
     assert not (home / "run" / "adapter").exists()
     monkeypatch.setattr(training, "losses_of", real)
     assert [line["step"] for line in run(config(home), home / "run")[1]] == list(range(saved, 12))
+
+
+@pytest.mark.parametrize(("cut", "error"), [(-4, CutSamples), (0, NotSamples)])
+def test_a_file_of_samples_that_cannot_be_read_is_refused_before_the_run_has_a_folder(
+    home: Path, cut: int, error: type[Exception]
+) -> None:
+    whole = (home / "train.jsonl").read_bytes()
+    (home / "train.jsonl").write_bytes(whole[:cut])
+    with pytest.raises(error, match="train.jsonl"):
+        run(config(home), home / "run")
+    assert not (home / "run").exists()
 
 
 def test_samples_longer_than_a_row_or_the_context_are_left_out_and_counted(home: Path) -> None:

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from game_adapters import make_env
 from game_adapters.experts import best_actions, connect_four, load_expert
@@ -80,3 +82,17 @@ def _plain(moves: tuple[int, ...], agent: str, line: tuple[int, ...], depth: int
     columns = [column for column in range(7) if env.unwrapped.board[column] == 0]
     values = [_plain(moves, agent, (*line, column), depth) for column in columns]
     return min(values) if len(line) % 2 else max(values)
+
+
+@given(st.lists(st.sampled_from((0, 1, 2)), min_size=42, max_size=42))
+def test_what_lines_promise_is_the_same_sum_to_the_last_bit_as_over_all_of_them(places: list[int]) -> None:
+    own, other = (
+        sum(1 << place // 6 * 7 + place % 6 for place, piece in enumerate(places) if piece == who) for who in (1, 2)
+    )
+    worth = 0.0
+    for line in connect_four._LINES:
+        if not other & line:
+            worth += connect_four._WORTH[(own & line).bit_count()]
+        elif not own & line:
+            worth -= connect_four._WORTH[(other & line).bit_count()]
+    assert connect_four._promise(own, other) == worth
