@@ -20,7 +20,7 @@ from agent_runtime.engine.batches import Batch
 from agent_runtime.engine.cpu_products import product
 from agent_runtime.engine.errors import EngineClosed, UnsupportedAttention
 from agent_runtime.engine.layout import visible
-from agent_runtime.engine.step import Call, Single, Stack, Step
+from agent_runtime.engine.step import Call, Single, Step
 
 MOVE_KEYS = "hotseat"
 MOVE_QUERIES = "hotseat_reference"
@@ -63,8 +63,6 @@ def move_keys(
     out_THD = torch.empty_like(q_THD)
     for batch in step.batches:
         _attend_batch(step, batch, layer, q_THD, k_TGD, v_TGD, out_THD, scaling)
-    for stack in step.stacks:
-        _attend_stack(stack, q_THD, k_TGD, v_TGD, out_THD, scaling)
     for single in step.singles:
         num_view = single.group.view.length
         if num_view:
@@ -80,25 +78,6 @@ def move_keys(
             else:
                 _attend_bundle(step, calls, num_view, q_THD, k_GQD, v_GQD, out_THD, scaling)
     return out_THD[None], None
-
-
-def _attend_stack(
-    stack: Stack,
-    q_THD: torch.Tensor,
-    k_TGD: torch.Tensor,
-    v_TGD: torch.Tensor,
-    out_THD: torch.Tensor,
-    scaling: float | None,
-) -> None:
-    """Attend bundles of L rows that see only themselves in one call."""
-    q_BHLD, k_BGLD, v_BGLD = (
-        rows_TXD.index_select(0, stack.rows).unflatten(0, (-1, stack.num_rows)).transpose(1, 2)
-        for rows_TXD in (q_THD, k_TGD, v_TGD)
-    )
-    out_BHLD = F.scaled_dot_product_attention(
-        q_BHLD, k_BGLD, v_BGLD, is_causal=True, scale=scaling, enable_gqa=q_THD.shape[1] > k_TGD.shape[1]
-    )
-    out_THD.index_copy_(0, stack.rows, out_BHLD.transpose(1, 2).flatten(0, 1))
 
 
 def _attend_batch(

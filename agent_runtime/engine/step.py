@@ -58,19 +58,8 @@ class Single:
 
 
 @dataclass(frozen=True, slots=True)
-class Stack:
-    """B bundles of L rows each that see nothing but themselves, causally; `rows` are theirs, B x L."""
-
-    num_rows: int
-    rows: torch.Tensor
-
-
-@dataclass(frozen=True, slots=True)
 class Step:
-    """The packed forward on one device.
-
-    `batches`, `stacks` and `singles` are `groups` once more: what is small, what is alike, and the rest.
-    """
+    """The packed forward on one device. `batches` and `singles` are `groups` once more: what is small, and the rest."""
 
     pool: Pool
     rope: RotaryTable
@@ -81,7 +70,6 @@ class Step:
     kept_slots: torch.Tensor
     groups: tuple[Group, ...]
     batches: tuple[Batch, ...]
-    stacks: tuple[Stack, ...]
     singles: tuple[Single, ...]
     onednn: bool = False
     scratch: Scratch = field(default_factory=Scratch)
@@ -123,12 +111,7 @@ def make_step(
     nothing = [numpy.empty(0, dtype=numpy.int64)]
     positions_T = torch.from_numpy(positions).to(device)
     groups = groups_of(layout)
-    batches: tuple[Batch, ...] = ()
-    stacks: tuple[Stack, ...] = ()
-    if device.type == "cpu":
-        batches, left = batches_of(groups, layout, rope, gathered, dtype)
-    else:
-        stacks, left = stacks_of(groups, device)
+    batches, left = batches_of(groups, layout, rope, gathered, dtype) if device.type == "cpu" else ((), groups)
     return Step(
         pool=pool,
         rope=rope,
@@ -139,34 +122,9 @@ def make_step(
         kept_slots=torch.from_numpy(numpy.concatenate(slots or nothing)).to(device),
         groups=groups,
         batches=batches,
-        stacks=stacks,
         singles=tuple(_single(group, layout, rope, device, dtype) for group in left),
         onednn=onednn,
     )
-
-
-def stacks_of(groups: Sequence[Group], device: torch.device) -> tuple[tuple[Stack, ...], tuple[Group, ...]]:
-    """Return what is attended in one call a length, for a GPU, and the groups with what is left.
-
-    A turn of `star` encodes several short blocks, and a call for each of them in every layer takes the host longer than
-    it takes a GPU to compute them all. On a CPU they gain nothing.
-    """
-    alike: dict[int, list[Bundle]] = {}
-    for group in groups:
-        for bundle in group.bundles:
-            if group.view.length == 0 and _leading_chain(bundle.spans) == bundle.num_rows:
-                alike.setdefault(bundle.num_rows, []).append(bundle)
-    alike = {num_rows: bundles for num_rows, bundles in alike.items() if len(bundles) > 1}
-    taken = {id(bundle) for bundles in alike.values() for bundle in bundles}
-    stacks = tuple(
-        Stack(
-            num_rows,
-            torch.from_numpy(numpy.concatenate([numpy.arange(each.first, each.stop) for each in bundles])).to(device),
-        )
-        for num_rows, bundles in alike.items()
-    )
-    left = [Group(group.view, tuple(bundle for bundle in group.bundles if id(bundle) not in taken)) for group in groups]
-    return stacks, tuple(group for group in left if group.bundles)
 
 
 def _single(group: Group, layout: Layout, rope: RotaryTable, device: torch.device, dtype: torch.dtype) -> Single:
