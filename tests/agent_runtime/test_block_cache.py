@@ -88,7 +88,7 @@ def test_nothing_is_copied_out_for_a_store_that_keeps_nothing(
             result = play(made, frame, frame)
             assert account(result).blocks_encoded > 0
         made.served_model().cache.written_behind(30)
-        assert not made.served_model().cache._on_the_way
+        assert not made.served_model().cache._outbox._on_the_way
         made.close_match("m")
 
 
