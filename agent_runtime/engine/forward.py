@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from agent_runtime.engine import attention
 from agent_runtime.engine.cpu_products import multiplies_by_onednn
-from agent_runtime.engine.errors import EngineClosed
+from agent_runtime.engine.errors import EngineClosed, UnsupportedModel
 from agent_runtime.engine.gathered import GatheredViews
 from agent_runtime.engine.layout import Layout, lay_out
 from agent_runtime.engine.pool import Pool
@@ -34,17 +34,17 @@ class ForwardRunner:
     """Runs spans through a transformers model whose attention it has taken over.
 
     `rows` and `forwards` count what the model was actually given, by a hook on its embedding: the independent side of
-    every account.
+    every account. By kernels with merged weights, which call no module, they count what was laid out.
     """
 
     def __init__(
         self, model: PreTrainedModel, pool: Pool, rope: RotaryTable, *, way: str = attention.MOVE_KEYS
     ) -> None:
         attention.register()
-        self._make_step: Callable[[Layout, torch.device], Any] = self._torch_step
+        self._kernel_step: Callable[..., Any] | None = None
         self._kernels: Any = None
         if way == attention.BY_KERNELS:
-            self._make_step, self._kernels = _by_kernels(model, pool, rope)
+            self._kernel_step, self._kernels = _by_kernels(model, pool, rope)
         model.set_attn_implementation(way)
         self.model = model
         self.pool = pool
@@ -59,8 +59,9 @@ class ForwardRunner:
         self._hook = embedding.register_forward_hook(self._count)
 
     def close(self) -> None:
-        """Let go of the model, which would otherwise keep the pool alive as long as it lives itself."""
+        """Let go of the model, which would otherwise keep the pool alive as long as it lives itself, and of graphs."""
         self._hook.remove()
+        self._kernel_step = self._kernels = None
 
     def _count(self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         if not self._running:
@@ -72,7 +73,7 @@ class ForwardRunner:
     def run(self, spans: Sequence[Span], is_stopped: Callable[[], bool] = lambda: False) -> Logits:
         """Compute `spans` in one forward. Returns float32 logits [1 or len(ids), V] of every span that wants some.
 
-        Raises EngineClosed at the first layer that finds it stopped.
+        Raises EngineClosed at the first layer that finds it stopped; by kernels with merged weights, before the first.
         """
         layout = lay_out(spans)
         is_whole = False
@@ -96,7 +97,8 @@ class ForwardRunner:
                 rows.append(numpy.arange(first if span.wanted == "all" else first + count - 1, first + count))
         if self._kernels is not None:
             return self._run_kernels(layout, wanted, rows, is_stopped)
-        steps = {device: self._make_step(layout, device) for device in dict.fromkeys(self.pool.geometry.devices)}
+        make = self._torch_step if self._kernel_step is None else self._kernel_step
+        steps = {device: make(layout, device) for device in dict.fromkeys(self.pool.geometry.devices)}
         ids_T = numpy.concatenate([numpy.asarray(span.ids, dtype=numpy.int64) for span in layout.spans])
         options = {
             "input_ids": torch.from_numpy(ids_T)[None].to(self.input_device),
@@ -138,11 +140,17 @@ class ForwardRunner:
 
 
 def _by_kernels(model: PreTrainedModel, pool: Pool, rope: RotaryTable) -> tuple[Callable[..., Any], Any]:
-    """Return what makes the steps of a model that computes its layers itself, and who runs one that need not."""
+    """Return what makes the steps of a model that computes its layers itself, and who runs one that need not.
+
+    Raises UnsupportedModel where the kernels cannot serve it.
+    """
     from agent_runtime.engine.gpu import attention as kernels  # needs Triton, which torch brings for GPUs alone
     from agent_runtime.engine.gpu.forward import KernelForward
     from agent_runtime.engine.gpu.merged import why_not
 
+    if rope.rotary_dim != pool.geometry.head_dim:
+        part = f"{rope.rotary_dim} of a head's {pool.geometry.head_dim} dimensions are rotary"
+        raise UnsupportedModel(type(model).__name__, f"{part}, and the kernels rotate all of them")
     kernels.register()
     num_heads = model.config.get_text_config().num_attention_heads
     make = partial(kernels.make_kernel_step, pool=pool, rope=rope, num_heads=num_heads)

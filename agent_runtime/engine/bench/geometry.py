@@ -70,6 +70,7 @@ def config_of(name: str) -> PreTrainedConfig:
 
 def bare_model(config: PreTrainedConfig, num_slots: int, device: torch.device, dtype: torch.dtype) -> Bare:
     """Return a model of `config` on `device`, and a pool of `num_slots` tokens in which anything stands."""
+    device = torch.empty(0, device=device).device  # with its number
     generator = torch.Generator(device).manual_seed(0)
     default = torch.get_default_dtype()
     torch.set_default_dtype(dtype)

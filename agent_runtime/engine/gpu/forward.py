@@ -1,15 +1,18 @@
 """The packed forward on a GPU: one CUDA graph for every bucket of rows, whatever the number of blocks.
 
 A graph reads everything that changes from buffers at fixed places: ids, positions, slots, the work list, which rows are
-wanted. What a forward needs is planned on the host and copied there in one piece. Rows up to the bucket's number are
+wanted. What a forward needs is planned on the host and copied there. Rows up to the bucket's number are
 padding: no piece of work names them, nothing of them is kept, and nobody sees them. A forward that does not fit, of
 many rows or of very many keys, is launched kernel by kernel.
 
 Shapes: T rows of a bucket, W wanted rows of a bucket, V vocabulary.
 """
 
+import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 import torch
@@ -28,6 +31,10 @@ _WANTED_BUCKETS = (0, 1, 4, 16, 64, 256, 512)
 # What a graph's buffers hold: pieces of work of each kind, listed keys, words of masks, parts to be merged, shared
 # runs, and by how much sessions have them moved.
 _PIECES, _KEYS, _MASK_WORDS, _PARTS, _RUNS, _SHIFTS = 4096, 2**18, 2**16, 4096, 2**14, 2**16
+
+
+# One capture may be under way in a process, whichever engine's it is.
+_CAPTURING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +59,11 @@ class KernelForward:
         [self._device] = set(pool.geometry.devices)
         self._pool, self._rope = pool, rope
         num_heads, num_groups = model.config.get_text_config().num_attention_heads, pool.geometry.num_kv_heads
-        self._shape = Shape(num_heads // num_groups, num_groups, num_programs(self._device))
+        self._shape = Shape(num_heads // num_groups, num_groups, num_programs(self._device), rope.num_positions)
         self._is_graphed = self._device.type == "cuda" if is_graphed is None else is_graphed
         self._buffers: _Buffers | None = None
-        self._graphs: dict[_Key, tuple[torch.cuda.CUDAGraph, torch.Tensor]] = {}
+        self._graphs: dict[_Key, torch.cuda.CUDAGraph] = {}
+        self._logits = torch.empty(0)
         self._scratch = Scratch()
         self._attended = torch.empty(0)
         self._num_heads = num_heads
@@ -63,6 +71,10 @@ class KernelForward:
     @torch.inference_mode()
     def run(self, layout: Layout, rows_W: numpy.ndarray) -> torch.Tensor:
         """Compute a forward, and return the logits of `rows_W` (int64, in any order), [W, V] in float32."""
+        with _on(self._device):
+            return self._run(layout, rows_W)
+
+    def _run(self, layout: Layout, rows_W: numpy.ndarray) -> torch.Tensor:
         ids_T = numpy.concatenate([numpy.asarray(span.ids, dtype=numpy.int64) for span in layout.spans])
         arrays = plan_work(layout, self._shape)
         key = _key(layout.num_rows, len(rows_W), arrays)
@@ -71,12 +83,12 @@ class KernelForward:
         buffers = self._buffers = self._buffers or self._make_buffers()
         buffers.load(key, arrays, ids_T, rows_W)
         if not self._is_graphed:
-            return self._compute(key, buffers)[: len(rows_W)]
-        if key not in self._graphs:
-            self._graphs[key] = self._captured(key, buffers)
-        graph, logits_WV = self._graphs[key]
-        graph.replay()
-        return logits_WV[: len(rows_W)].clone()  # the next forward writes there
+            self._compute(key, buffers)
+        else:
+            if key not in self._graphs:
+                self._graphs[key] = self._captured(key, buffers)
+            self._graphs[key].replay()
+        return self._logits[: len(rows_W)].clone()  # the next forward writes there
 
     def _eager(self, arrays: Arrays, ids_T: numpy.ndarray, rows_W: numpy.ndarray) -> torch.Tensor:
         step = KernelStep(self._pool, arrays.on(self._device), self._shape, *self._rope.halves(self._device))
@@ -94,32 +106,40 @@ class KernelForward:
         self._scratch.empty("values", (rows, geometry.num_kv_heads, geometry.head_dim), like)
         self._scratch.empty("means", (_PARTS, self._num_heads, geometry.head_dim), single)
         self._scratch.empty("sums", (_PARTS, self._num_heads), single)
+        vocab = self._merged.num_logits
+        self._logits = single.new_zeros((_WANTED_BUCKETS[-1], vocab))  # one for all graphs, which would have one each
         self._attended = like.new_zeros((rows, self._num_heads, geometry.head_dim))
         return _Buffers(self._device)
 
-    def _compute(self, key: _Key, buffers: "_Buffers") -> torch.Tensor:
+    def _compute(self, key: _Key, buffers: "_Buffers") -> None:
         narrow, wide, shared = (self._shape.num_programs * has for has in key.has_pieces)
         work = work_list(buffers.sections(key.num_rows), (narrow, wide, shared), _PARTS)
         tables = self._rope.halves(self._device)
         step = KernelStep(self._pool, work, self._shape, *tables, self._scratch, self._attended)
         hidden_TE = self._merged.hidden(buffers.ids[: key.num_rows], step)
-        return self._merged.logits(hidden_TE, buffers.rows[: key.num_wanted])
+        self._logits[: key.num_wanted] = self._merged.logits(hidden_TE, buffers.rows[: key.num_wanted])
 
-    def _captured(self, key: _Key, buffers: "_Buffers") -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
+    def _captured(self, key: _Key, buffers: "_Buffers") -> torch.cuda.CUDAGraph:
         """Capture the forward of a bucket; before that it runs once, since kernels are compiled as they are met.
 
         What it writes into the pool then is what it is to write there.
         """
-        stream = torch.cuda.Stream(self._device)
-        stream.wait_stream(torch.cuda.current_stream(self._device))
-        with torch.cuda.stream(stream):
-            self._compute(key, buffers)
-        torch.cuda.current_stream(self._device).wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        pool = next(iter(self._graphs.values()))[0].pool() if self._graphs else None
-        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):  # other engines may be at work
-            logits_WV = self._compute(key, buffers)
-        return graph, logits_WV
+        with _CAPTURING:
+            stream = torch.cuda.Stream(self._device)
+            stream.wait_stream(torch.cuda.current_stream(self._device))
+            with torch.cuda.stream(stream):
+                self._compute(key, buffers)
+            torch.cuda.current_stream(self._device).wait_stream(stream)
+            graph = torch.cuda.CUDAGraph()
+            pool = next(iter(self._graphs.values())).pool() if self._graphs else None
+            with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+                self._compute(key, buffers)
+            return graph
+
+
+def _on(device: torch.device) -> AbstractContextManager[Any]:
+    """Triton launches on the current device, and streams are those of the current device."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def _key(num_rows: int, num_wanted: int, arrays: Arrays) -> _Key | None:

@@ -268,7 +268,8 @@ def attend_shared(
 ):
     """Attend pieces of work: a tile of rows of any sessions over some runs that they share, for one key head.
 
-    `q` is not rotated: a row's query is turned to where it stands as seen from the run.
+    `q` is not rotated: a row's query is turned to where it stands as seen from the run. A value that is not finite
+    makes all rows of the tile that, also those that do not see it.
     """
     PER_GROUP: tl.constexpr = HEADS // GROUPS
     ROWS: tl.constexpr = M // PER_GROUP

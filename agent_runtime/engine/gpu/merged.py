@@ -46,6 +46,7 @@ class Merged:
         self._layers = [_merged(layer) for layer in decoder.layers]
         self._norm_E, self._eps = decoder.norm.weight, config.rms_norm_eps
         self._head: Any = model.get_output_embeddings()
+        self.num_logits = int(self._head.weight.shape[0])
         self._num_heads = config.num_attention_heads
         self._scaling = float(decoder.layers[0].self_attn.scaling)
         self._factor = float(decoder.rotary_emb.attention_scaling)
@@ -92,16 +93,25 @@ def why_not(model: PreTrainedModel) -> str | None:
     layers: Any = model.get_decoder().layers
     linear = [layer.self_attn.o_proj for layer in layers]
     linear += [each for layer in layers for each in (layer.mlp.gate_proj, layer.mlp.up_proj, layer.mlp.down_proj)]
-    if any(type(each) is not torch.nn.Linear or each.bias is not None for each in linear):
-        return "its products are not plain, or have a bias"
+    inputs = [_projections(layer) for layer in layers]
+    if any(type(each) is not torch.nn.Linear for each in (*linear, *(each for three in inputs for each in three))):
+        return "its products are not plain ones"
+    if any(each.bias is not None for each in linear):
+        return "its products have a bias where none is added"
+    if any(len({each.bias is None for each in three}) > 1 for three in inputs):
+        return "of queries, keys and values some have a bias"
     if any(weight.device != linear[0].weight.device for weight in model.parameters()):
         return "its layers lie on several devices"
     return None
 
 
+def _projections(layer: Any) -> tuple[Any, Any, Any]:
+    return layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj
+
+
 def _merged(layer: Any) -> _Layer:
     attention, mlp = layer.self_attn, layer.mlp
-    projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+    projections = _projections(layer)
     biases = [each.bias for each in projections]
     has_head_norms = hasattr(attention, "q_norm")
     return _Layer(

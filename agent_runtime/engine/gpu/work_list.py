@@ -95,11 +95,14 @@ class WorkList:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What planning has to know: query heads to a key head, key heads, and how many programs a device runs at once."""
+    """What planning has to know: query heads to a key head, key heads, how many programs a device runs at once, and how
+    many positions its rotary table holds.
+    """
 
     per_group: int
     num_groups: int
     num_programs: int
+    num_positions: int
 
     @property
     def tiles(self) -> tuple[int, int]:
@@ -123,7 +126,7 @@ def work_list(sections: Sequence[torch.Tensor], counts: tuple[int, int, int], nu
 
 
 def plan_work(layout: Layout, shape: Shape) -> Arrays:
-    """Plan a forward."""
+    """Plan a forward. Raises IndexError for a position that the rotary table does not hold: a kernel would not."""
     groups = groups_of(layout)
     sharing = shared_among(groups)
     plan = _Plan(layout, shape, sharing, _chunk(groups, sharing, shape))
@@ -230,14 +233,19 @@ class _Plan:
                 first = self._layout.first_row[span]
                 kept_at[first : first + len(span.ids)] = span.keep.slots()
         nothing = numpy.empty(0, dtype=numpy.int64)
+        positions_T = numpy.concatenate([numpy.arange(span.start, span.start + len(span.ids)) for span in spans])
+        shifts_K = numpy.concatenate([*self._shifts, nothing])
+        for places in (positions_T, shifts_K, numpy.maximum(self._shared.shifts, 0)):
+            if places.size and not 0 <= int(places.min()) <= int(places.max()) < self._shape.num_positions:
+                raise IndexError(f"positions {places.min()} to {places.max()} of {self._shape.num_positions}")
         sees = numpy.concatenate([*self._masks, numpy.empty(0, dtype=bool)]).astype(numpy.uint8)
         seen_words = numpy.pad(sees, (0, -len(sees) % 4)).view(numpy.int32)
         sections = (
-            numpy.concatenate([numpy.arange(span.start, span.start + len(span.ids)) for span in spans]),
+            positions_T,
             kept_at,
             self._merges.ravel(),
             numpy.concatenate([*self._keys, nothing]),
-            numpy.concatenate([*self._shifts, nothing]),
+            shifts_K,
             *[_with_number(pieces) for pieces in self._pieces[:2]],
             seen_words,
             self._shared.rows,

@@ -69,7 +69,7 @@ class Layer:
     ) -> torch.Tensor:
         """Return what the kernels make of it, [T, H, D]."""
         groups = self.pool.geometry.num_kv_heads
-        shape = Shape(self.num_heads // groups, groups, num_programs)
+        shape = Shape(self.num_heads // groups, groups, num_programs, self.rope.num_positions)
         work = plan_work(layout, shape).on(DEVICE)
         step = gpu.KernelStep(self.pool, work, shape, *self.rope.halves(DEVICE))
         module: Any = SimpleNamespace(layer_idx=0)

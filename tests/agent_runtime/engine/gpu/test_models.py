@@ -1,15 +1,22 @@
 """Whole models by the kernels against plain transformers, on a CPU; `tests/gpu` has those of a GPU."""
 
+import gc
+import weakref
+
 import numpy
 import pytest
 import torch
 
-from agent_runtime.engine.attention import BY_KERNELS
-from agent_runtime.engine.errors import EngineClosed
+from agent_runtime.engine.admission import probe
+from agent_runtime.engine.attention import BY_KERNELS, MOVE_KEYS
+from agent_runtime.engine.errors import EngineClosed, UnsupportedModel
+from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.gpu import forward, merged
+from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.span import NOTHING, Span
 from tests.agent_runtime.engine.reference import anchored_logits, star_logits
 from tests.agent_runtime.engine.worlds import encode, random_ids, view_of, world
+from tests.tiny_models import CONTEXT, tiny_model
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are compiled here, for a GPU")
 
@@ -93,3 +100,46 @@ def test_a_forward_leaves_nothing_behind_for_the_next() -> None:
     w.runner.run([long])
     again = Span(short, 73, view_of(runs), wanted="last")
     assert torch.equal(first[0], first[1]) and torch.equal(first[0], w.runner.run([again])[again])
+
+
+def test_what_the_kernels_cannot_serve_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = world(way=BY_KERNELS)
+    with pytest.raises(IndexError, match=f"of {CONTEXT}"):
+        w.runner.run([Span([5, 6], CONTEXT - 1, NOTHING, wanted="last")])
+    monkeypatch.setattr(w.runner.rope, "rotary_dim", 8)
+    with pytest.raises(UnsupportedModel, match="8 of a head's 16 dimensions are rotary"):
+        ForwardRunner(w.runner.model, w.pool, w.runner.rope, way=BY_KERNELS)
+
+
+@pytest.mark.parametrize("change", ["a bias", "another kind", "a bias of the output"])
+def test_models_whose_products_are_not_plain_are_not_merged(change: str) -> None:
+    model = tiny_model("llama", 0)
+    attention = model.get_decoder().layers[1].self_attn
+    if change == "a bias":
+        attention.k_proj.bias = torch.nn.Parameter(torch.zeros(len(attention.k_proj.weight)))
+    elif change == "another kind":
+        attention.q_proj.__class__ = type("Other", (torch.nn.Linear,), {})
+    else:
+        attention.o_proj.bias = torch.nn.Parameter(torch.zeros(len(attention.o_proj.weight)))
+    assert merged.why_not(model) is not None and merged.why_not(tiny_model("llama", 0)) is None
+
+
+def test_a_probe_that_fails_says_so_though_no_layer_was_called() -> None:
+    w = world(way=BY_KERNELS)
+    wrong = RotaryTable(3 * w.runner.model.model.rotary_emb.inv_freq, CONTEXT)
+    with pytest.raises(UnsupportedModel, match="logits change"):
+        probe(ForwardRunner(w.runner.model, w.pool, wrong, way=BY_KERNELS), w.runner.model)
+
+
+@pytest.mark.parametrize("way", [MOVE_KEYS, BY_KERNELS])
+def test_a_runner_that_was_closed_leaves_its_pool_to_nobody(way: str) -> None:
+    w = world(way=way)
+    pool = weakref.ref(w.pool)
+    w.runner.run([Span([5, 6], 0, NOTHING, wanted="last")])
+    w.runner.close()
+    gc.disable()
+    try:
+        del w
+        assert pool() is None
+    finally:
+        gc.enable()

@@ -68,7 +68,7 @@ def test_a_block_that_stands_twice_in_one_prompt_and_queries_that_stand_before_w
 
 
 def planned(layout: Layout) -> dict[str, int]:
-    arrays = plan_work(layout, Shape(2, 2, 8))
+    arrays = plan_work(layout, Shape(2, 2, 8, 2048))
     sizes = dict(zip(SECTIONS, (section.size for section in arrays.sections), strict=True))
     return {**sizes, "shared": arrays.counts[2]}
 
