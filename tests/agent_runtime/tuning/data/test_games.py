@@ -68,7 +68,7 @@ def test_the_prompts_are_those_of_a_seat_that_plays_the_same_game(
     game: str, loaded: LoadedModel, assembled: list[Prompt]
 ) -> None:
     persona = PERSONAS.get(game)
-    maker = maker_of(game, persona=persona, wander=0.3)
+    maker = maker_of(game, persona=persona, wander=(0.3,))
     env = make_env(game, 11, **OPTIONS.get(game, {}))
     num_turns = num_histories = 0
     with Seat(game, loaded, pool_mib=16, persona=persona) as seat:
@@ -87,7 +87,7 @@ def test_the_prompts_are_those_of_a_seat_that_plays_the_same_game(
 
 @pytest.mark.parametrize("game", PLAYABLE)
 def test_an_answer_is_the_experts_and_one_of_those_listed(game: str) -> None:
-    maker, expert = maker_of(game, wander=0.5), load_expert(game, 3)
+    maker, expert = maker_of(game, wander=(0.5,)), load_expert(game, 3)
     env = make_env(game, 12, **OPTIONS.get(game, {}))
     wandered = 0
     for number, decision in enumerate(maker.play(env, Random(6))):
@@ -109,7 +109,7 @@ def test_a_sample_depends_on_recipe_and_number_alone(game: str) -> None:
     forward = [maker_of(game).sample(number) for number in range(12)]
     maker = maker_of(game)
     assert [maker.sample(number) for number in reversed(range(12))] == forward[::-1]
-    assert [maker_of(game, wander=0.4).sample(number) for number in range(12)] != forward
+    assert [maker_of(game, wander=(0.4,)).sample(number) for number in range(12)] != forward
 
 
 @pytest.mark.parametrize("game", ["tic_tac_toe", "connect_four", "leduc"])
@@ -134,9 +134,9 @@ def test_no_two_splits_and_no_two_episodes_share_a_seed() -> None:
 def test_no_position_is_in_two_splits_whatever_else_they_were_made_with(game: str) -> None:
     found: dict[str, set[Any]] = {}
     makers = {
-        "train": [recipe_of(game, wander=wander).maker() for wander in (0.1, 0.6)],
-        "validation": [replace(recipe_of(game, split="validation", wander=0.4, persona="mixed"), seed=4).maker()],
-        "test": [recipe_of(game, split="test", wander=0.4, turns=5).maker()],
+        "train": [recipe_of(game, wander=(wander,)).maker() for wander in (0.1, 0.6)],
+        "validation": [replace(recipe_of(game, split="validation", wander=(0.4,), persona="mixed"), seed=4).maker()],
+        "test": [recipe_of(game, split="test", wander=(0.4,), turns=5).maker()],
     }
     for split, made in makers.items():
         samples = [maker.sample(number) for maker in made for number in range(160)]
@@ -155,7 +155,7 @@ def test_a_game_that_never_comes_to_positions_of_a_split_says_so(monkeypatch: py
     monkeypatch.setattr(games, "_MOST_EPISODES", 1)
     monkeypatch.setattr(games, "split_of", lambda prompt: "train")
     with pytest.raises(BadArgument, match="20 episodes of tic_tac_toe gave 180 decisions.*, 0 of .* test.*wander more"):
-        maker_of("tic_tac_toe", split="test", wander=0.0).sample(0)
+        maker_of("tic_tac_toe", split="test", wander=(0.0,)).sample(0)
     monkeypatch.setattr(GamesMaker, "play", lambda self, env, random: iter(()))
     with pytest.raises(BadArgument, match="1 episodes of tic_tac_toe gave 0 decisions together"):
         maker_of("tic_tac_toe", split="test").sample(0)
@@ -181,7 +181,7 @@ def test_a_game_that_is_shorter_than_its_decisions_is_followed_by_another() -> N
     ("recipe", "error", "hint"),
     [
         (Games("chess"), NoExpert, "texas_holdem"),
-        (Games("leduc", wander=2.0), BadArgument, "no probability"),
+        (Games("leduc", wander=(2.0,)), BadArgument, "no probability"),
         (Games("leduc", turns=0), BadArgument, "none"),
         (Games("leduc", persona="nobody"), BadArgument, "it has gambler, rock"),
         (Games("camp", (("ticks", 0),)), BadOption, "at least 1"),
