@@ -180,7 +180,9 @@ def _shares(said: str) -> tuple[float, ...]:
     try:
         return tuple(float(each) for each in said.split(","))
     except ValueError:
-        raise typer.BadParameter(f"{said!r} is neither a share nor a list such as 0,0.3,1", param_hint="--wander") from None
+        raise typer.BadParameter(
+            f"{said!r} is neither a share nor a list such as 0,0.3,1", param_hint="--wander"
+        ) from None
 
 
 def _kinds(said: str | None) -> tuple[tuple[str, float], ...]:

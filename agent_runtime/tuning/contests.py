@@ -191,7 +191,10 @@ def as_markdown(reports: Sequence[Mapping[str, Any]]) -> str:
     for report in reports:
         options = ", ".join(f"{name}={value}" for name, value in report["options"].items())
         for name, player in report["players"].items():
-            if name.startswith(f"{BEST_CONSTANT} by") and player["action"] == report["players"][BEST_CONSTANT]["action"]:
+            if (
+                name.startswith(f"{BEST_CONSTANT} by")
+                and player["action"] == report["players"][BEST_CONSTANT]["action"]
+            ):
                 continue
             above, cost = report["above"].get(name, {}), report["cost"].get(name)
             lines.append(
@@ -204,7 +207,10 @@ def as_markdown(reports: Sequence[Mapping[str, Any]]) -> str:
                     f"{player['won']} / {player['drawn']} / {player['lost']}",
                     with_interval(player["reward"]),
                     report["measure"],
-                    *(with_interval(above[other][report["measure"]]) if above else "" for other in (RANDOM, BEST_CONSTANT)),
+                    *(
+                        with_interval(above[other][report["measure"]]) if above else ""
+                        for other in (RANDOM, BEST_CONSTANT)
+                    ),
                     with_interval(cost["score"]) if cost else "",
                     f"{player['agreement']['points']:.1f}" if "agreement" in player else "",
                     f"{player['legal_mass']:.3f}" if "legal_mass" in player else "",

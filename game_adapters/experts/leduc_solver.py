@@ -143,9 +143,7 @@ def _shown(put_in: tuple[int, int], board: int) -> Floats:
     return gains
 
 
-def _walk(
-    node: "Node | Deal | End", player: int, reach: Floats, other: Floats, weight: int, astray: float
-) -> Floats:
+def _walk(node: "Node | Deal | End", player: int, reach: Floats, other: Floats, weight: int, astray: float) -> Floats:
     """Update one player's regrets; return its values [rank]. `reach` is its own share of the way here [rank], `other`
     the other's."""
     if isinstance(node, End):

@@ -1,7 +1,7 @@
 """Hold'em by the strength of one's hand over drawn deals, the price of a call, and what the other's raises tell.
 
 From which strength on it raises, and by how much, stands in a table, a line a round of betting. The figures were found
-by play: hill climbing over 6,000 deals (each with either hand, from both sides of the table, 100 chips) against chance, every
+by play: hill climbing over 6,000 deals (either hand, from both sides of the table, 100 chips) against chance, every
 constant answer, itself with mistakes, and players who were made to beat it.
 """
 

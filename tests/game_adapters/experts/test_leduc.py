@@ -30,7 +30,9 @@ def test_no_constant_and_no_chance_gains_from_it_though_one_wins_more_often() ->
     for other in (*others.values(), RandomPolicy(adapter, 1)):
         score = contest(make, expert, other, 100)
         assert score.mean > 3 * score.error, "by reward"
-    against_chance = [contest(make, policy, RandomPolicy(adapter, 2), 250).mean for policy in (expert, *others.values())]
+    against_chance = [
+        contest(make, policy, RandomPolicy(adapter, 2), 250).mean for policy in (expert, *others.values())
+    ]
     assert against_chance[0] == max(against_chance)
 
 

@@ -172,6 +172,32 @@ def test_a_file_is_the_same_from_one_process_and_from_two_and_is_read_back(tmp_p
     assert arguments["game"] == "tic_tac_toe" and arguments["positions"] == {"train": 90, "validation": 5, "test": 5}
 
 
+def test_with_each_once_a_file_has_no_position_twice_and_the_first_of_each(tmp_path: Path) -> None:
+    recipe = recipe_of("leduc", wander=(0.1, 1.0), persona="mixed", each_once=True)
+    tally = write_samples(recipe, 200, tmp_path / "once.jsonl.gz", each_once=True)
+    write_samples(recipe, 200, tmp_path / "two.jsonl.gz", each_once=True, workers=2)
+    assert (tmp_path / "once.jsonl.gz").read_bytes() == (tmp_path / "two.jsonl.gz").read_bytes()
+    maker = recipe.maker()
+    first: dict[Any, Any] = {}
+    for number in range(200):
+        sample = maker.sample(number)
+        first.setdefault((without_persona(sample.blocks), sample.asks[0].observation), sample)
+    assert list(read_samples(tmp_path / "once.jsonl.gz")) == list(first.values())
+    assert tally.num_samples == len(first) < 200
+    assert read_header(tmp_path / "once.jsonl.gz").arguments["each_once"] is True
+
+
+def test_of_several_shares_of_mistakes_each_agent_of_an_episode_draws_one() -> None:
+    maker, kinds = maker_of("tic_tac_toe", wander=(0.0, 1.0)), set()
+    for seed in range(40):
+        env = make_env("tic_tac_toe", seed)
+        erred = dict.fromkeys(env.possible_agents, False)
+        for decision in maker.play(env, Random(seed)):
+            erred[decision.view.agent] |= decision.done != decision.right
+        kinds.add(tuple(erred.values()))
+    assert kinds == {(False, False), (False, True), (True, False), (True, True)}
+
+
 def test_a_game_that_is_shorter_than_its_decisions_is_followed_by_another() -> None:
     maker = maker_of("leduc", turns=16)
     assert len({maker.sample(number).blocks for number in range(16)}) > 8
@@ -182,6 +208,7 @@ def test_a_game_that_is_shorter_than_its_decisions_is_followed_by_another() -> N
     [
         (Games("chess"), NoExpert, "texas_holdem"),
         (Games("leduc", wander=(2.0,)), BadArgument, "no probability"),
+        (Games("leduc", wander=()), BadArgument, "no probability"),
         (Games("leduc", turns=0), BadArgument, "none"),
         (Games("leduc", persona="nobody"), BadArgument, "it has gambler, rock"),
         (Games("camp", (("ticks", 0),)), BadOption, "at least 1"),
@@ -237,12 +264,18 @@ def test_a_games_own_code_that_raises_is_named(
 def test_the_command_writes_what_is_asked_for(tmp_path: Path) -> None:
     out = tmp_path / "games.jsonl"
     asked = ["data", "games", "--game", "camp", "--option", "ticks=4", "--episodes", "3", "--turns", "5"]
+    asked += ["--wander", "0.1,0.5"]
     done = CliRunner().invoke(app, [*asked, "--split", "test", "--out", str(out), "--json"])
     assert done.exit_code == 0, done.output
     samples = list(read_samples(out))
     assert len(samples) == 15 and {sample.split for sample in samples} == {"test"}
     assert samples[0].family == "camp/4"
     assert any(name.startswith("history/") for sample in samples for name, _ in sample.blocks)
+
+
+def test_shares_of_mistakes_that_are_none_are_refused() -> None:
+    done = CliRunner().invoke(app, ["data", "games", "--game", "leduc", "--out", "x", "--wander", "0.1,often"])
+    assert done.exit_code == 2 and "neither a share nor a list" in done.output
 
 
 def test_every_expert_has_a_game_to_sample() -> None:
