@@ -99,6 +99,14 @@ class TurnView:
         raise UnknownAction(self.game, self.agent, action_id, tuple(offer.id for offer in self.actions))
 
 
+def plays_for_reward(contract: GameContract) -> bool:
+    """Whether what counts in a game is how much is gained, as chips are, and not how often: its class says so.
+
+    The attribute is `plays_for_reward`; without it a match is won, drawn or lost.
+    """
+    return bool(getattr(contract, "plays_for_reward", False))
+
+
 class PettingZooAdapter:
     """Turns of any AEC or parallel environment with Discrete actions. Holds no match: the environment is the state."""
 

@@ -10,6 +10,8 @@ from game_adapters.game_state import Json
 class Leduc:
     """Contract of `leduc`. A state holds the card of the agent it was made for and of nobody else."""
 
+    plays_for_reward = True
+
     def make_env(self, seed: int) -> Environment:
         """A hand for two, dealt."""
         import pettingzoo

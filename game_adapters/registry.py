@@ -3,7 +3,8 @@
 A game of one's own is a class (`adapter.GameContract`) and a game folder. The class says where the folder lies, by the
 attribute `folder`: a path from its module's file. A class that is played by name (`make_env`) has
 `make_env(seed, *, option=default, ...)`, which returns a live environment, already reset with that seed; the same seed
-and options give the same match. A package that is installed offers its games by the entry point group `hotseat.games`:
+and options give the same match. `plays_for_reward = True` says that gains count, as chips do, and not how often one
+wins. A package that is installed offers its games by the entry point group `hotseat.games`:
 
     [project.entry-points."hotseat.games"]
     kuhn = "kuhn_game:Kuhn"

@@ -17,6 +17,8 @@ LEAST_CHIPS = 2
 class TexasHoldem:
     """Contract of `texas_holdem`. A state holds the hole cards of the agent it was made for and of nobody else."""
 
+    plays_for_reward = True
+
     def make_env(self, seed: int, *, hands: int = 20, chips: int = 100) -> Environment:
         """A match of `hands` hands, `chips` chips a player, blinds 1 and 2, reset."""
         if hands < 1:

@@ -91,9 +91,16 @@ def data_games(
     seed: SeedOption = 0,
     option: GameOptions = None,
     wander: Annotated[
-        float, typer.Option(min=0, max=1, help="How often an agent does anything instead of what the expert says.")
-    ] = 0.1,
+        str,
+        typer.Option(
+            metavar="SHARE[,SHARE...]",
+            help="How often an agent does anything instead of what the expert says; of several it draws one.",
+        ),
+    ] = "0.1",
     persona: Annotated[str | None, typer.Option(help="One of the game's, or mixed: any and none.")] = None,
+    each_once: Annotated[
+        bool, typer.Option("--each-once", help="Leave out positions that the file has: fewer samples.")
+    ] = False,
     workers: WorkersOption = 1,
     as_json: JsonOption = False,
 ) -> None:
@@ -104,8 +111,8 @@ def data_games(
     from agent_runtime.tuning.data.games import Games
 
     options = tuple(sorted(game_options(option).items()))
-    recipe = Games(game, options, seed, _split(split), turns, wander, persona)
-    _write(recipe, episodes * turns, out, workers, as_json)
+    recipe = Games(game, options, seed, _split(split), turns, _shares(wander), persona, each_once)
+    _write(recipe, episodes * turns, out, workers, as_json, each_once)
 
 
 @data_app.command("chat")
@@ -145,10 +152,10 @@ def data_show(
     print_sample(file, number)
 
 
-def _write(recipe: Any, samples: int, out: Path, workers: int, as_json: bool) -> None:
+def _write(recipe: Any, samples: int, out: Path, workers: int, as_json: bool, each_once: bool = False) -> None:
     from agent_runtime.commands.data_output import write_and_print
 
-    write_and_print(recipe, samples, out, workers, as_json)
+    write_and_print(recipe, samples, out, workers, as_json, each_once)
 
 
 def _split(said: str) -> Any:
@@ -166,6 +173,16 @@ def _range(said: str) -> tuple[int, int]:
         return int(low), int(high or low)
     except ValueError:
         raise typer.BadParameter(f"{said!r} is neither a number nor a range such as 8-300") from None
+
+
+def _shares(said: str) -> tuple[float, ...]:
+    """Return what `0.1` or `0,0.3,1` says."""
+    try:
+        return tuple(float(each) for each in said.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{said!r} is neither a share nor a list such as 0,0.3,1", param_hint="--wander"
+        ) from None
 
 
 def _kinds(said: str | None) -> tuple[tuple[str, float], ...]:

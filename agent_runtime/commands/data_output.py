@@ -28,11 +28,13 @@ _SECONDS_BETWEEN_LINES = 10.0
 _INTERRUPTED = 130
 
 
-def write_and_print(recipe: Recipe, samples: int, out: Path, workers: int, as_json: bool) -> None:
+def write_and_print(
+    recipe: Recipe, samples: int, out: Path, workers: int, as_json: bool, each_once: bool = False
+) -> None:
     """Write a file of samples and say what is in it. Raises BadArgument, CannotWrite."""
     started = time.perf_counter()
     with _progress(recipe.name, samples) as tell:
-        tally = write_samples(recipe, samples, out, workers=workers, tell=tell)
+        tally = write_samples(recipe, samples, out, workers=workers, each_once=each_once, tell=tell)
     seconds = time.perf_counter() - started
     report = _report(recipe, tally, out, seconds)
     if as_json:

@@ -21,16 +21,17 @@ from agent_runtime.tuning.playing import Matches, Pair, Played, Player, close
 from agent_runtime.tuning.samples import SPLITS
 from agent_runtime.tuning.standings import (
     BEST_CONSTANT,
-    BEST_CONSTANT_BY_REWARD,
     CONSTANT,
     EXPERT,
     RANDOM,
+    Measure,
     Standings,
     by_seed,
 )
 from agent_runtime.tuning.tables import as_table, with_interval
 from agent_runtime.turn import Mode
 from game_adapters import load_adapter, make_env
+from game_adapters.adapter import plays_for_reward
 from game_adapters.environments import Environment
 from game_adapters.errors import NoExpert
 from game_adapters.experts import Expert, load_expert, offered_answers
@@ -103,7 +104,8 @@ class Arena:
     ) -> dict[str, Any]:
         contest = self._contest
         others = self._others()
-        standings = Standings(contest.game, self._is_alone, tuple(models), tuple(others))
+        measure: Measure = "reward" if plays_for_reward(self._adapter.contract) else "score"
+        standings = Standings(contest.game, self._is_alone, tuple(models), tuple(others), measure)
         judge = self._expert if contest.judged else None
         num_played = dict.fromkeys((*models, *others), 0)
 
@@ -179,14 +181,20 @@ def _seed(number: int) -> int:
 
 
 def as_markdown(reports: Sequence[Mapping[str, Any]]) -> str:
-    """Return reports of contests as a table: a line per game, opponent and player."""
-    head = ["game", "against", "player", "matches", "score", "won / drawn / lost", "reward", "above random"]
+    """Return reports of contests as a table: a line per game, opponent and player.
+
+    Differences to those without a model are by the game's own measure.
+    """
+    head = ["game", "against", "player", "matches", "score", "won / drawn / lost", "reward", "by", "above random"]
     head += ["above best constant", "behind the first", "as the expert", "legal mass", "legal anyway", "decisions/s"]
     lines = []
     for report in reports:
         options = ", ".join(f"{name}={value}" for name, value in report["options"].items())
         for name, player in report["players"].items():
-            if name == BEST_CONSTANT_BY_REWARD and player["action"] == report["players"][BEST_CONSTANT]["action"]:
+            if (
+                name.startswith(f"{BEST_CONSTANT} by")
+                and player["action"] == report["players"][BEST_CONSTANT]["action"]
+            ):
                 continue
             above, cost = report["above"].get(name, {}), report["cost"].get(name)
             lines.append(
@@ -197,8 +205,12 @@ def as_markdown(reports: Sequence[Mapping[str, Any]]) -> str:
                     str(report["matches"]),
                     with_interval(player["score"]),
                     f"{player['won']} / {player['drawn']} / {player['lost']}",
-                    f"{player['reward']['mean']:.2f}",
-                    *(with_interval(above[other]["score"]) if above else "" for other in (RANDOM, BEST_CONSTANT)),
+                    with_interval(player["reward"]),
+                    report["measure"],
+                    *(
+                        with_interval(above[other][report["measure"]]) if above else ""
+                        for other in (RANDOM, BEST_CONSTANT)
+                    ),
                     with_interval(cost["score"]) if cost else "",
                     f"{player['agreement']['points']:.1f}" if "agreement" in player else "",
                     f"{player['legal_mass']:.3f}" if "legal_mass" in player else "",

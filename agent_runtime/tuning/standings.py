@@ -1,19 +1,22 @@
 """How players stand who have played the same matches: scores with intervals, and differences match by match.
 
 A match is won, drawn or lost by the sign of what the player's seat gained; one that is played alone is won by success.
+That is the score. What a game is played for is its score, or else its reward, as in games for chips, where who wins
+most often need not gain most: the game says which, and by that measure the best constant is the best.
 A cluster is a seed: its matches, one a seat, have the same cards. Everything is kept as sums, whatever the number of
 matches.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from agent_runtime.tuning.findings import Clusters
 from agent_runtime.tuning.playing import Played
 
 RANDOM, EXPERT = "random", "expert"
-BEST_CONSTANT, BEST_CONSTANT_BY_REWARD = "best constant", "best constant by reward"
+Measure = Literal["score", "reward"]
+BEST_CONSTANT = "best constant"
 # Who always gives the same answer.
 CONSTANT = "constant:"
 _SUCCESS: Mapping[str, float] = {"textworld": 0.999}
@@ -25,6 +28,11 @@ def points(played: Played, game: str, is_alone: bool) -> float:
     if is_alone:
         return float(played.reward > _SUCCESS.get(game, 0.0))
     return 0.5 + 0.5 * ((played.reward > 0) - (played.reward < 0))
+
+
+def best_by(measure: Measure) -> str:
+    """Return what the best constant by a measure is called that is not the game's own."""
+    return f"{BEST_CONSTANT} by {measure}"
 
 
 @dataclass(slots=True)
@@ -39,6 +47,11 @@ class Standing:
     legal_mass: float = 0.0
     legal_anyway: int = 0
     seconds: float = 0.0
+
+    def by(self, measure: Measure) -> tuple[float, float]:
+        """Return the mean by a measure, and by the other for those that are equal."""
+        means = (self.score.mean, self.reward.mean)
+        return means if measure == "score" else means[::-1]
 
     def report(self, *, is_model: bool) -> dict[str, Any]:
         """Return it as the JSON report has it."""
@@ -72,7 +85,10 @@ class Difference:
 class Standings:
     """All players of the same matches. The first of `models` is the measure of the others."""
 
-    def __init__(self, game: str, is_alone: bool, models: Sequence[str], others: Sequence[str]) -> None:
+    def __init__(
+        self, game: str, is_alone: bool, models: Sequence[str], others: Sequence[str], measure: Measure = "score"
+    ) -> None:
+        self.measure = measure
         self.models = tuple(models)
         self.players = {name: Standing() for name in (*models, *others)}
         self._game = game
@@ -106,16 +122,18 @@ class Standings:
         """Return it as the JSON report has it."""
         first, *others = self.models
         constants = {name: each for name, each in self.players.items() if name.startswith(CONSTANT)}
-        # Who wins most often need not gain most.
-        by_score = max(constants, key=lambda name: (constants[name].score.mean, constants[name].reward.mean))
-        by_reward = max(constants, key=lambda name: (constants[name].reward.mean, constants[name].score.mean))
-        shown = {name: name for name in self.players if name not in constants}
-        shown |= {BEST_CONSTANT: by_score, BEST_CONSTANT_BY_REWARD: by_reward}
+        other: Measure = "score" if self.measure == "reward" else "reward"
+        best = {
+            label: max(constants, key=lambda name: constants[name].by(measure))
+            for label, measure in ((BEST_CONSTANT, self.measure), (best_by(other), other))
+        }
+        shown = {name: name for name in self.players if name not in constants} | best
         players = {label: self.players[name].report(is_model=name in self.models) for label, name in shown.items()}
-        for label in (BEST_CONSTANT, BEST_CONSTANT_BY_REWARD):
+        for label in best:
             players[label]["action"] = shown[label].removeprefix(CONSTANT)
         baselines = {label: name for label, name in shown.items() if name not in self.models}
         return {
+            "measure": self.measure,
             "players": players,
             "constants": {
                 name.removeprefix(CONSTANT): {

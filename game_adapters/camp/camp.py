@@ -28,6 +28,8 @@ DRIVEN_OFF = "driven off"
 class Camp:
     """Contract of `camp`. The one private thing is an NPC's orders; all else in the camp is common knowledge."""
 
+    plays_for_reward = True
+
     def make_env(self, seed: int, *, npcs: int = 3, blocks: int = 48, ticks: int = 20) -> Environment:
         """A camp whose state is `blocks` blocks to each of its `npcs` NPCs, for `ticks` ticks, reset."""
         if npcs < 1:

@@ -7,8 +7,8 @@
 An expert answers about the agent on turn and knows what that agent may know: in hold'em and Leduc its own cards, never
 the other's. Its choice depends on its seed and on that moment alone, so equal seeds give equal games in any order.
 
-    texas_holdem   hand strength over drawn deals, pot odds
-    leduc          an equilibrium, by CFR+
+    texas_holdem   hand strength over drawn deals, pot odds, and figures found by play
+    leduc          an equilibrium among players who err now and then, by CFR+
     connect_four   alpha-beta, exact near the end
     tic_tac_toe    all games to their end
     camp           the camp's rules, read off the state

@@ -16,7 +16,7 @@ DEPTH = 5
 # With so many free places or fewer, the game is looked through to its end.
 EXACT = 11
 # Positions whose values are kept: games begin alike.
-_MOST_KNOWN = 100_000
+_MOST_KNOWN = 200_000
 WIN = 1000.0
 _HEIGHT = NUM_ROWS + 1
 _PLACES = (1 << NUM_ROWS) - 1
@@ -48,13 +48,14 @@ class ConnectFourExpert:
         self._chosen: dict[tuple[int, int], int] = {}
         self._valued: dict[tuple[int, int], Mapping[int, float]] = {}
         self._promised: dict[tuple[int, int], float] = {}
+        self._last: tuple[tuple[int, int], _Search] | None = None
 
     def choose(self, env: Environment, agent: str) -> int:
         """The best column; of equals the one nearest to the middle."""
         own, other, depth = self._position(env, agent)
         if (known := self._chosen.get((own, other))) is not None:
             return known
-        search = _Search(self._promised)
+        search = self._search_of(own, other)
         best, best_value = -1, -float("inf")
         for column in search.free(own | other):
             value = search.after(own, other, column, depth, best_value, float("inf"))
@@ -68,10 +69,18 @@ class ConnectFourExpert:
         own, other, depth = self._position(env, agent)
         if (known := self._valued.get((own, other))) is not None:
             return known
-        search, infinite = _Search(self._promised), float("inf")
+        search, infinite = self._search_of(own, other), float("inf")
         values = {c: search.after(own, other, c, depth, -infinite, infinite) for c in search.free(own | other)}
         _keep(self._valued, (own, other), values)
+        # Who asks for both asks for one search.
+        _keep(self._chosen, (own, other), max(values, key=values.__getitem__))
         return values
+
+    def _search_of(self, own: int, other: int) -> "_Search":
+        """The search of a position: one, for who asks for the best column and then for all values."""
+        if self._last is None or self._last[0] != (own, other):
+            self._last = (own, other), _Search(self._promised)
+        return self._last[1]
 
     def _position(self, env: Environment, agent: str) -> tuple[int, int, int]:
         """The agent's pieces, the other's, and how far to look."""
@@ -96,12 +105,12 @@ def _keep(known: dict[tuple[int, int], T], position: tuple[int, int], value: T) 
 
 
 class _Search:
-    """One search, with the positions that it has valued."""
+    """One search, with the positions that it has valued; what lines promise is known from others."""
 
     def __init__(self, promised: dict[tuple[int, int], float]) -> None:
         """`promised` is what earlier searches found of positions that they looked no further from."""
-        self._known: dict[tuple[int, int, int], tuple[float, int]] = {}
         self._promised = promised
+        self._known: dict[tuple[int, int, int], tuple[float, int]] = {}
 
     @staticmethod
     def free(taken: int) -> list[int]:
@@ -118,11 +127,10 @@ class _Search:
         if (own | other).bit_count() == NUM_ROWS * NUM_COLUMNS:
             return 0.0
         if depth <= 1:
-            key = (own, other)  # there by several orders of moves
-            if (known := self._promised.get(key)) is None:
-                known = _promise(own, other)
-                _keep(self._promised, key, known)
-            return known
+            if (promise := self._promised.get((own, other))) is None:
+                promise = _promise(own, other)
+                _keep(self._promised, (own, other), promise)
+            return promise
         return -self._best(other, own, depth - 1, -high, -low)
 
     def _best(self, own: int, other: int, depth: int, low: float, high: float) -> float:

@@ -1,5 +1,8 @@
 """An equilibrium of Leduc hold'em as PettingZoo plays it (blinds 1 and 2), by CFR+ over the tree of what is public.
 
+It is that of players of whom each takes the other for somebody who does anything at all in one move of ten: so it gains
+from mistakes, which the equilibrium of perfect players forgives, and gives hardly anything away.
+
 The chips differ from the Leduc of the literature (an ante of 1 each), so its published solutions do not apply. A node
 is what both players know; what each holds is one of three ranks, so strategies and values are arrays over ranks.
 """
@@ -20,6 +23,7 @@ MOST_RAISES = 2
 ITERATIONS = 200
 # Everybody errs so often, so that there is a best answer to every mistake, too. What is rarer than the second figure is
 # taken for a mistake in the end.
+ASTRAY = 0.1
 _TREMBLE, _LEAST = 0.005, 0.03
 _COPIES = 2
 _ROUND_OVER = "/"
@@ -60,15 +64,18 @@ class End:
 
 
 @lru_cache(maxsize=4)
-def solve(iterations: int = ITERATIONS) -> Mapping[str, Mapping[str, float]]:
-    """Each action's share by the actions of the hand and the cards that the player knows, as `key` writes them."""
+def solve(iterations: int = ITERATIONS, astray: float = ASTRAY) -> Mapping[str, Mapping[str, float]]:
+    """Each action's share by the actions of the hand and the cards that the player knows, as `key` writes them.
+
+    `astray` is how often each expects the other to do anything.
+    """
     root = _tree((), BLINDS, 0, 0, 0, None)
     assert isinstance(root, Node)
     for iteration in range(1, iterations + 1):
         for player in (0, 1):
             # The first strategies are no part of the mean: where nobody comes any more, they would stay in it.
             weight = max(0, iteration - iterations // 4)
-            _walk(root, player, np.ones(len(RANKS)), np.ones(len(RANKS)), weight)
+            _walk(root, player, np.ones(len(RANKS)), np.ones(len(RANKS)), weight, astray)
     return MappingProxyType({name: MappingProxyType(shares) for name, shares in _shares(root, "", None)})
 
 
@@ -136,19 +143,24 @@ def _shown(put_in: tuple[int, int], board: int) -> Floats:
     return gains
 
 
-def _walk(node: "Node | Deal | End", player: int, reach: Floats, other: Floats, weight: int) -> Floats:
+def _walk(node: "Node | Deal | End", player: int, reach: Floats, other: Floats, weight: int, astray: float) -> Floats:
     """Update one player's regrets; return its values [rank]. `reach` is its own share of the way here [rank], `other`
     the other's."""
     if isinstance(node, End):
         return node.gains @ other if player == 0 else -(other @ node.gains)
     if isinstance(node, Deal):
-        return sum((_walk(child, player, reach, other, weight) for child in node.children), np.zeros(len(RANKS)))
+        values = [_walk(child, player, reach, other, weight, astray) for child in node.children]
+        return sum(values, np.zeros(len(RANKS)))
     strategy = node.strategy()
     if node.player != player:
-        values = [_walk(child, player, reach, other * strategy[:, i], weight) for i, child in enumerate(node.children)]
+        strategy = (1 - astray) * strategy + astray / len(node.actions)
+        values = [
+            _walk(child, player, reach, other * strategy[:, i], weight, astray) for i, child in enumerate(node.children)
+        ]
         return sum(values, np.zeros(len(RANKS)))
     each = np.stack(
-        [_walk(child, player, reach * strategy[:, i], other, weight) for i, child in enumerate(node.children)], axis=1
+        [_walk(child, player, reach * strategy[:, i], other, weight, astray) for i, child in enumerate(node.children)],
+        axis=1,
     )
     value: Floats = (each * strategy).sum(axis=1)
     node.regrets = np.maximum(0.0, node.regrets + each - value[:, None])

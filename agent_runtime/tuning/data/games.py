@@ -1,7 +1,8 @@
 """Samples from games with experts: each is a decision of an agent, and the answer is its expert's.
 
-Episodes are played by the experts, all agents alike; with a small probability an agent does anything legal instead, so
-that states come up which experts avoid, and the answer is still the expert's. Prompts are made as a `Seat` makes them:
+Episodes are played by the experts; with some probability an agent does anything legal instead, so that states come up
+which experts avoid, and the answer is still the expert's. Of several probabilities each agent of an episode draws one:
+so an expert meets who errs now and then, and who knows nothing. Prompts are made as a `Seat` makes them:
 the state of the match cut under the agent's sight, persona, the turns that the session would remember, observation.
 
 The seeds of the episodes of train, validation and test are different numbers modulo 3, and of what is decided in them
@@ -57,6 +58,7 @@ class _Place:
     """An agent as a session would have it."""
 
     blocks: StateBlocks
+    wander: float
     turn_id: int = 0
     history: list[HistoryEntry] = field(default_factory=list)
     pending: HistoryEntry | None = None
@@ -66,8 +68,9 @@ class _Place:
 class Games:
     """What to generate: of the game `game` with its `options`, `turns` decisions of each episode.
 
-    `wander` is the probability of a move that is anybody's; `persona` one of the game's, "mixed" for one of all and
-    none, drawn for each agent, or None. Episodes that are shorter than `turns` are followed by others.
+    `wander` are probabilities of a move that is anybody's, of which each agent draws one; `persona` one of the game's,
+    "mixed" for one of all and none, drawn for each agent, or None. Episodes that are shorter than `turns` are followed
+    by others. `each_once` says that the file leaves out positions that it has already.
     """
 
     game: str
@@ -75,8 +78,9 @@ class Games:
     seed: int = 0
     split: Split = "train"
     turns: int = 8
-    wander: float = 0.1
+    wander: tuple[float, ...] = (0.1,)
     persona: str | None = None
+    each_once: bool = False
     name: str = field(default="games", init=False)
 
     def arguments(self) -> dict[str, Any]:
@@ -85,16 +89,20 @@ class Games:
             "game": self.game,
             "options": dict(self.options),
             "turns": self.turns,
-            "wander": self.wander,
+            "wander": list(self.wander),
             "persona": self.persona,
+            "each_once": self.each_once,
             "positions": dict(SHARES),
         }
 
     def maker(self) -> "GamesMaker":
         """Return what makes the samples. Raises BadArgument, GameAdapterError, PromptsError."""
         check_split(self.split)
-        if not 0 <= self.wander <= 1:
-            raise BadArgument("wander", f"{self.wander} is no probability.")
+        if not self.wander:
+            raise BadArgument("wander", "there is no probability to draw.")
+        for wander in self.wander:
+            if not 0 <= wander <= 1:
+                raise BadArgument("wander", f"{wander} is no probability.")
         if self.turns < 1:
             raise BadArgument("turns", f"{self.turns} decisions of an episode are none.")
         return GamesMaker(self)
@@ -195,7 +203,7 @@ class GamesMaker:
                 personas[agent] = random.choice(self._personas)
                 sight = () if self._shared is None else sight_of(self._recipe.game, self._shared, agent)
                 # Our folders split no block, so no token is counted.
-                places[agent] = _Place(StateBlocks(self.game, len, sight))
+                places[agent] = _Place(StateBlocks(self.game, len, sight), random.choice(self._recipe.wander))
             match = "" if self._shared is not None else agent
             frames[match] = frame = self._frame(env, view, frames.get(match))
             try:
@@ -203,7 +211,7 @@ class GamesMaker:
             except ExpertLost:
                 return
             prompt = self._prompt(places[agent], env, view, frame, personas[agent])
-            done = random.choice(view.actions).number if random.random() < self._recipe.wander else right
+            done = random.choice(view.actions).number if random.random() < places[agent].wander else right
             self._note(places[agent], view, frame[0], done)
             yield Decision(view, prompt, right, done)
             env.step(done)

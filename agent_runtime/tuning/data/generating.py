@@ -8,8 +8,9 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from agent_runtime.tuning.data.positions import position_of
 from agent_runtime.tuning.errors import BadArgument
 from agent_runtime.tuning.samples import SPLITS, Header, Sample, SampleWriter, Split, encode_sample
 from agent_runtime.version import hotseat_version
@@ -143,11 +144,18 @@ def check_range(argument: str, said: tuple[int, int], least: int, most: int) -> 
 
 
 def write_samples(
-    recipe: Recipe, count: int, path: Path, *, workers: int = 1, tell: Callable[[int], None] | None = None
+    recipe: Recipe,
+    count: int,
+    path: Path,
+    *,
+    workers: int = 1,
+    each_once: bool = False,
+    tell: Callable[[int], None] | None = None,
 ) -> Tally:
-    """Write samples 0 to count - 1 into a file; `tell` hears how many there are so far.
+    """Write samples 0 to count - 1 into a file; `tell` hears how many were made so far.
 
-    The file's bytes do not depend on `workers`. Raises BadArgument, CannotWrite.
+    With `each_once` those are left out whose position an earlier one has. The file's bytes do not depend on `workers`.
+    Raises BadArgument, CannotWrite.
     """
     maker = recipe.maker()
     header = Header(
@@ -159,42 +167,56 @@ def write_samples(
         games={game.name: game.text_digests() for game in maker.games},
     )
     tally = Tally()
+    seen: set[bytes] = set()
+    num_made = 0
     with SampleWriter(path, header) as file:
-        for lines, counted in _chunks(recipe, maker, count, workers):
-            for line in lines:
-                file.write_line(line)
-            tally.join(counted)
+        for chunk in _chunks(recipe, maker, count, workers):
+            for made in chunk:
+                if not each_once or made.position not in seen:
+                    file.write_line(made.line)
+                    tally.join(made.tally)
+                if each_once:
+                    seen.add(made.position)
+            num_made += len(chunk)
             if tell is not None:
-                tell(tally.num_samples)
+                tell(num_made)
     return tally
 
 
-def _chunks(recipe: Recipe, maker: Maker, count: int, workers: int) -> Iterator[tuple[list[bytes], Tally]]:
-    """The lines of all samples in their order, some at a time, with what was counted in them."""
+def _chunks(recipe: Recipe, maker: Maker, count: int, workers: int) -> Iterator[list["_Made"]]:
+    """All samples in their order, some at a time."""
     parts = [range(first, min(first + _CHUNK, count)) for first in range(0, count, _CHUNK)]
     if workers == 1 or len(parts) == 1:
         for numbers in parts:
-            yield _lines(maker, numbers)
+            yield _made(maker, numbers)
         return
     # Started afresh on every system: a fork of a process with threads is a trap.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        waiting: deque[Future[tuple[list[bytes], Tally]]] = deque()
+        waiting: deque[Future[list[_Made]]] = deque()
         for numbers in parts:
-            waiting.append(pool.submit(_lines_of, recipe, numbers))
+            waiting.append(pool.submit(_made_of, recipe, numbers))
             if len(waiting) > workers * _WAITING:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def _lines_of(recipe: Recipe, numbers: range) -> tuple[list[bytes], Tally]:
-    return _lines(recipe.maker(), numbers)
+class _Made(NamedTuple):
+    """A sample as its line, what was counted in it, and its position."""
+
+    line: bytes
+    tally: Tally
+    position: bytes
 
 
-def _lines(maker: Maker, numbers: range) -> tuple[list[bytes], Tally]:
-    lines, tally = [], Tally()
+def _made_of(recipe: Recipe, numbers: range) -> list[_Made]:
+    return _made(recipe.maker(), numbers)
+
+
+def _made(maker: Maker, numbers: range) -> list[_Made]:
+    made = []
     for number in numbers:
-        sample = maker.sample(number)
+        sample, tally = maker.sample(number), Tally()
         tally.add(sample)
-        lines.append(encode_sample(sample))
-    return lines, tally
+        made.append(_Made(encode_sample(sample), tally, position_of(sample)))
+    return made

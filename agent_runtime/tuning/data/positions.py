@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from agent_runtime.tuning.samples import Split
+from agent_runtime.tuning.samples import Sample, Split
 from prompts.block import Prompt, Role
 
 # Of a hundred positions.
@@ -23,10 +23,20 @@ def split_of(prompt: Prompt) -> Split:
     Who the agent is and what it did before make no other position of it.
     """
     blocks = [(block.name, block.text) for block in prompt.blocks if block.role not in (Role.PERSONA, Role.HISTORY)]
-    digest = hashlib.blake2b(json.dumps([blocks, prompt.observation]).encode(), digest_size=8).digest()
-    place = int.from_bytes(digest) % sum(SHARES.values())
+    place = int.from_bytes(_digest([blocks, prompt.observation])) % sum(SHARES.values())
     for split, share in SHARES.items():
         place -= share
         if place < 0:
             return split
     raise AssertionError("shares are above 0")
+
+
+def position_of(sample: Sample) -> bytes:
+    """Return a digest of what a sample is about: who the agent is and what it did before make no other position."""
+    roles = (Role.PERSONA, Role.HISTORY)
+    blocks = [block for block in sample.blocks if block[0].partition("/")[0] not in roles]
+    return _digest([blocks, [ask.observation for ask in sample.asks]])
+
+
+def _digest(said: object) -> bytes:
+    return hashlib.blake2b(json.dumps(said).encode(), digest_size=8).digest()

@@ -103,6 +103,7 @@ def test_a_hold_em_match_is_short_and_says_so(loaded: LoadedModel) -> None:
     assert short["options"] == {"hands": 1}
     (longer,) = held(loaded, Contest("texas_holdem", {"hands": 3}, 4, ("constant:call",)))
     assert longer["options"] == {"hands": 3} and longer["opponent"] == "constant:call"
+    assert short["measure"] == "reward", "chips are what it is played for"
     table = as_markdown([short, longer])
     assert "| texas_holdem (hands=1) | random | star | 4 |" in table
     assert "| texas_holdem (hands=3) | constant:call | star | 4 |" in table
@@ -111,6 +112,7 @@ def test_a_hold_em_match_is_short_and_says_so(loaded: LoadedModel) -> None:
 def test_a_game_of_ones_own_has_no_expert_and_is_played_all_the_same(loaded: LoadedModel) -> None:
     (report,) = held(loaded, Contest(LAMPS, {"rounds": 2}, 6, ("random",)), STAR, FULL)
     assert {*report["players"]} == {"star", "full", "random", "best constant", "best constant by reward"}
+    assert report["measure"] == "score"
     assert "agreement" not in report["players"]["star"] and {*report["constants"]} == {
         "pass",
         *(f"switch lamp {number}" for number in range(3)),

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from agent_runtime.tuning.playing import Pair, Played
-from agent_runtime.tuning.standings import Standings, by_seed, points
+from agent_runtime.tuning.standings import Measure, Standings, by_seed, points
 from tests.agent_runtime.tuning.test_findings import items
 
 SEATS = ("a", "b")
@@ -21,8 +21,8 @@ def some_matches(number: int, bias: float, seed: int) -> list[Played]:
     return made
 
 
-def standings_of(played: dict[str, list[Played]]) -> Standings:
-    standings = Standings("leduc", False, NAMES[:2], NAMES[2:])
+def standings_of(played: dict[str, list[Played]], measure: Measure = "score") -> Standings:
+    standings = Standings("leduc", False, NAMES[:2], NAMES[2:], measure)
     for seed in by_seed(played):
         standings.add(seed)
     return standings
@@ -70,9 +70,28 @@ def test_who_wins_most_often_need_not_gain_most() -> None:
 
     played = {name: matches([1.0, -1.0]) for name in NAMES[:3]}
     played |= {"constant:go": matches([1.0, 1.0]), "constant:stay": matches([9.0, -1.0])}
-    players = standings_of(played).report()["players"]
-    assert players["best constant"]["action"] == "go"
-    assert players["best constant by reward"]["action"] == "stay"
+    report = standings_of(played).report()
+    assert report["measure"] == "score"
+    assert report["players"]["best constant"]["action"] == "go"
+    assert report["players"]["best constant by reward"]["action"] == "stay"
+    assert "best constant by score" not in report["players"]
+
+
+def test_where_chips_are_what_is_played_for_the_best_constant_is_who_gains_most() -> None:
+    gained = {"full": [1.0, -4.0], "star": [6.0, -1.0], "random": [0.0, 0.0]}
+    gained |= {"constant:go": [1.0, 1.0], "constant:stay": [3.0, -0.5]}
+    matches = {
+        name: [Played(Pair(i, i // 2, SEATS[i % 2]), reward) for i, reward in enumerate(rewards)]
+        for name, rewards in gained.items()
+    }
+    report = standings_of(matches, "reward").report()
+    assert report["measure"] == "reward"
+    assert report["players"]["best constant"]["action"] == "stay"
+    assert report["players"]["best constant by score"]["action"] == "go"
+    above = report["above"]["star"]
+    assert above["best constant"]["reward"]["mean"] == pytest.approx(1.25)
+    assert above["best constant"]["score"]["points"] == 0.0
+    assert above["best constant by score"]["score"]["points"] == -50.0, "both measures stand in the report"
 
 
 def test_a_difference_of_the_same_matches_is_none_at_all() -> None:

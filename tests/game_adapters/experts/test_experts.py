@@ -16,7 +16,7 @@ from tests.game_adapters.playable import PLAYABLE, playable
 
 # A few games each: enough that the difference is four standard errors, and seconds.
 CONTESTS: dict[str, tuple[int, dict[str, Any]]] = {
-    "texas_holdem": (250, {"hands": 1}),
+    "texas_holdem": (500, {"hands": 1}),
     "connect_four": (6, {}),
     "camp": (1, {"ticks": 5}),
     "leduc": (200, {}),

@@ -51,6 +51,8 @@ def test_connect_four_sees_what_is_next(moves: tuple[int, ...], right: int) -> N
     env, agent = after("connect_four", *moves)
     values = ConnectFourExpert().values(env, agent)
     assert ConnectFourExpert().choose(env, agent) == max(values, key=values.__getitem__)
+    both = ConnectFourExpert()
+    assert (both.choose(env, agent), both.values(env, agent)) == (ConnectFourExpert().choose(env, agent), values)
     assert values[right] == max(values.values())
     if len(moves) != 5:
         assert values[right] > WIN / 2

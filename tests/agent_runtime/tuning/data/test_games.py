@@ -68,7 +68,7 @@ def test_the_prompts_are_those_of_a_seat_that_plays_the_same_game(
     game: str, loaded: LoadedModel, assembled: list[Prompt]
 ) -> None:
     persona = PERSONAS.get(game)
-    maker = maker_of(game, persona=persona, wander=0.3)
+    maker = maker_of(game, persona=persona, wander=(0.3,))
     env = make_env(game, 11, **OPTIONS.get(game, {}))
     num_turns = num_histories = 0
     with Seat(game, loaded, pool_mib=16, persona=persona) as seat:
@@ -87,7 +87,7 @@ def test_the_prompts_are_those_of_a_seat_that_plays_the_same_game(
 
 @pytest.mark.parametrize("game", PLAYABLE)
 def test_an_answer_is_the_experts_and_one_of_those_listed(game: str) -> None:
-    maker, expert = maker_of(game, wander=0.5), load_expert(game, 3)
+    maker, expert = maker_of(game, wander=(0.5,)), load_expert(game, 3)
     env = make_env(game, 12, **OPTIONS.get(game, {}))
     wandered = 0
     for number, decision in enumerate(maker.play(env, Random(6))):
@@ -109,7 +109,7 @@ def test_a_sample_depends_on_recipe_and_number_alone(game: str) -> None:
     forward = [maker_of(game).sample(number) for number in range(12)]
     maker = maker_of(game)
     assert [maker.sample(number) for number in reversed(range(12))] == forward[::-1]
-    assert [maker_of(game, wander=0.4).sample(number) for number in range(12)] != forward
+    assert [maker_of(game, wander=(0.4,)).sample(number) for number in range(12)] != forward
 
 
 @pytest.mark.parametrize("game", ["tic_tac_toe", "connect_four", "leduc"])
@@ -135,9 +135,9 @@ def test_no_two_splits_and_no_two_episodes_share_a_seed() -> None:
 def test_no_position_is_in_two_splits_whatever_else_they_were_made_with(game: str) -> None:
     found: dict[str, set[Any]] = {}
     makers = {
-        "train": [recipe_of(game, wander=wander).maker() for wander in (0.1, 0.6)],
-        "validation": [replace(recipe_of(game, split="validation", wander=0.4, persona="mixed"), seed=4).maker()],
-        "test": [recipe_of(game, split="test", wander=0.4, turns=5).maker()],
+        "train": [recipe_of(game, wander=(wander,)).maker() for wander in (0.1, 0.6)],
+        "validation": [replace(recipe_of(game, split="validation", wander=(0.4,), persona="mixed"), seed=4).maker()],
+        "test": [recipe_of(game, split="test", wander=(0.4,), turns=5).maker()],
     }
     for split, made in makers.items():
         samples = [maker.sample(number) for maker in made for number in range(160)]
@@ -156,7 +156,7 @@ def test_a_game_that_never_comes_to_positions_of_a_split_says_so(monkeypatch: py
     monkeypatch.setattr(games, "_MOST_EPISODES", 1)
     monkeypatch.setattr(games, "split_of", lambda prompt: "train")
     with pytest.raises(BadArgument, match="20 episodes of tic_tac_toe gave 180 decisions.*, 0 of .* test.*wander more"):
-        maker_of("tic_tac_toe", split="test", wander=0.0).sample(0)
+        maker_of("tic_tac_toe", split="test", wander=(0.0,)).sample(0)
     monkeypatch.setattr(GamesMaker, "play", lambda self, env, random: iter(()))
     with pytest.raises(BadArgument, match="1 episodes of tic_tac_toe gave 0 decisions together"):
         maker_of("tic_tac_toe", split="test").sample(0)
@@ -173,6 +173,32 @@ def test_a_file_is_the_same_from_one_process_and_from_two_and_is_read_back(tmp_p
     assert arguments["game"] == "tic_tac_toe" and arguments["positions"] == {"train": 90, "validation": 5, "test": 5}
 
 
+def test_with_each_once_a_file_has_no_position_twice_and_the_first_of_each(tmp_path: Path) -> None:
+    recipe = recipe_of("leduc", wander=(0.1, 1.0), persona="mixed", each_once=True)
+    tally = write_samples(recipe, 200, tmp_path / "once.jsonl.gz", each_once=True)
+    write_samples(recipe, 200, tmp_path / "two.jsonl.gz", each_once=True, workers=2)
+    assert (tmp_path / "once.jsonl.gz").read_bytes() == (tmp_path / "two.jsonl.gz").read_bytes()
+    maker = recipe.maker()
+    first: dict[Any, Any] = {}
+    for number in range(200):
+        sample = maker.sample(number)
+        first.setdefault((without_persona(sample.blocks), sample.asks[0].observation), sample)
+    assert list(read_samples(tmp_path / "once.jsonl.gz")) == list(first.values())
+    assert tally.num_samples == len(first) < 200
+    assert read_header(tmp_path / "once.jsonl.gz").arguments["each_once"] is True
+
+
+def test_of_several_shares_of_mistakes_each_agent_of_an_episode_draws_one() -> None:
+    maker, kinds = maker_of("tic_tac_toe", wander=(0.0, 1.0)), set()
+    for seed in range(40):
+        env = make_env("tic_tac_toe", seed)
+        erred = dict.fromkeys(env.possible_agents, False)
+        for decision in maker.play(env, Random(seed)):
+            erred[decision.view.agent] |= decision.done != decision.right
+        kinds.add(tuple(erred.values()))
+    assert kinds == {(False, False), (False, True), (True, False), (True, True)}
+
+
 def test_a_game_that_is_shorter_than_its_decisions_is_followed_by_another() -> None:
     maker = maker_of("leduc", turns=16)
     assert len({maker.sample(number).blocks for number in range(16)}) > 8
@@ -182,7 +208,8 @@ def test_a_game_that_is_shorter_than_its_decisions_is_followed_by_another() -> N
     ("recipe", "error", "hint"),
     [
         (Games("chess"), NoExpert, "texas_holdem"),
-        (Games("leduc", wander=2.0), BadArgument, "no probability"),
+        (Games("leduc", wander=(2.0,)), BadArgument, "no probability"),
+        (Games("leduc", wander=()), BadArgument, "no probability"),
         (Games("leduc", turns=0), BadArgument, "none"),
         (Games("leduc", persona="nobody"), BadArgument, "it has gambler, rock"),
         (Games("camp", (("ticks", 0),)), BadOption, "at least 1"),
@@ -238,12 +265,18 @@ def test_a_games_own_code_that_raises_is_named(
 def test_the_command_writes_what_is_asked_for(tmp_path: Path) -> None:
     out = tmp_path / "games.jsonl"
     asked = ["data", "games", "--game", "camp", "--option", "ticks=4", "--episodes", "3", "--turns", "5"]
+    asked += ["--wander", "0.1,0.5"]
     done = CliRunner().invoke(app, [*asked, "--split", "test", "--out", str(out), "--json"])
     assert done.exit_code == 0, done.output
     samples = list(read_samples(out))
     assert len(samples) == 15 and {sample.split for sample in samples} == {"test"}
     assert samples[0].family == "camp/4"
     assert any(name.startswith("history/") for sample in samples for name, _ in sample.blocks)
+
+
+def test_shares_of_mistakes_that_are_none_are_refused() -> None:
+    done = CliRunner().invoke(app, ["data", "games", "--game", "leduc", "--out", "x", "--wander", "0.1,often"])
+    assert done.exit_code == 2 and "neither a share nor a list" in done.output
 
 
 def test_every_expert_has_a_game_to_sample() -> None:
