@@ -11,6 +11,9 @@ from tests.preloaded import Preloaded
 # transformers reads these when it is imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+# Without a GPU Triton's kernels are interpreted. It has to know before it is imported, by torch for one.
+if not os.path.exists("/dev/nvidiactl"):
+    os.environ["TRITON_INTERPRET"] = "1"
 
 
 def pytest_configure() -> None:

@@ -147,9 +147,9 @@ def measure(
         "static_tokens": case.num_static,
         "new_tokens": new_tokens,
         "turns": turns,
-        "median_ms": round(1e3 * median, 3),
+        "median_ms": round(1e3 * median, 6),
         "p99_ms": round(1e3 * sorted(taken)[max(0, -(-99 * turns // 100) - 1)], 3),
-        "floor_ms": round(1e3 * floor, 3),
+        "floor_ms": round(1e3 * floor, 6),
         "ratio_to_floor": round(median / floor, 3),
     }
 
