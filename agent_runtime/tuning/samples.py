@@ -172,25 +172,18 @@ def read_texts(path: Path) -> Iterator[bytes]:
     A sample is not built: that takes several times as long.
     """
     with _opened(path) as file:
-        for _, text in checked_texts(path, file):
-            yield text
-
-
-def checked_texts(path: Path, file: io.BufferedIOBase) -> Iterator[tuple[int, bytes]]:
-    """Yield where in an open file, which is called `path`, each sample's text begins, and the text, as `read_texts`."""
-    _header(path, file)
-    number = 0
-    while True:
-        place = file.tell() + _SAMPLE_START
-        with _not_cut(path, number + 2):
-            line = file.readline()
-        if not line.endswith(b"\n"):
-            raise CutSamples(path, number + 2)
-        if line.startswith(b'{"end":'):
-            _check_end(path, file, line, number)
-            return
-        yield place, _checked(path, number + 2, line)
-        number += 1
+        _header(path, file)
+        number = 0
+        while True:
+            with _not_cut(path, number + 2):
+                line = file.readline()
+            if not line.endswith(b"\n"):
+                raise CutSamples(path, number + 2)
+            if line.startswith(b'{"end":'):
+                _check_end(path, file, line, number)
+                return
+            yield _checked(path, number + 2, line)
+            number += 1
 
 
 def sample_of(path: Path, number: int, text: bytes) -> Sample:

@@ -14,7 +14,7 @@ from typing import Protocol
 from agent_runtime.engine.span import Positions
 from agent_runtime.engine.text import TextEncoder
 from agent_runtime.tuning.errors import NotTrainable
-from agent_runtime.tuning.kept_texts import KeptTexts, keep_texts
+from agent_runtime.tuning.kept_texts import KeptTexts
 from agent_runtime.tuning.packing import Batch, batch_of, joined
 from agent_runtime.tuning.rows import TokenSample, row_of
 from agent_runtime.tuning.samples import Sample, sample_of
@@ -57,7 +57,7 @@ class FileSource:
     def __init__(self, path: Path, text: TextEncoder, texts: KeptTexts | None = None) -> None:
         """`texts` are those that the file holds, if they are in memory already."""
         self._path, self._text = path, text
-        self._texts = keep_texts(path) if texts is None else texts
+        self._texts = KeptTexts(path) if texts is None else texts
         if not len(self._texts):
             raise NotTrainable(f"{path} holds no samples.")
         self._sample(0)  # of a file that something else has written than `encode_sample`, none is one

@@ -35,7 +35,7 @@ from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import LossNotFinite, NotTrainable
 from agent_runtime.tuning.figures import Figures, Mark
-from agent_runtime.tuning.kept_texts import KeptTexts, keep_texts
+from agent_runtime.tuning.kept_texts import KeptTexts
 from agent_runtime.tuning.lora import Start, as_it_began, start_of, with_lora
 from agent_runtime.tuning.packing import Batch
 from agent_runtime.tuning.preparing import claim, load_for
@@ -80,7 +80,7 @@ def tune(
     )
     start = start_of(config, recorded=turns is not None)
     with ThreadPoolExecutor(1) as beside:  # samples are read while the model is loaded
-        reading = [beside.submit(keep_texts, config.folder / name) for name in config.data.train if turns is None]
+        reading = [beside.submit(KeptTexts, config.folder / name) for name in config.data.train if turns is None]
         config, loaded, card = load_for(config, start, accelerator.device, recorded=turns is not None)
         kept = [each.result() for each in reading]
     if start is not None:  # a hub's weights are here only now

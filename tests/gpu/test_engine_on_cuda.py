@@ -16,20 +16,10 @@ from agent_runtime.engine.scheduler import Engine, Script
 from agent_runtime.engine.span import NOTHING, Span
 from tests.agent_runtime.engine.reference import anchored_logits, star_logits, teacher_forced
 from tests.agent_runtime.engine.worlds import World, encode, random_ids, view_of
+from tests.gpu.worlds import cuda_world
 from tests.tiny_models import ACCEPTED, CONTEXT, tiny_model
 
 pytestmark = pytest.mark.gpu
-
-
-def cuda_world(kind: str, dtype: torch.dtype = torch.float32) -> World:
-    """A tiny model on the GPU, its untouched twin on the CPU."""
-    torch.backends.cuda.matmul.allow_tf32 = False
-    model = tiny_model(kind).to("cuda", dtype)
-    config = model.config
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    devices = (torch.device("cuda:0"),) * config.num_hidden_layers
-    pool = Pool(KVGeometry(config.num_key_value_heads, head_dim, dtype, devices), 4096)
-    return World(ForwardRunner(model, pool, RotaryTable(model.model.rotary_emb.inv_freq, CONTEXT)), tiny_model(kind))
 
 
 @pytest.mark.parametrize("anchored", [False, True])

@@ -4,35 +4,22 @@ import numpy
 import pytest
 import torch
 
-from agent_runtime.engine.attention import BY_KERNELS, MOVE_KEYS
-from agent_runtime.engine.forward import ForwardRunner
+from agent_runtime.engine.attention import BY_KERNELS
 from agent_runtime.engine.gpu.forward import KernelForward
 from agent_runtime.engine.layout import lay_out
-from agent_runtime.engine.pool import KVGeometry, Pool
-from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.span import Span
 from tests.agent_runtime.engine.reference import anchored_logits, star_logits
-from tests.agent_runtime.engine.worlds import World, encode, random_ids, view_of
-from tests.tiny_models import ACCEPTED, CONTEXT, tiny_model
+from tests.agent_runtime.engine.worlds import encode, random_ids, view_of
+from tests.gpu.worlds import cuda_world
+from tests.tiny_models import ACCEPTED
 
 pytestmark = pytest.mark.gpu
-
-
-def cuda_world(kind: str, way: str, dtype: torch.dtype = torch.float32) -> World:
-    torch.backends.cuda.matmul.allow_tf32 = False
-    model = tiny_model(kind).to("cuda", dtype)
-    config = model.config
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    devices = (torch.device("cuda:0"),) * config.num_hidden_layers
-    pool = Pool(KVGeometry(config.num_key_value_heads, head_dim, dtype, devices), 4096)
-    rope = RotaryTable(model.model.rotary_emb.inv_freq, CONTEXT)
-    return World(ForwardRunner(model, pool, rope, way=way), tiny_model(kind))
 
 
 @pytest.mark.parametrize("anchored", [False, True])
 @pytest.mark.parametrize("kind", ACCEPTED)
 def test_blocks_and_observation_equal_the_reference(kind: str, anchored: bool) -> None:
-    w, rng = cuda_world(kind, BY_KERNELS), numpy.random.default_rng(1)
+    w, rng = cuda_world(kind, way=BY_KERNELS), numpy.random.default_rng(1)
     for _ in range(2):  # the second time from the graph that the first one captured
         blocks = [random_ids(rng, int(n)) for n in rng.integers(1, 60, size=12)]
         observation = random_ids(rng, 50)
@@ -45,7 +32,7 @@ def test_blocks_and_observation_equal_the_reference(kind: str, anchored: bool) -
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_graphs_give_bit_for_bit_what_their_kernels_give(dtype: torch.dtype) -> None:
-    w, rng = cuda_world("llama", MOVE_KEYS, dtype), numpy.random.default_rng(2)
+    w, rng = cuda_world("llama", dtype), numpy.random.default_rng(2)
     runs, spans = encode(w, [random_ids(rng, int(n)) for n in rng.integers(1, 60, size=20)])
     w.runner.run(spans)
     graphed, eager = (KernelForward(w.runner.model, w.pool, w.runner.rope, is_graphed=each) for each in (True, False))

@@ -131,6 +131,18 @@ def _take_in(score, v1, v2, highest, total, mean1, mean2, PRECISION: tl.constexp
 
 
 @triton.jit
+def _put_part(part_means, part_sums, part, mean1, mean2, highest, total, is_row, HALF: tl.constexpr, F: tl.constexpr):
+    """Write a part that `merge` is to find: the means, and the logarithm of the sum of all weights."""
+    f = tl.arange(0, F)
+    stored = is_row[:, None] & (f < HALF)[None, :]
+    to = part[:, None] * 2 * HALF + f[None, :]
+    tl.store(part_means + to, mean1, mask=stored)
+    tl.store(part_means + to + HALF, mean2, mask=stored)
+    log_sum = tl.where(total > 0, highest + tl.log(tl.where(total > 0, total, 1.0)), -float("inf"))
+    tl.store(part_sums + part, log_sum, mask=is_row)
+
+
+@triton.jit
 def attend(
     q,
     k_own,
@@ -235,9 +247,7 @@ def attend(
             tl.store(out + q_at + HALF, mean2.to(out.dtype.element_ty), mask=stored)
         else:
             part = (part_at + row).to(tl.int64) * HEADS + head
-            tl.store(part_means + part[:, None] * DIM + f[None, :], mean1, mask=stored)
-            tl.store(part_means + part[:, None] * DIM + HALF + f[None, :], mean2, mask=stored)
-            tl.store(part_sums + part, tl.where(total > 0, highest + tl.log(safe), -float("inf")), mask=is_row)
+            _put_part(part_means, part_sums, part, mean1, mean2, highest, total, is_row, HALF, F)
 
 
 @triton.jit
@@ -332,9 +342,9 @@ def attend_shared(
 
         safe = tl.where(total > 0, total, 1.0)
         part = (part_at + place).to(tl.int64) * HEADS + head
-        tl.store(part_means + part[:, None] * DIM + f[None, :], mean1 / safe[:, None], mask=stored)
-        tl.store(part_means + part[:, None] * DIM + HALF + f[None, :], mean2 / safe[:, None], mask=stored)
-        tl.store(part_sums + part, tl.where(total > 0, highest + tl.log(safe), -float("inf")), mask=is_row)
+        mean1 = mean1 / safe[:, None]
+        mean2 = mean2 / safe[:, None]
+        _put_part(part_means, part_sums, part, mean1, mean2, highest, total, is_row, HALF, F)
 
 
 @triton.jit

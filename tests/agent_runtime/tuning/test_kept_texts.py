@@ -7,11 +7,9 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from agent_runtime.tuning.errors import CutSamples, EditedSamples, NotSamples, SamplesError
-from agent_runtime.tuning.kept_texts import Unzipped, keep_texts
+from agent_runtime.tuning.kept_texts import KeptTexts
 from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter, read_samples, read_texts, sample_of
 
 HEADER = Header("toy", {}, "0.1.0", 7, "train", {})
@@ -29,20 +27,20 @@ def written(path: Path, count: int, words: int = 3) -> Path:
 
 
 def all_kept(path: Path) -> list[bytes]:
-    kept = keep_texts(path)
+    kept = KeptTexts(path)
     return [kept[number] for number in range(len(kept))]
 
 
 def refusal(path: Path, kept: bool) -> SamplesError:
     with pytest.raises(SamplesError) as said:
-        keep_texts(path) if kept else [*read_samples(path)]
+        KeptTexts(path) if kept else [*read_samples(path)]
     return said.value
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
 def test_texts_are_those_of_the_file_in_any_order_and_as_often_as_one_likes(tmp_path: Path, name: str) -> None:
     path = written(tmp_path / name, 300, 300)
-    texts, kept = [*read_texts(path)], keep_texts(path)
+    texts, kept = [*read_texts(path)], KeptTexts(path)
     assert len(kept) == 300
     assert [sample_of(path, number, text) for number, text in enumerate(texts)] == [*read_samples(path)]
     for number in [*range(299, -1, -1), 150, 150, 0, 299]:
@@ -113,21 +111,6 @@ def test_zipped_files_in_a_row_are_one(tmp_path: Path) -> None:
     assert all_kept(path) == texts == [*read_texts(path)]
 
 
-@given(st.data())
-def test_any_bytes_of_a_zipped_file_are_had_again(data: st.DataObject) -> None:
-    drawn = random.Random(data.draw(st.integers(0, 99)))
-    whole = b"".join(
-        drawn.randbytes(drawn.randrange(20_000)) if drawn.random() < 0.5 else b"a" * drawn.randrange(90_000)
-        for _ in range(30)
-    )
-    file = Unzipped(gzip.compress(whole))
-    assert file.readall() == whole
-    for _ in range(5):
-        place = data.draw(st.integers(0, len(whole)))
-        count = data.draw(st.integers(0, len(whole) - place))
-        assert file.bytes_at(place, count) == whole[place : place + count]
-
-
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
 def test_memory_holds_them_compressed(tmp_path: Path, name: str) -> None:
     drawn = random.Random(3)
@@ -139,7 +122,7 @@ def test_memory_holds_them_compressed(tmp_path: Path, name: str) -> None:
             file.write(Sample("toy", "toy", "train", number, "Rules.\n", (("unit", text),), ()))
     size = sum(map(len, read_texts(path)))
     tracemalloc.start()
-    kept = keep_texts(path)
+    kept = KeptTexts(path)
     held, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(kept) == 300 and held < most < size / 2
