@@ -14,8 +14,8 @@ from typing import Any
 import transformers
 from transformers import PreTrainedTokenizerFast
 
-from agent_runtime.engine.errors import BrokenModel, ModelNotFound
-from agent_runtime.engine.sources import EMBEDDED, cache_folder, embedded_gguf, first_line, tokenizer_folder
+from agent_runtime.engine.errors import BrokenModel, ModelNotFound, first_line
+from agent_runtime.engine.sources import EMBEDDED, cache_folder, embedded_gguf, tokenizer_folder
 from agent_runtime.engine.text import TextEncoder
 
 NO_MODEL = "none"

@@ -23,16 +23,15 @@ from agent_runtime.engine.card import CARD, Card, read_card
 from agent_runtime.engine.compute_thread import computed, without_team
 from agent_runtime.engine.cpu_products import choose_products
 from agent_runtime.engine.digests import canonical_json, digest_of, files_digest
-from agent_runtime.engine.errors import BrokenModel, EngineError, ModelNotFound
+from agent_runtime.engine.errors import BrokenModel, EngineError, ModelNotFound, first_line
 from agent_runtime.engine.merging import merged
+from agent_runtime.engine.model_files import weight_files
 from agent_runtime.engine.sources import (
     EMBEDDED,
     Location,
     cache_folder,
-    first_line,
     folder_of,
     locate,
-    weight_files,
 )
 from agent_runtime.engine.span import Positions
 from agent_runtime.engine.text import TextEncoder
