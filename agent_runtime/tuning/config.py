@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from agent_runtime.adapter_choice import Adapter, AdapterChoice, adapter_named
-from agent_runtime.engine.span import Positions
+from agent_runtime.engine.positions import Positions
 from agent_runtime.engine.text import Lead
 from agent_runtime.tuning.errors import BadTuneConfig
 from agent_runtime.tuning.rows import TRAINED_MODES

@@ -14,8 +14,8 @@ from agent_runtime.engine.admission import check_config
 from agent_runtime.engine.card import NO_CARD, Card
 from agent_runtime.engine.digests import write_atomically
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model, model_config
+from agent_runtime.engine.positions import Positions
 from agent_runtime.engine.sources import cache_folder
-from agent_runtime.engine.span import Positions
 from agent_runtime.engine.text import Lead
 from agent_runtime.tuning.agreement import Turns
 from agent_runtime.tuning.config import TuneConfig

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from agent_runtime.engine.card import CARD, read_card
 from agent_runtime.engine.errors import BrokenModel
 from agent_runtime.engine.loading import ModelSpec, load_model
+from agent_runtime.engine.positions import Positions
 from agent_runtime.engine.rope import RotaryTable
-from agent_runtime.engine.span import Positions
 from agent_runtime.engine.text import Lead
 from agent_runtime.tuning import training
 from agent_runtime.tuning.attention import Planner
