@@ -10,8 +10,9 @@ from agent_runtime.block_cache.store import BlockStore, Tensors
 from agent_runtime.block_cache.views import Views
 from agent_runtime.engine.cursor import Cursor
 from agent_runtime.engine.pool import EMPTY_RUN, Run, joined
+from agent_runtime.engine.positions import Positions
 from agent_runtime.engine.scheduler import Engine
-from agent_runtime.engine.span import NOTHING, Placed, Positions, Span, View
+from agent_runtime.engine.span import NOTHING, Placed, Span, View
 from agent_runtime.residents import Resident, Residents
 from agent_runtime.token_blocks import TokenBlock, TokenPrompt
 from agent_runtime.turn import BlockUse, Mode

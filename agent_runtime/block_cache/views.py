@@ -3,7 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from agent_runtime.engine.span import NOTHING, Placed, Positions, Span, View, view_of_blocks
+from agent_runtime.engine.positions import Positions
+from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
 from agent_runtime.residents import Resident
 from agent_runtime.turn import Mode
 

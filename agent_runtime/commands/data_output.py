@@ -130,7 +130,7 @@ def print_sample(file: Path, number: int) -> None:
 
 
 def _asked(ask: Ask, counter: TokenCounter) -> list[str]:
-    tokens = f"{counter.count_observation(ask.observation)} + {counter.count(ask.target)} tokens"
+    tokens = f"{counter.count_observation(ask.observation)} + {counter.count_text(ask.target)} tokens"
     compared = f", of which {ask.answer!r} is compared" if ask.answer != ask.target else ""
     lines = [f"{ask.kind}  {tokens}, chance {ask.chance:.3g}", *_indented(ask.observation)]
     also = f"; as right: {', '.join(ask.also)}" if ask.also else ""
@@ -142,7 +142,7 @@ def _indented(text: str) -> list[str]:
 
 
 def _counter() -> TokenCounter:
-    counter = token_counter()
+    counter = token_counter(adapter=AdapterChoice.NONE)  # what is to lead a block is the tuning run's to say
     if counter.note:
         say(counter.note)
     return counter
@@ -190,7 +190,7 @@ def _tokens(maker: Maker, num_samples: int, counter: TokenCounter) -> dict[str, 
         found["blocks"] += blocks
         found["largest"] = max(found["largest"], blocks)
         found["observations"] += sum([counter.count_observation(ask.observation) for ask in sample.asks])
-        found["targets"] += sum([counter.count(ask.target) for ask in sample.asks])
+        found["targets"] += sum([counter.count_text(ask.target) for ask in sample.asks])
     return found
 
 

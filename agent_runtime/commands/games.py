@@ -4,7 +4,15 @@ from typing import Annotated
 
 import typer
 
-from agent_runtime.commands.options import GameArgument, GameOptions, JsonOption, game_options, import_from_here
+from agent_runtime.adapter_choice import adapter_named
+from agent_runtime.commands.options import (
+    CountedAdapterOption,
+    GameArgument,
+    GameOptions,
+    JsonOption,
+    game_options,
+    import_from_here,
+)
 
 games_app = typer.Typer(help="List the games that have a name; check one.")
 
@@ -27,10 +35,12 @@ def games_check(
     model: Annotated[
         str, typer.Option(help="Whose tokenizer counts: embedded, a model folder, a GGUF file; none estimates.")
     ] = "embedded",
+    adapter: CountedAdapterOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Play random games and check what the runtime and its players rely on. Exit code 1 if anything is wrong."""
     from agent_runtime.commands.games_output import print_check
 
     import_from_here()
-    raise typer.Exit(0 if print_check(game, game_options(option), range(seeds), turns, model, as_json) else 1)
+    is_well = print_check(game, game_options(option), range(seeds), turns, model, adapter_named(adapter), as_json)
+    raise typer.Exit(0 if is_well else 1)

@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agent_runtime.adapter_choice import Adapter
 from agent_runtime.commands.options import printable, say
-from agent_runtime.designer.tokens import token_counter
-from game_adapters.conformance import check_game
+from agent_runtime.designer.tokens import TokenCounter, token_counter
+from game_adapters.conformance import TokenCounts, check_game
 from game_adapters.errors import GameCodeFailed, NoEnvironment
 from game_adapters.registry import list_games, make_env
 
@@ -41,13 +42,19 @@ def print_games(as_json: bool) -> None:
 
 
 def print_check(
-    game: str, options: dict[str, Any], seeds: Sequence[int], num_turns: int, model: str, as_json: bool
+    game: str,
+    options: dict[str, Any],
+    seeds: Sequence[int],
+    num_turns: int,
+    model: str,
+    adapter: Adapter,
+    as_json: bool,
 ) -> bool:
     """Check a game, print what was found, and return whether all is well. Raises what keeps it from being loaded."""
     # That is a finding; a name or an option that does not exist is a mistake.
     with suppress(GameCodeFailed, NoEnvironment):
         make_env(game, seeds[0], **options)
-    counter = token_counter(model)
+    counter = token_counter(model, adapter=adapter)
     if counter.note:
         say(counter.note)
     report = check_game(
@@ -55,7 +62,7 @@ def print_check(
         lambda seed: make_env(game, seed, **options),
         seeds=seeds,
         num_turns=num_turns,
-        count_tokens=counter.count if counter.is_exact else None,
+        count_tokens=_counts(counter) if counter.is_exact else None,
         context=counter.context,
     )
     if as_json:
@@ -67,6 +74,10 @@ def print_check(
         head = Text.assemble((f"  {finding.outcome:<11}  ", _COLOURS[finding.outcome]), f"{finding.check:<8}  ")
         console.print(head + Text(printable(finding.what)), soft_wrap=True)
     return report.passed
+
+
+def _counts(counter: TokenCounter) -> TokenCounts:
+    return TokenCounts(counter.count, counter.count_anchor, counter.count_observation, counter.count_text)
 
 
 def _console() -> Console:

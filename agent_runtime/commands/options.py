@@ -81,6 +81,14 @@ AdapterOption = Annotated[
         "the package's own for the embedded model, if it brings one.",
     ),
 ]
+CountedAdapterOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER|none|packaged",
+        help="The LoRA folder that the model is served with: its card may put tokens before every block. Default: "
+        "the package's own for the embedded model, if it brings one.",
+    ),
+]
 PoolOption = Annotated[
     int, typer.Option(min=1, help="Memory for keys and values, in MiB; on a CPU up to a quarter more.")
 ]

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from agent_runtime.commands.options import GamesOption, JsonOption, import_from_here
+from agent_runtime.adapter_choice import adapter_named
+from agent_runtime.commands.options import CountedAdapterOption, GamesOption, JsonOption, import_from_here
 
 prompts_app = typer.Typer(no_args_is_help=True, help="Look at a game's prompts before any model does.")
 
@@ -31,6 +32,7 @@ def prompts_check(
     model: Annotated[
         str, typer.Option(help="Whose tokenizer counts: embedded, a model folder, a GGUF file; none estimates.")
     ] = "embedded",
+    adapter: CountedAdapterOption = None,
     html: Annotated[Path | None, typer.Option(help="Write a page that shows every block in every frame.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -38,4 +40,4 @@ def prompts_check(
     from agent_runtime.commands.prompts_output import print_prompts
 
     import_from_here()
-    print_prompts(game, states, tuple(games or ()), tuple(sight or ()), model, html, as_json)
+    print_prompts(game, states, tuple(games or ()), tuple(sight or ()), model, adapter_named(adapter), html, as_json)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from agent_runtime.adapter_choice import Adapter
 from agent_runtime.commands.options import say
 from agent_runtime.designer.check import check_prompts
 from agent_runtime.designer.page import write_page
@@ -18,11 +19,12 @@ def print_prompts(
     games: tuple[Path, ...],
     sight: tuple[str, ...],
     model: str,
+    adapter: Adapter,
     html: Path | None,
     as_json: bool,
 ) -> None:
     """Check a game's prompts and print what was found. Raises what checking raises, and CannotWrite for the page."""
-    report = check_prompts(game, states, games, sight, model)
+    report = check_prompts(game, states, games, sight, model, adapter)
     if html is not None:
         write_page(report, html)
         say(f"The page is in {html}.")

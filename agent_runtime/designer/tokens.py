@@ -14,8 +14,11 @@ from typing import Any
 import transformers
 from transformers import PreTrainedTokenizerFast
 
-from agent_runtime.engine.errors import BrokenModel, ModelNotFound
-from agent_runtime.engine.sources import EMBEDDED, cache_folder, embedded_gguf, first_line, tokenizer_folder
+from agent_runtime.adapter_choice import Adapter, AdapterChoice
+from agent_runtime.engine.adapters import find_adapter
+from agent_runtime.engine.card import own_card
+from agent_runtime.engine.errors import BrokenModel, ModelNotFound, first_line
+from agent_runtime.engine.sources import EMBEDDED, cache_folder, embedded_gguf, tokenizer_folder
 from agent_runtime.engine.text import TextEncoder
 
 NO_MODEL = "none"
@@ -29,7 +32,8 @@ _ENDLESS = 10**9
 
 @dataclass(frozen=True, slots=True)
 class TokenCounter:
-    """Counts the tokens of blocks, anchors and observations, these with the chat markers around them.
+    """Counts the tokens of blocks with what leads them, of anchors and observations with the chat markers around them,
+    and of texts alone.
 
     `note` says what a person should know of the figures, None if they are exact. `context` is the model's, if known.
     """
@@ -38,6 +42,7 @@ class TokenCounter:
     count: Callable[[str], int]
     count_anchor: Callable[[str], int]
     count_observation: Callable[[str], int]
+    count_text: Callable[[str], int]
     context: int | None = None
     note: str | None = None
 
@@ -47,15 +52,19 @@ class TokenCounter:
         return self.note is None
 
 
-def token_counter(source: str = EMBEDDED, cache: Path | None = None) -> TokenCounter:
-    """Count as the model `source` does; "none" estimates, and so does "embedded" where it is not installed.
+def token_counter(
+    source: str = EMBEDDED, cache: Path | None = None, *, adapter: Adapter = AdapterChoice.DEFAULT
+) -> TokenCounter:
+    """Count as the model `source` does when it is served with `adapter`, whose card says what leads a block.
 
-    Raises ModelNotFound, BrokenModel or BadChatTemplate.
+    "none" estimates, and so does "embedded" where it is not installed. Raises ModelNotFound, BrokenModel,
+    BadChatTemplate, and MissingPackage for an adapter that takes PEFT.
     """
     if source == NO_MODEL:
         return _estimate("Tokens are estimated, a third of the characters, and may be off by a third.")
+    cache = cache or cache_folder()
     try:
-        folder = tokenizer_folder(source, cache or cache_folder())
+        folder = tokenizer_folder(source, cache)
     except ModelNotFound as error:
         if source != EMBEDDED:
             raise
@@ -63,13 +72,18 @@ def token_counter(source: str = EMBEDDED, cache: Path | None = None) -> TokenCou
             f"Tokens are estimated, a third of the characters, and may be off by a third: {error.why}. {error.advice}"
         )
     tokenizer = _read(source, folder)
-    text = TextEncoder(tokenizer)
+    found = find_adapter(adapter, source, cache)
+    card = own_card(source) if found is None else found.card
+    text = TextEncoder(tokenizer, lead=card.lead)
     context = _context(folder) or (tokenizer.model_max_length if tokenizer.model_max_length < _ENDLESS else None)
+    if found is not None and card.context is not None:
+        context = card.context
     return TokenCounter(
         name=embedded_gguf().stem if source == EMBEDDED else Path(source).name,
         count=text.count,
         count_anchor=lambda words: len(text.anchor_ids(words)),
         count_observation=lambda words: len(text.observation_ids(words)),
+        count_text=lambda words: len(text.text_ids(words)),
         context=context,
     )
 
@@ -78,7 +92,7 @@ def _estimate(note: str) -> TokenCounter:
     def count(text: str) -> int:
         return math.ceil(len(text) / _CHARACTERS_PER_TOKEN)
 
-    return TokenCounter("estimate", count, count, count, note=note)
+    return TokenCounter("estimate", count, count, count, count, note=note)
 
 
 def _read(source: str, folder: Path | str) -> PreTrainedTokenizerFast:

@@ -14,14 +14,13 @@ from safetensors import SafetensorError, safe_open
 from agent_runtime.adapter_choice import Adapter, AdapterChoice
 from agent_runtime.engine.card import CARD, Card, read_card
 from agent_runtime.engine.digests import canonical_json, digest_of, file_digest, files_digest
-from agent_runtime.engine.errors import BrokenModel, MissingPackage, ModelNotFound
+from agent_runtime.engine.errors import BrokenModel, MissingPackage, ModelNotFound, first_line
+from agent_runtime.engine.model_files import weight_files
 from agent_runtime.engine.sources import (
     EMBEDDED,
     Location,
-    first_line,
     folder_of,
     place_of,
-    weight_files,
     weights_are_here,
 )
 

@@ -15,9 +15,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from agent_runtime.engine.errors import UnsupportedAttention, UnsupportedModel
+from agent_runtime.engine.errors import UnsupportedAttention, UnsupportedModel, first_line
 from agent_runtime.engine.forward import ForwardRunner
-from agent_runtime.engine.sources import first_line
 from agent_runtime.engine.span import NOTHING, Placed, Span, View
 
 _LENGTH_DEPENDENT = ("dynamic", "longrope")

@@ -16,9 +16,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
+from transformers.utils.hub import cached_file
+
 from agent_runtime.engine.digests import write_atomically
 from agent_runtime.engine.errors import BrokenModel
-from agent_runtime.engine.span import Positions
+from agent_runtime.engine.positions import Positions
+from agent_runtime.engine.sources import EMBEDDED
 from agent_runtime.engine.text import Lead
 
 CARD = "hotseat.json"
@@ -47,6 +50,19 @@ class Card:
 
 
 NO_CARD = Card()
+
+
+def own_card(source: str) -> Card:
+    """Return the card of a source's own weights, an empty one if they have none. Raises BrokenModel."""
+    path = Path(source).expanduser()
+    if source == EMBEDDED or path.is_file():
+        return NO_CARD
+    if path.is_dir():
+        return read_card(path / CARD)
+    try:
+        return read_card(Path(str(cached_file(source, CARD))))
+    except OSError:
+        return NO_CARD
 
 
 def read_card(path: Path | None) -> Card:

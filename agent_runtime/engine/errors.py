@@ -165,3 +165,8 @@ class EngineClosed(EngineError):
 
     def __str__(self) -> str:
         return "The engine is shutting down. Connect again when the server is back."
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's sentence, without its full stop."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -13,28 +13,26 @@ from typing import Any, NoReturn
 import torch
 import transformers
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
-from transformers.utils.hub import cached_file
 
 from agent_runtime.adapter_choice import Adapter, AdapterChoice
 from agent_runtime.engine.adapters import adapter_digest, check_base, find_adapter, way_out
 from agent_runtime.engine.admission import check_config
 from agent_runtime.engine.bars import no_bars
-from agent_runtime.engine.card import CARD, Card, read_card
+from agent_runtime.engine.card import own_card
 from agent_runtime.engine.compute_thread import computed, without_team
 from agent_runtime.engine.cpu_products import choose_products
 from agent_runtime.engine.digests import canonical_json, digest_of, files_digest
-from agent_runtime.engine.errors import BrokenModel, EngineError, ModelNotFound
+from agent_runtime.engine.errors import BrokenModel, EngineError, ModelNotFound, first_line
 from agent_runtime.engine.merging import merged
+from agent_runtime.engine.model_files import weight_files
+from agent_runtime.engine.positions import Positions
 from agent_runtime.engine.sources import (
     EMBEDDED,
     Location,
     cache_folder,
-    first_line,
     folder_of,
     locate,
-    weight_files,
 )
-from agent_runtime.engine.span import Positions
 from agent_runtime.engine.text import TextEncoder
 
 _FORMAT = "hotseat-weights-1"
@@ -111,7 +109,7 @@ def _loaded(spec: ModelSpec, cache: Path) -> LoadedModel:
     dtype = _dtype(spec, device)
     adapter = find_adapter(spec.adapter, spec.source, cache)
     location = locate(spec.source, dtype, cache)
-    card = adapter.card if adapter is not None else _card(location)
+    card = adapter.card if adapter is not None else own_card(spec.source)
     config = _config(location, {**spec.overrides, **(card.overrides if adapter is not None else {})})
     check_config(config)
     tokenizer = _tokenizer(location)
@@ -242,14 +240,3 @@ def _refuse(location: Location, error: Exception) -> NoReturn:
             "network, and log in if it is gated.",
         ) from error
     raise BrokenModel(location.source, first_line(error)) from error
-
-
-def _card(location: Location) -> Card:
-    if location.home is not None:
-        return read_card(location.home / CARD)
-    if location.folder is not None:
-        return read_card(None)
-    try:
-        return read_card(Path(str(cached_file(location.target, CARD))))
-    except OSError:
-        return read_card(None)  # the model has none

@@ -13,8 +13,7 @@ from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from agent_runtime.engine.adapters import PLAIN_WEIGHT, WEIGHTS, adapter_config, is_plain, require_peft
-from agent_runtime.engine.errors import BrokenModel
-from agent_runtime.engine.sources import first_line
+from agent_runtime.engine.errors import BrokenModel, first_line
 
 _ADVICE = "Name an adapter of this model."
 

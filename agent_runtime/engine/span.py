@@ -8,13 +8,13 @@ observation; a decoded token is a span of length 1.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy
 
 from agent_runtime.engine.pool import Run
+from agent_runtime.engine.positions import Positions
 
 
 class Placed(NamedTuple):
@@ -76,15 +76,6 @@ class View:
 
 
 NOTHING = View(())
-
-
-class Positions(StrEnum):
-    """Where the blocks of a view stand."""
-
-    SEQUENTIAL = "sequential"
-    """One behind the other."""
-    SHARED = "shared"
-    """All at the same place, directly behind the anchor: however many there are, none is far away."""
 
 
 def view_of_blocks(runs: Sequence[Run], *, anchored: bool, positions: Positions = Positions.SEQUENTIAL) -> View:

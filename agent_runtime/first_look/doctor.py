@@ -5,7 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from agent_runtime.adapter_choice import Adapter, AdapterChoice
-from agent_runtime.engine.sources import EMBEDDED, first_line
+from agent_runtime.engine.errors import first_line
+from agent_runtime.engine.sources import EMBEDDED
 from agent_runtime.first_look.findings import Finding, Verdict
 from agent_runtime.first_look.machine import (
     look_at_cache,

@@ -17,13 +17,13 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from agent_runtime.adapter_choice import Adapter, AdapterChoice
+from agent_runtime.engine.errors import first_line
+from agent_runtime.engine.model_files import weight_files
 from agent_runtime.engine.sources import (
     EMBEDDED,
     cache_folder,
     embedded_gguf,
-    first_line,
     place_of,
-    weight_files,
 )
 from agent_runtime.errors import HotseatError
 from agent_runtime.first_look.findings import Finding, Verdict

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from agent_runtime.engine.digests import write_atomically
-from agent_runtime.engine.span import Positions
+from agent_runtime.engine.positions import Positions
 from agent_runtime.tuning.errors import NotTrainable
 from agent_runtime.tuning.packing import Batch, batch_of, joined
 from agent_runtime.tuning.rows import TokenSample, row_of

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from agent_runtime.adapter_choice import Adapter, AdapterChoice, adapter_named
-from agent_runtime.engine.span import Positions
+from agent_runtime.engine.positions import Positions
 from agent_runtime.engine.text import Lead
 from agent_runtime.tuning.errors import BadTuneConfig
 from agent_runtime.tuning.rows import TRAINED_MODES
@@ -60,8 +60,8 @@ class TrainingPart:
     and the block modes that the model is served in by its card, if there are any. `lora_rank` 0 tunes all weights.
     `distillation` weighs how far block modes may stray from the first mode. The learning rate rises for `warmup_steps`
     and falls by a cosine to `final_share`. `positions` is where blocks stand in block modes, "sequential" or "shared";
-    `lead` is what stands before each of them, "none", "separator" or "label"; where they are not said, the first of
-    these, or as the adapter has it that a run starts from.
+    `lead` is what stands before each of them, "none", "separator" or "label"; where they are not said, as the
+    card has it of the adapter, else of the weights, that a run starts from, and the first of these without one.
     """
 
     modes: tuple[str, ...] | None = None

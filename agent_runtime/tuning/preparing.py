@@ -11,11 +11,11 @@ from accelerate import Accelerator
 from agent_runtime.adapter_choice import AdapterChoice
 from agent_runtime.engine.adapters import base_digest
 from agent_runtime.engine.admission import check_config
-from agent_runtime.engine.card import NO_CARD, Card
+from agent_runtime.engine.card import Card, own_card
 from agent_runtime.engine.digests import write_atomically
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model, model_config
+from agent_runtime.engine.positions import Positions
 from agent_runtime.engine.sources import cache_folder
-from agent_runtime.engine.span import Positions
 from agent_runtime.engine.text import Lead
 from agent_runtime.tuning.agreement import Turns
 from agent_runtime.tuning.config import TuneConfig
@@ -24,6 +24,16 @@ from agent_runtime.tuning.lora import Start
 from agent_runtime.turn import Mode
 
 _RUN = "run.json"
+# In no folder of a run that was begun before there was the key.
+_LATER = "card"
+
+
+def served_card(config: TuneConfig, start: Start | None) -> Card:
+    """Return the card that the model is served by as the run finds it: the adapter's, or the weights' own.
+
+    Raises BrokenModel.
+    """
+    return own_card(config.model.source) if start is None else start.card
 
 
 def load_for(
@@ -31,12 +41,13 @@ def load_for(
 ) -> tuple[TuneConfig, LoadedModel, Card]:
     """Load the weights in float32 as the run asks for them, and say so on the adapter's card.
 
-    What the run does not say is as the adapter has it that it starts from. In the run that comes back the modes are
-    said; over recordings they follow the card of the model as it is served: the adapter's, or the weights' own.
+    What the run does not say is as the adapter has it that it starts from; where blocks stand and what leads them, as
+    the card has it that the model is served by. In the run that comes back the modes are said; over recordings they
+    follow that card, too.
     """
     own = model_config(config.model.source)
     check_config(own)
-    begun, asked = NO_CARD if start is None else start.card, config.training
+    begun, asked = served_card(config, start), config.training
     rope: dict[str, Any] | None = None
     if start is not None:
         rope = None if begun.rope_parameters is None else dict(begun.rope_parameters)
@@ -57,21 +68,24 @@ def load_for(
         overrides=card.overrides,
     )
     loaded = load_model(spec)
-    served_in = loaded.block_modes if start is None else begun.block_modes
-    said = config.saying_modes(served_in if recorded else ())
+    said = config.saying_modes(begun.block_modes if recorded else ())
     card = replace(card, block_modes=tuple(mode.value for mode in said.modes if mode is not Mode.FULL))
-    return said, replace(loaded, text=loaded.text.copy(lead=card.lead)), card
+    return said, replace(loaded, positions=card.positions, text=loaded.text.copy(lead=card.lead)), card
 
 
 def claim(
     folder: Path,
     config: TuneConfig,
     loaded: LoadedModel,
+    card: Card,
     accelerator: Accelerator,
     start: Start | None,
     turns: Turns | None,
 ) -> None:
-    """Make the folder this run's. Raises OtherRun if it is another's."""
+    """Make the folder this run's. Raises OtherRun if it is another's.
+
+    `card` is the run's own: what the run does not say itself comes from a card that may have been exchanged since.
+    """
     said = asdict(config)
     said.pop("folder")
     for part, key in (("model", "adapter"), ("training", "positions"), ("training", "lead")):
@@ -83,13 +97,14 @@ def claim(
         "tokenizer": loaded.tokenizer_digest,
         "adapter": "" if start is None else start.digest,
         "turns": "" if turns is None else turns.digest,
+        _LATER: {"positions": card.positions.value, "lead": card.lead.value},
     }
     file = folder / _RUN
     if file.is_file():
         theirs = json.loads(file.read_text("utf-8"))
         mine_too = json.loads(json.dumps(mine))
         for what in mine:
-            if theirs.get(what, "") != mine_too[what]:
+            if theirs.get(what, mine_too[what] if what == _LATER else "") != mine_too[what]:
                 raise OtherRun(folder, "configuration" if what == "config" else what)
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)

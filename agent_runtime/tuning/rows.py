@@ -8,13 +8,15 @@ follows, for every token of the row, where its key stands (`place`), where its q
 Shapes: T tokens of a row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy
 
 from agent_runtime.engine.pool import Run
-from agent_runtime.engine.span import NOTHING, Placed, Positions, Span, View, view_of_blocks
+from agent_runtime.engine.positions import Positions
+from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
 from agent_runtime.tuning.errors import NotTrainable
 from agent_runtime.turn import Mode
 
@@ -89,17 +91,17 @@ def spans_of(
     """
     if mode not in TRAINED_MODES:
         raise NotTrainable(f"mode {mode} computes what `full` does. Tune for {', '.join(TRAINED_MODES)}.")
-    blocks = [sum(sample.blocks, ())] if mode is Mode.FULL else list(sample.blocks)
+    blocks = [tuple(chain.from_iterable(sample.blocks))] if mode is Mode.FULL else list(sample.blocks)
     static: list[Span] = []
     runs: list[Run] = []
-    first = 0
-    for index, ids in enumerate(blocks):
+    first, view = 0, NOTHING
+    for ids in blocks:
         run = Run(((first, len(ids)),), len(ids))
-        is_behind = mode is Mode.ANCHORED and index > 0
-        view = View((Placed(runs[0], 0),)) if is_behind else NOTHING
         static.append(Span(ids, view.length, view, keep=run))
         runs.append(run)
         first += len(ids)
+        if mode is Mode.ANCHORED and len(runs) == 1:
+            view = View((Placed(run, 0),))
     everything = view_of_blocks(runs, anchored=mode is Mode.ANCHORED, positions=positions)
     asked = [Span((*ask.observation, *ask.answer[:-1]), everything.behind, everything) for ask in sample.asks]
     return static, asked
@@ -112,7 +114,9 @@ def row_of(sample: TokenSample, mode: Mode, positions: Positions = Positions.SEQ
     lengths = numpy.array([len(span.ids) for span in spans])
     total = int(lengths.sum())
     num_static = int(lengths[: len(static)].sum())
-    local = numpy.concatenate([numpy.arange(span.start, span.start + len(span.ids)) for span in spans])
+    begins = numpy.cumsum(lengths) - lengths
+    starts = numpy.array([span.start for span in spans])
+    local = numpy.arange(total) + numpy.repeat(starts - begins, lengths)
     label = numpy.full(total, IGNORED)
     ask_of = numpy.repeat(numpy.array([-1] * len(static) + list(range(len(asked)))), lengths)
     begin = num_static
@@ -120,12 +124,14 @@ def row_of(sample: TokenSample, mode: Mode, positions: Positions = Positions.SEQ
         stop = begin + len(span.ids)
         label[stop - len(ask.answer) : stop] = ask.answer
         begin = stop
-    seen = numpy.array([_seen(span.view) for span in spans])
+    views = _views(spans)
+    seen_of = {number: _seen(view) for number, view in views.items()}
+    seen = numpy.array([seen_of[id(span.view)] for span in spans])
     row = Row(
-        ids=numpy.concatenate([numpy.asarray(span.ids, dtype=numpy.int64) for span in spans]),
-        place=_places(spans, local),
+        ids=numpy.fromiter(chain.from_iterable(span.ids for span in spans), numpy.int64, total),
+        place=_places(views.values(), local),
         local=local,
-        own_from=numpy.repeat(numpy.cumsum(lengths) - lengths, lengths),
+        own_from=numpy.repeat(begins, lengths),
         seen_from=numpy.repeat(seen[:, 0], lengths),
         seen_to=numpy.repeat(seen[:, 1], lengths),
         is_anchor=(numpy.arange(total) < len(sample.blocks[0])).astype(numpy.int64),
@@ -140,14 +146,19 @@ def row_of(sample: TokenSample, mode: Mode, positions: Positions = Positions.SEQ
     return row
 
 
-def _places(spans: Sequence[Span], local: numpy.ndarray) -> numpy.ndarray:
+def _views(spans: Sequence[Span]) -> dict[int, View]:
+    """Return the views of spans, each object once: a view of many blocks takes long to compare with another."""
+    return {id(span.view): span.view for span in spans}
+
+
+def _places(views: Iterable[View], local: numpy.ndarray) -> numpy.ndarray:
     """Where the views put every token; what no view shows stays at its local position.
 
     In a row every token has one key, so all views have to agree about its place. Raises NotTrainable.
     """
     place = local.copy()
     is_placed = numpy.zeros(len(local), dtype=bool)
-    for view in dict.fromkeys(span.view for span in spans):
+    for view in views:
         put = local[view.slots] + view.shifts
         if (is_placed[view.slots] & (place[view.slots] != put)).any():
             raise NotTrainable("two views of one sample put a block at different places. Pack them as two samples.")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from agent_runtime.engine.span import Positions
+from agent_runtime.engine.positions import Positions
 from agent_runtime.engine.text import TextEncoder
 from agent_runtime.tuning.errors import NotTrainable
 from agent_runtime.tuning.kept_texts import KeptTexts

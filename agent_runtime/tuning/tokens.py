@@ -1,6 +1,7 @@
 """Samples in tokens, as the runtime would have them."""
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 from agent_runtime.engine.text import TextEncoder
 from agent_runtime.tuning.rows import TokenAsk, TokenSample
@@ -17,9 +18,18 @@ def in_tokens(sample: Sample, text: TextEncoder, answers: Callable[[Ask], Sequen
 
     Each ask stands there once for each of its `answers`.
     """
+    learned = [answers(ask) for ask in sample.asks]
+    text.remember(
+        chain(
+            (sample.anchor,),
+            (block for _, block in sample.blocks),
+            (ask.observation for ask in sample.asks),
+            chain.from_iterable(learned),
+        )
+    )
     blocks = (text.anchor_ids(sample.anchor), *[text.block_ids(block) for _, block in sample.blocks])
     asks: list[TokenAsk] = []
-    for ask in sample.asks:
+    for ask, its_answers in zip(sample.asks, learned, strict=True):
         observation = text.observation_ids(ask.observation)
-        asks += [TokenAsk(observation, text.answer_ids(answer)) for answer in answers(ask)]
+        asks += [TokenAsk(observation, text.answer_ids(answer)) for answer in its_answers]
     return TokenSample(blocks, tuple(asks))

@@ -25,7 +25,7 @@ from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch.utils.data import DataLoader
 
 from agent_runtime.engine.adapters import check_base
-from agent_runtime.engine.card import NO_CARD, Card, write_card
+from agent_runtime.engine.card import Card, write_card
 from agent_runtime.engine.digests import write_atomically
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.engine.rope import RotaryTable
@@ -38,7 +38,7 @@ from agent_runtime.tuning.figures import Figures, Mark
 from agent_runtime.tuning.kept_texts import KeptTexts
 from agent_runtime.tuning.lora import Start, as_it_began, start_of, with_lora
 from agent_runtime.tuning.packing import Batch
-from agent_runtime.tuning.preparing import claim, load_for
+from agent_runtime.tuning.preparing import claim, load_for, served_card
 from agent_runtime.tuning.saving import Savings
 from agent_runtime.tuning.stream import BatchStream, FileSource, Source, TokenSource
 from agent_runtime.tuning.student import Agreement, Losses, Student, losses_of, wanted_of
@@ -86,13 +86,13 @@ def tune(
     if start is not None:  # a hub's weights are here only now
         check_base(start.folder, config.model.source, cache_folder())
     recorded = None if turns is None else turns(loaded)
-    begun = NO_CARD if start is None else start.card
-    if recorded is not None and (card.positions, card.lead) != (begun.positions, begun.lead):
+    served = served_card(config, start)
+    if recorded is not None and (card.positions, card.lead) != (served.positions, served.lead):
         raise NotTrainable(
             "who teaches is the model as it is served, and training.positions or training.lead would have it served in "
             "another way. Leave them out."
         )
-    claim(folder, config, loaded, accelerator, start, recorded)
+    claim(folder, config, loaded, card, accelerator, start, recorded)
     sources = _sources(config, loaded, kept) if recorded is None else [(1.0, TokenSource(recorded.train))]
     run = _Run(config, folder, accelerator, loaded, card, start, recorded, sources)
     return run.go(tell, is_stopped)

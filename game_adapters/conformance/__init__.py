@@ -22,7 +22,8 @@ Random legal actions are played under a few seeds, then again, and everything is
 What could not be checked is said, never passed over.
 """
 
+from game_adapters.conformance.counting import TokenCounts
 from game_adapters.conformance.kit import CHECKS, check_game
 from game_adapters.conformance.report import Finding, Report
 
-__all__ = ["CHECKS", "Finding", "Report", "check_game"]
+__all__ = ["CHECKS", "Finding", "Report", "TokenCounts", "check_game"]

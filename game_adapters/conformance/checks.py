@@ -1,12 +1,13 @@
 """The checks of what a game and its environment say. Each yields what is wrong, with the place and what to do, and
 returns what was seen; NotChecked says why there was nothing to see."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 from game_adapters.adapter import TurnView, Varying, match_state, sight_of
+from game_adapters.conformance.counting import TokenCounts
 from game_adapters.conformance.playing import Played, Player, Seen, some
 from game_adapters.environments import code_of
 from game_adapters.errors import (
@@ -53,7 +54,7 @@ class Material:
     player: Player
     games: Sequence[Played]
     folder: Game | None
-    count_tokens: Callable[[str], int]
+    count: TokenCounts
     context: int | None = None
     is_exact: bool = False
     """Whether tokens are counted or estimated."""
@@ -125,7 +126,7 @@ def check_names(material: Material) -> Check:
     most = 0
     for played, number, seen in material.turns():
         for offer in seen.view.actions:
-            tokens = material.count_tokens(offer.id)
+            tokens = material.count.text(offer.id)
             most = max(most, tokens)
             if tokens >= MOST_NAME_TOKENS:
                 yield (

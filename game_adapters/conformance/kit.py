@@ -7,6 +7,7 @@ from types import MappingProxyType
 from game_adapters.adapter import GameContract, PettingZooAdapter
 from game_adapters.conformance import checks, word_checks
 from game_adapters.conformance.checks import Broken, Check, Material, NotChecked
+from game_adapters.conformance.counting import Count, TokenCounts
 from game_adapters.conformance.playing import MakeEnv, Player
 from game_adapters.conformance.report import Finding, Report
 from game_adapters.errors import GameAdapterError, GameCodeFailed, IncompleteGame
@@ -44,14 +45,15 @@ def check_game(
     folder: Path | None = None,
     seeds: Sequence[int] = SEEDS,
     num_turns: int = TURNS,
-    count_tokens: Callable[[str], int] | None = None,
+    count_tokens: Count | TokenCounts | None = None,
     context: int | None = None,
 ) -> Report:
     """Check a game: a name, `module:Class`, or a contract.
 
     `make` returns a live environment, reset with the seed; without it the class's own `make_env` does. `folder` is the
     game folder, if it is not the class's own. Games are played under each of the `seeds`, for about `num_turns` turns
-    each. `count_tokens` is a tokenizer's count (default: a third of the characters), `context` the model's length.
+    each. `count_tokens` is a tokenizer's count, of all parts alike or of each (default: a third of the characters);
+    `context` is the model's length.
 
     Raises UnknownGame, IncompleteGame, GameCodeFailed and what else keeps the class from being loaded; what is wrong
     with the game itself is in the report.
@@ -67,7 +69,7 @@ def check_game(
         player,
         [player.play(seed, num_turns) for seed in seeds],
         loaded,
-        count_tokens or _estimated,
+        count_tokens if isinstance(count_tokens, TokenCounts) else TokenCounts.alike(count_tokens or _estimated),
         context,
         is_exact=count_tokens is not None,
     )

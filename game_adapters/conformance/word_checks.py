@@ -52,7 +52,7 @@ def check_folder(material: Material) -> Check:
     material.advice.extend(game.warnings)
     num_blocks = set()
     for course in courses(material):
-        blocks = StateBlocks(game, material.count_tokens)
+        blocks = StateBlocks(game, material.count.block)
         for state, place in zip(course.states, course.places, strict=True):
             try:
                 blocks.replace(state)
@@ -115,7 +115,7 @@ def check_segments(material: Material) -> Check:
     game = _folder(material)
     names: set[str] = set()
     for course in courses(material):
-        blocks = StateBlocks(game, material.count_tokens)
+        blocks = StateBlocks(game, material.count.block)
         before: tuple[Block, ...] = ()
         renamed: Counter[str] = Counter()
         for number, (state, place) in enumerate(zip(course.states, course.places, strict=True)):
@@ -197,7 +197,7 @@ def check_patch(material: Material) -> Check:
     for course in courses(material):
         if not course.states:
             continue
-        whole, patched = StateBlocks(game, material.count_tokens), StateBlocks(game, material.count_tokens)
+        whole, patched = StateBlocks(game, material.count.block), StateBlocks(game, material.count.block)
         try:
             whole.replace(course.states[0])
             patched.replace(course.states[0])
@@ -233,8 +233,11 @@ def check_tokens(material: Material) -> Check:
             prompt = _prompt(material, game, seen.view)
         except PromptsError:
             continue
-        texts = [prompt.anchor.text, *(block.text for block in prompt.blocks), prompt.observation]
-        tokens = [material.count_tokens(text) for text in texts]
+        tokens = [
+            material.count.anchor(prompt.anchor.text),
+            *(material.count.block(block.text) for block in prompt.blocks),
+            material.count.observation(prompt.observation),
+        ]
         sizes.update(zip((block.name for block in prompt.blocks), tokens[1:-1], strict=True))
         longest = max(longest, sum(tokens))
         if material.context is not None and sum(tokens) > material.context:
@@ -268,14 +271,14 @@ def _folder(material: Material) -> Game:
 
 def _words(material: Material, game: Game, state: Json) -> tuple[tuple[str, ...], str]:
     """All that a prompt says of a state. Raises PromptsError."""
-    blocks = StateBlocks(game, material.count_tokens)
+    blocks = StateBlocks(game, material.count.block)
     blocks.replace(state)
     return tuple(block.text for block in blocks.blocks), canonical(blocks.live)
 
 
 def _prompt(material: Material, game: Game, view: TurnView) -> Prompt:
     """The prompt of a turn without history. Raises PromptsError."""
-    blocks = StateBlocks(game, material.count_tokens)
+    blocks = StateBlocks(game, material.count.block)
     blocks.replace(view.state)
     actions = [(offer.id, offer.text) for offer in view.actions]
     observation = ObservationInput(view.observation_text, blocks.live, actions)

@@ -1,18 +1,20 @@
-"""Turns that are played together: they share a forward, and each ends for itself."""
+"""agent_runtime.agent: what is taken and how it ends; turns played together share a forward, each ends for itself."""
 
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent_runtime.agent import PendingTurn, run_together
 from agent_runtime.block_cache import MemoryStore
 from agent_runtime.engine.errors import EngineClosed
+from agent_runtime.errors import PromptTooLong
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.served_model import serve_model
-from agent_runtime.turn import Mode, Outcome
-from tests.agent_runtime.worlds import ask, load_tiny, open_duel, runtime, state, write_game
+from agent_runtime.turn import ActionOption, Decide, Mode, Outcome
+from tests.agent_runtime.worlds import ask, load_tiny, open_duel, play, runtime, state, write_game
 
 SESSIONS = tuple(f"s{number}" for number in range(6))
 
@@ -86,3 +88,26 @@ def test_an_interrupt_cancels_them_all(made: AgentRuntime, monkeypatch: pytest.M
         run_together(together)
     assert all(turn._cancelled for turn in together)
     gate.set()
+
+
+def test_the_longest_prompt_that_is_taken_leaves_room_for_all_that_can_follow(made: AgentRuntime) -> None:
+    endless = {"type": "object", "properties": {"n": {"type": "string", "minLength": 2000}}, "required": ["n"]}
+    options: dict[str, Any] = {"actions": (ActionOption("go", schema=endless),), "decide": Decide(think_tokens=5)}
+    fits, too_long = 0, 3000
+    while too_long - fits > 1:
+        middle = (fits + too_long) // 2
+        try:
+            made.begin_turn(ask(middle, session="s0", observation="a " * middle, **options))
+            fits = middle
+        except PromptTooLong:
+            too_long = middle
+        made.session("s0").last_turn_id = None
+    result = play(made, 1, session="s0", observation="a " * fits, **options)
+    assert result.outcome is Outcome.TRUNCATED, result.message
+
+
+def test_a_cancelled_turn_says_so_and_gives_everything_back(made: AgentRuntime) -> None:
+    turn = made.begin_turn(ask(1, session="s0"))
+    turn.cancel()
+    assert turn.run().outcome is Outcome.CANCELLED
+    assert play(made, 2, session="s0").outcome is Outcome.OK

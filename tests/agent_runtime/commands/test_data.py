@@ -21,7 +21,7 @@ def no_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
     from agent_runtime.designer import tokens
 
     counter = tokens.token_counter("none")
-    monkeypatch.setattr("agent_runtime.commands.data_output.token_counter", lambda: counter)
+    monkeypatch.setattr("agent_runtime.commands.data_output.token_counter", lambda **asked: counter)
 
 
 def run(*words: object) -> Result:

@@ -1,15 +1,19 @@
 """`hotseat games`: what there is, and what is wrong with one."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from agent_runtime.cli import app
+from agent_runtime.engine.card import Card, write_card
+from agent_runtime.engine.text import Lead
 from game_adapters import GAMES
 from game_adapters.conformance import CHECKS
 from tests.game_adapters.installed import install
+from tests.tiny_models import save_tiny_adapter, save_tiny_model
 
 LAMPS = "tests.game_adapters.lamps_game:Lamps"
 
@@ -35,6 +39,21 @@ def test_a_broken_installed_game_is_told_and_the_others_are_there(
     assert "camp" in printed
     (torn,) = [game for game in json.loads(run("--json").stdout) if game["name"] == "torn"]
     assert "no map" in torn["error"] and torn["folder"] is None
+
+
+def test_the_lead_of_an_adapters_blocks_is_counted(tmp_path: Path) -> None:
+    base, adapter = save_tiny_model(tmp_path / "base"), save_tiny_adapter(tmp_path / "adapter")
+    write_card(adapter, Card(("star",), lead=Lead.LABEL))
+    said = [
+        next(
+            line
+            for line in run("check", LAMPS, "--model", base, "--seeds", 1, *more).stdout.splitlines()
+            if "blocks of" in line
+        )
+        for more in ((), ("--adapter", adapter))
+    ]
+    low, high = (int(re.search(r"blocks of (\d+)", line)[1]) for line in said)  # type: ignore[index]
+    assert high == low + 2
 
 
 def test_a_sound_game_passes_with_a_line_for_each_check() -> None:

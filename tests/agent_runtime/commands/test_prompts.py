@@ -8,9 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 from agent_runtime.cli import app, main
+from agent_runtime.engine.card import Card, write_card
+from agent_runtime.engine.text import Lead
 from tests.agent_runtime.designer.worlds import write_states
 from tests.prompts.worlds import UNITS, some_units, write_game
 from tests.readme import ROOT
+from tests.tiny_models import save_tiny_adapter, save_tiny_model
 
 
 @pytest.fixture
@@ -61,6 +64,14 @@ def test_a_folder_names_a_game_and_json_is_all_that_is_printed(folder: Path) -> 
 def test_a_sight_is_what_a_session_would_see(folder: Path) -> None:
     words = (folder / "games" / "tiny", folder / "states.jsonl", "--model", "none", "--json", "--sight", "!/clock")
     assert [block["rule"] for block in json.loads(printed(*words))["blocks"]] == ["unit/*"] * 3
+
+
+def test_tokens_are_those_of_the_model_as_it_is_served(folder: Path) -> None:
+    base, adapter = save_tiny_model(folder / "base"), save_tiny_adapter(folder / "adapter")
+    write_card(adapter, Card(("star",), lead=Lead.LABEL))
+    words = (folder / "games" / "tiny", folder / "states.jsonl", "--model", base, "--json")
+    bare, led = (json.loads(printed(*words, *more))["frames"][0] for more in ((), ("--adapter", adapter)))
+    assert led["prompt"] == bare["prompt"] + 2 * bare["num_blocks"]
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from agent_runtime.adapter_choice import AdapterChoice
 from agent_runtime.designer.tokens import token_counter
 from agent_runtime.engine import sources
+from agent_runtime.engine.card import Card, write_card
 from agent_runtime.engine.errors import BrokenModel, ModelNotFound
+from agent_runtime.engine.loading import ModelSpec, load_model
+from agent_runtime.engine.text import Lead
 from tests.agent_runtime.worlds import load_tiny
-from tests.tiny_models import CONTEXT, save_tiny_gguf
+from tests.tiny_models import CONTEXT, save_tiny_adapter, save_tiny_gguf, save_tiny_model
 
 
 def test_counts_are_those_of_the_model_when_it_plays(tmp_path: Path) -> None:
@@ -20,7 +24,27 @@ def test_counts_are_those_of_the_model_when_it_plays(tmp_path: Path) -> None:
         assert counter.count(words) == len(text.block_ids(words))
         assert counter.count_anchor(words) == len(text.anchor_ids(words))
         assert counter.count_observation(words) == len(text.observation_ids(words))
+        assert counter.count_text(words) == len(text.text_ids(words))
     assert counter.is_exact and counter.context == CONTEXT and counter.name == "llama-0"
+
+
+@pytest.mark.parametrize("lead", Lead)
+def test_what_the_card_puts_before_a_block_is_counted_as_the_engine_does(lead: Lead, tmp_path: Path) -> None:
+    base, bare, tuned = (save_tiny_model(tmp_path / name) for name in ("base", "bare", "tuned"))
+    write_card(tuned, Card(("star",), lead=lead))  # of weights
+    adapter = save_tiny_adapter(tmp_path / "adapter")
+    write_card(adapter, Card(("star",), lead=lead, context=64))
+    for source, chosen in ((base, adapter), (tuned, AdapterChoice.DEFAULT), (tuned, AdapterChoice.NONE)):
+        loaded = load_model(ModelSpec(str(source), adapter=chosen), tmp_path / "cache")
+        counter = token_counter(str(source), tmp_path / "cache", adapter=chosen)
+        words = "A guard stands at the gate.\n"
+        assert counter.count(words) == loaded.text.count(words)
+        assert counter.count_text(words) == len(loaded.text.text_ids(words))
+        assert counter.count_anchor(words) == len(loaded.text.anchor_ids(words))
+        assert counter.count_observation(words) == len(loaded.text.observation_ids(words))
+        assert counter.context == loaded.context_limit
+    more = {Lead.NONE: 0, Lead.SEPARATOR: 1, Lead.LABEL: 2}[lead]
+    assert counter.count(words) == token_counter(str(bare), tmp_path / "cache").count(words) + more
 
 
 def test_a_gguf_file_counts_without_its_weights(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ LONG = "The keep has stood for three hundred years and has been taken twice, bot
 
 
 def counter(context: int | None = None) -> TokenCounter:
-    return TokenCounter("words", count_words, count_words, count_words, context)
+    return TokenCounter("words", count_words, count_words, count_words, count_words, context)
 
 
 def write_states(folder: Path, states: Sequence[Json]) -> Path:

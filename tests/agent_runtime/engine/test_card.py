@@ -11,7 +11,7 @@ from agent_runtime.engine.adapters import base_digest
 from agent_runtime.engine.card import NO_CARD, Card, read_card, write_card
 from agent_runtime.engine.errors import BrokenModel
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
-from agent_runtime.engine.span import Positions
+from agent_runtime.engine.positions import Positions
 from agent_runtime.engine.text import Lead
 from tests.tiny_models import save_tiny_model, tiny_model
 

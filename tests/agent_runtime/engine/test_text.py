@@ -236,3 +236,26 @@ def test_a_separator_is_what_begins_a_prompt_and_a_label_is_drawn_by_the_text() 
     assert len(labels) > 190
     assert not {token for label in labels for token in label} & {*labelled.tokenizer.all_special_ids}
     assert labelled.block_ids("unit 7") == labelled.copy().block_ids("unit 7")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.one_of(st.text(max_size=40), st.sampled_from([f"hp: 10{END}", f" {START}user\n", "\n\n 42  x ", ""])),
+        max_size=9,
+    )
+)
+def test_many_texts_at_once_are_the_ids_that_each_has_alone(texts):
+    one_by_one, at_once = TextEncoder(tiny_tokenizer()), TextEncoder(tiny_tokenizer())
+    at_once.remember(texts)
+    assert at_once.calls == len({*texts})
+    assert [at_once.text_ids(text) for text in texts] == [one_by_one.text_ids(text) for text in texts]
+    at_once.remember(texts)
+    assert at_once.calls == len({*texts})
+
+
+def test_what_is_remembered_at_once_is_bounded_too():
+    text = TextEncoder(tiny_tokenizer(), cache_tokens=20)
+    text.remember([f"unit/{number}" for number in range(100)])
+    assert text._cached_tokens == sum(map(len, text._cache.values())) <= 20
+    assert text.text_ids("unit/3") == TextEncoder(tiny_tokenizer()).text_ids("unit/3")

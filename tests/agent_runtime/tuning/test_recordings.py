@@ -12,10 +12,12 @@ import torch
 from agent_runtime.adapter_choice import AdapterChoice
 from agent_runtime.block_cache import MemoryStore
 from agent_runtime.engine.adapters import base_digest
-from agent_runtime.engine.card import Card, write_card
+from agent_runtime.engine.card import CARD, Card, read_card, write_card
 from agent_runtime.engine.errors import ModelNotFound
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
+from agent_runtime.engine.positions import Positions
 from agent_runtime.engine.rope import RotaryTable
+from agent_runtime.engine.text import Lead
 from agent_runtime.replay.recording_format import read_recording
 from agent_runtime.replay.replayer import put_into
 from agent_runtime.replay.steps import RecordedSteps, RecordedTurn
@@ -168,6 +170,22 @@ def test_nothing_but_what_is_served_teaches(home: Path, tmp_path: Path) -> None:
     for changed in ({"lead": "label"}, {"positions": "shared"}):
         with pytest.raises(NotTrainable, match="served in another way"):
             tune(config(home, **changed), tmp_path / "run", lambda line: None, turns=lambda loaded: short_turns(2))
+
+
+def test_weights_with_a_card_of_their_own_teach_as_they_are_served(home: Path, tmp_path: Path) -> None:
+    write_card(home / "guard", Card(("star",), positions=Positions.SHARED, lead=Lead.LABEL))
+    seen: list[LoadedModel] = []
+
+    def turns(loaded: LoadedModel) -> Turns:
+        seen.append(loaded)
+        return short_turns(2)
+
+    result = tune(config(home, steps=1), tmp_path / "run", lambda line: None, turns=turns)
+    assert result.made is not None
+    card = read_card(result.made / CARD)
+    assert (card.positions, card.lead, seen[0].positions, seen[0].text.lead) == (Positions.SHARED, Lead.LABEL) * 2
+    with pytest.raises(NotTrainable, match="served in another way"):
+        tune(config(home, lead="none"), tmp_path / "other", lambda line: None, turns=turns)
 
 
 def test_the_model_as_it_was_is_the_teacher_and_has_to_stay(home: Path, tmp_path: Path) -> None:

@@ -30,3 +30,10 @@ def test_a_sample_is_its_anchor_its_blocks_and_its_asks_once_for_each_answer(tmp
     assert listed.blocks == learned.blocks
     assert [ask.answer for ask in listed.asks] == [text.answer_ids(each) for each in ASKS[0].actions]
     assert {ask.observation for ask in listed.asks} == {which}
+
+
+def test_tokens_do_not_depend_on_how_much_the_encoder_remembers(tmp_path: Path) -> None:
+    save_tiny_model(tmp_path / "guard", "llama")
+    text = load_model(ModelSpec(str(tmp_path / "guard"), device="cpu"), tmp_path / "cache").text
+    learned = in_tokens(SAMPLE, text)
+    assert in_tokens(SAMPLE, text.copy(cache_tokens=1)) == in_tokens(SAMPLE, text) == learned

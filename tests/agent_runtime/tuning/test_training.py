@@ -12,11 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from agent_runtime.engine.card import CARD, read_card
+from agent_runtime.engine.card import CARD, Card, read_card, write_card
 from agent_runtime.engine.errors import BrokenModel
 from agent_runtime.engine.loading import ModelSpec, load_model
+from agent_runtime.engine.positions import Positions
 from agent_runtime.engine.rope import RotaryTable
-from agent_runtime.engine.span import Positions
 from agent_runtime.engine.text import Lead
 from agent_runtime.tuning import training
 from agent_runtime.tuning.attention import Planner
@@ -194,6 +194,39 @@ def test_where_blocks_stand_and_what_leads_them_is_on_the_card_and_in_force_when
         (Positions.SHARED, Lead.LABEL),
         (Positions.SHARED, Lead.NONE),
     ]
+
+
+def test_weights_with_a_card_are_tuned_as_they_are_served(home: Path) -> None:
+    write_card(home / "guard", Card(("star",), positions=Positions.SHARED, lead=Lead.LABEL))
+    said, _ = run(config(home, steps=1, positions="sequential", lead="none"), home / "said")
+    unsaid, _ = run(config(home, steps=1), home / "unsaid")
+    assert said.made is not None and unsaid.made is not None
+    card, other = read_card(unsaid.made / CARD), read_card(said.made / CARD)
+    assert (card.positions, card.lead) == (Positions.SHARED, Lead.LABEL)
+    assert (other.positions, other.lead) == (Positions.SEQUENTIAL, Lead.NONE)
+
+
+@pytest.mark.parametrize("change", [{"positions": Positions.SHARED}, {"lead": Lead.SEPARATOR}])
+@pytest.mark.parametrize("whose", ["guard", "first/adapter"])
+def test_a_run_whose_start_got_another_card_is_not_taken_up(home: Path, whose: str, change: dict[str, Any]) -> None:
+    run(config(home, steps=1), home / "first")
+    named = {} if whose == "guard" else {"adapter": whose}
+    run(config(home, **named), home / "second", stop_after=2)
+    began = json.loads((home / "second" / "run.json").read_text())
+    assert began["card"] == {"positions": "sequential", "lead": "none"}
+    write_card(home / whose, replace(read_card(home / whose / CARD), **change))
+    with pytest.raises(OtherRun):
+        run(config(home, **named), home / "second")
+    with pytest.raises(OtherRun, match="configuration"):  # what is said and what is found are told apart
+        run(config(home, positions="sequential", lead="none", **named), home / "second")
+
+
+def test_a_run_begun_before_cards_were_noted_is_taken_up(home: Path) -> None:
+    run(config(home), home / "run", stop_after=2)
+    file = home / "run" / "run.json"
+    file.write_text(json.dumps({key: value for key, value in json.loads(file.read_text()).items() if key != "card"}))
+    assert run(config(home), home / "run")[0].step == 12
+    assert json.loads(file.read_text())["card"] == {"positions": "sequential", "lead": "none"}
 
 
 def test_a_run_goes_on_from_the_adapter_of_another_with_its_positions(home: Path) -> None:

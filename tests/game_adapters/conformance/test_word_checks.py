@@ -1,11 +1,12 @@
 """One broken game for each check of what becomes of a game in words: its folder, its blocks, its prompts."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from game_adapters.conformance import check_game
+from game_adapters.conformance import TokenCounts, check_game
 from prompts import StateBlocks
 from prompts.state_blocks import BlockChange
 from tests.game_adapters.conformance.reports import failed, folder, makes, outcomes, said
@@ -125,3 +126,17 @@ def test_tokens_beyond_the_models_context() -> None:
     assert "tokens" in failed(report) and "context ends at 3,000" in said(report, "tokens")
     report = check_game(Lamps(), count_tokens=lambda text: len(text.split()), context=3000)
     assert report.passed and " of 3,000" in said(report, "tokens") and "about" not in said(report, "tokens")
+
+
+def test_tokens_are_counted_part_by_part() -> None:
+    nothing, one = (lambda text: 0), (lambda text: 1)
+    report = check_game(Lamps(), count_tokens=TokenCounts(one, nothing, nothing, nothing))
+    assert (
+        report.passed and "blocks of 1 tokens" in said(report, "tokens") and "up to 0 tokens" in said(report, "names")
+    )
+    for place, figure in ((1, "up to 100 tokens"), (2, "up to 100 tokens")):
+        counts: list[Callable[[str], int]] = [nothing] * 4
+        counts[place] = lambda text: 100
+        assert figure in said(check_game(Lamps(), count_tokens=TokenCounts(*counts)), "tokens")
+    names = check_game(Lamps(), count_tokens=TokenCounts(nothing, nothing, nothing, lambda text: 64))
+    assert failed(names) == {"names"}

@@ -1,13 +1,11 @@
-"""What can be asked of a turn: draws, parameters, free text, and how it ends."""
+"""agent_runtime.deciding: what a turn makes of the model's logits: draws, parameters, free text."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from agent_runtime.engine.loading import LoadedModel
-from agent_runtime.errors import PromptTooLong
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.turn import (
     ActionOption,
@@ -97,24 +95,6 @@ def test_thinking_and_speaking_stream_their_text(made: AgentRuntime) -> None:
     assert account(result).forwards > 2
 
 
-def test_the_longest_prompt_that_is_taken_leaves_room_for_all_that_can_follow(made: AgentRuntime) -> None:
-    open_duel(made)
-    made.put_state("m", 0, state=state())
-    endless = {"type": "object", "properties": {"n": {"type": "string", "minLength": 2000}}, "required": ["n"]}
-    options: dict[str, Any] = {"actions": (ActionOption("go", schema=endless),), "decide": Decide(think_tokens=5)}
-    fits, too_long = 0, 3000
-    while too_long - fits > 1:
-        middle = (fits + too_long) // 2
-        try:
-            made.begin_turn(ask(middle, observation="a " * middle, **options))
-            fits = middle
-        except PromptTooLong:
-            too_long = middle
-        made.session("s").last_turn_id = None
-    result = play(made, 1, observation="a " * fits, **options)
-    assert result.outcome is Outcome.TRUNCATED, result.message
-
-
 def test_a_tiny_temperature_is_the_best_action(made: AgentRuntime) -> None:
     open_duel(made)
     made.put_state("m", 0, state=state())
@@ -142,12 +122,3 @@ def test_an_open_name_takes_nothing_from_a_longer_one(made: AgentRuntime) -> Non
     assert only.outcome in (Outcome.OK, Outcome.TRUNCATED)
     if only.action is not None and only.action.args is not None:
         assert set(only.action.args) == {"to"}
-
-
-def test_a_cancelled_turn_says_so_and_gives_everything_back(made: AgentRuntime) -> None:
-    open_duel(made)
-    made.put_state("m", 0, state=state())
-    turn = made.begin_turn(ask(1))
-    turn.cancel()
-    assert turn.run().outcome is Outcome.CANCELLED
-    assert play(made, 2).outcome is Outcome.OK

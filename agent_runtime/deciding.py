@@ -1,0 +1,213 @@
+"""A turn on the engine's thread: what it computes, forward by forward, and what it decides of the logits.
+
+place blocks -> think -> ONE forward for new blocks + observation + all answers -> decide -> parameters -> speak
+"""
+
+import os
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from agent_runtime.actions import Answers, Candidate
+from agent_runtime.block_cache import Placement, Staged
+from agent_runtime.engine.decision import AnswerTree, draw, grow_tree, legal_mass, probabilities, read_logprobs
+from agent_runtime.engine.decoding import Choose, Generated, Sampler, generate, greedy
+from agent_runtime.engine.forward import Logits
+from agent_runtime.engine.span import Span
+from agent_runtime.match import Session
+from agent_runtime.token_blocks import TokenPrompt
+from agent_runtime.turn import Account, Action, Decide, Outcome, Partial, Score, TurnRequest
+
+# Parameters that have to be decoded end by then, or the turn is `truncated`.
+MAX_PARAMETER_TOKENS = 256
+# Below this the prompt does not lead the model to the listed answers, and the choice says little.
+_TINY_LEGAL_MASS = 1e-4
+
+Steps = Generator[Sequence[Span], Logits, "Played"]
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What the engine's thread made of a turn."""
+
+    outcome: Outcome
+    action: Action | None
+    scores: tuple[Score, ...]
+    legal_mass: float
+    think: str | None
+    say: str | None
+    decided_at: float
+    account: Account
+
+
+@dataclass(slots=True)
+class Script:
+    """A turn on the engine's thread, between forwards. Every `yield` is one packed forward, shared with others."""
+
+    session: Session
+    request: TurnRequest
+    prompt: TokenPrompt
+    answers: Answers
+    staged: Staged
+    partial: Callable[[Partial], None]
+    length_normalised: bool = False
+    warnings: Sequence[str] = ()
+    decoded: int = 0
+    appended: int = 0
+
+    def play(self) -> Steps:
+        """Place the blocks, think, decide, fill in parameters, speak."""
+        match = self.session.match
+        decide, cache = self.request.decide, match.served.cache
+        placement = cache.place(match.name, match.mode, self.prompt, self.staged)
+        try:
+            ids = placement.lead + placement.observation
+            follows = decide.think_tokens or decide.say_tokens or self.answers.decodes
+            keeps = bool(follows) or placement.prefix_ids is not None
+            root = placement.cursor.extend(ids) if keeps else placement.cursor.peek(ids)
+            riding: tuple[Span, ...] = placement.riding
+            think = None
+            if decide.think_tokens:
+                logits = yield [*riding, root]
+                placement.settle()
+                riding = ()
+                think, root = yield from self._think(placement, logits[root][-1])
+            tree = grow_tree([candidate.ids for candidate in self.answers.candidates], root)
+            logits = yield [*riding, root, *tree.spans]
+            if not placement.settled:
+                placement.settle()
+            scores, chosen, mass = self._decide(tree, logits)
+            decided_at = time.perf_counter()
+            outcome, action, unfed = yield from self._fill(placement, self.answers.candidates[chosen])
+            say = None
+            if decide.say_tokens and outcome is Outcome.OK:
+                say = yield from self._say(placement, unfed)
+            return Played(outcome, action, scores, mass, think, say, decided_at, self._account(placement, tree, mass))
+        finally:
+            placement.release()
+
+    def _choose(self, purpose: str) -> Choose:
+        decide, request = self.request.decide, self.request
+        if decide.how != "sample":
+            return greedy
+        return Sampler(decide.temperature, _seed(decide), request.session, request.turn_id, purpose)
+
+    def _think(
+        self, placement: Placement, logits_V: torch.Tensor
+    ) -> Generator[Sequence[Span], Logits, tuple[str, Span]]:
+        text = self.session.match.served.loaded.text
+        thought: Generated = yield from generate(
+            placement.cursor,
+            logits_V,
+            limit=self.request.decide.think_tokens,
+            stop_ids=text.stop_ids,
+            choose=self._choose("think"),
+            on_tokens=self._stream("think"),
+        )
+        closing = tuple(thought.unfed) + tuple(text.text_ids("\n"))
+        self.decoded += thought.rows + len(closing)
+        return text.decode(thought.ids), placement.cursor.extend(closing)
+
+    def _decide(self, tree: AnswerTree, logits: Logits) -> tuple[tuple[Score, ...], int, float]:
+        request, answers = self.request, self.answers.candidates
+        decide = request.decide
+        logprobs = read_logprobs(tree, logits)
+        lengths = [len(a.ids) for a in answers] if self.length_normalised else None
+        shares = probabilities(logprobs, decide.temperature, lengths)
+        best = max(range(len(shares)), key=shares.__getitem__)
+        chosen = draw(shares, _seed(decide), request.session, request.turn_id) if decide.how == "sample" else best
+        scores = tuple(
+            Score(answer.action.id, logprob, share, answer.action.args)
+            for answer, logprob, share in zip(answers, logprobs, shares, strict=True)
+        )
+        return scores, chosen, legal_mass(logprobs)
+
+    def _fill(
+        self, placement: Placement, chosen: Candidate
+    ) -> Generator[Sequence[Span], Logits, tuple[Outcome, Action | None, tuple[int, ...]]]:
+        """Decode the parameters of the chosen action, if they were too many to be scored with its name."""
+        if chosen.schema is None:
+            return Outcome.OK, chosen.action, tuple(chosen.ids[:-1])
+        served = self.session.match.served
+        mask = served.grammar.arguments(chosen.schema)
+        for token in chosen.opened:
+            mask.advance(token)
+        self.decoded += len(chosen.ids)
+        span = placement.cursor.extend(chosen.ids)
+        logits = yield [span]
+        filled: Generated = yield from generate(
+            placement.cursor,
+            logits[span][-1],
+            limit=MAX_PARAMETER_TOKENS,
+            stop_ids=served.loaded.text.stop_ids,
+            choose=self._choose("parameters"),
+            mask=mask,
+        )
+        self.decoded += filled.rows
+        self.appended += filled.appended
+        if not filled.ended:
+            return Outcome.TRUNCATED, None, ()
+        return Outcome.OK, chosen.with_args(served.loaded.text.decode(chosen.opened + filled.ids)), filled.unfed
+
+    def _say(self, placement: Placement, unfed: tuple[int, ...]) -> Generator[Sequence[Span], Logits, str]:
+        text = self.session.match.served.loaded.text
+        opening = unfed + tuple(text.text_ids("\n"))
+        self.decoded += len(opening)
+        span = placement.cursor.extend(opening)
+        logits = yield [span]
+        said: Generated = yield from generate(
+            placement.cursor,
+            logits[span][-1],
+            limit=self.request.decide.say_tokens,
+            stop_ids=text.stop_ids,
+            choose=self._choose("say"),
+            on_tokens=self._stream("say"),
+        )
+        self.decoded += said.rows
+        return text.decode(said.ids)
+
+    def _stream(self, kind: str) -> Callable[[Sequence[int]], None]:
+        """Return a sink for the tokens so far that passes on new text, whole characters only."""
+        text = self.session.match.served.loaded.text
+        sent = ""
+
+        def on_tokens(ids: Sequence[int]) -> None:
+            nonlocal sent
+            now = text.decode(tuple(ids))
+            if now.endswith("\ufffd") or now == sent:
+                return
+            self.partial(Partial("think" if kind == "think" else "say", now[len(sent) :]))
+            sent = now
+
+        return on_tokens
+
+    def _account(self, placement: Placement, tree: AnswerTree, mass: float) -> Account:
+        match, warnings = self.session.match, list(self.warnings)
+        if mass < _TINY_LEGAL_MASS:
+            warnings.append(f"The prompt does not lead the model to the listed actions (legal mass {mass:.1e}).")
+        changed = tuple(use for use in placement.uses.values() if use is not None)
+        observation = len(placement.observation)
+        return Account(
+            mode=match.mode,
+            model=match.served.name,
+            block_tuned=match.served.loaded.block_tuned,
+            blocks_hit=len(placement.uses) - len(changed),
+            blocks_loaded=sum(use.how == "loaded" for use in changed),
+            blocks_encoded=sum(use.how == "encoded" for use in changed),
+            changed=changed,
+            tokens_prompt=self.prompt.num_tokens,
+            tokens_cached=placement.num_cached,
+            tokens_computed=placement.num_encoded + observation + tree.num_rows + self.decoded,
+            encoded=placement.num_encoded,
+            observation=observation,
+            scored=tree.num_rows,
+            decoded=self.decoded,
+            appended=self.appended,
+            warnings=tuple(warnings),
+        )
+
+
+def _seed(decide: Decide) -> int:
+    return decide.seed if decide.seed is not None else int.from_bytes(os.urandom(8), "big")
