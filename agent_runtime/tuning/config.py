@@ -62,6 +62,9 @@ class TrainingPart:
     and falls by a cosine to `final_share`. `positions` is where blocks stand in block modes, "sequential" or "shared";
     `lead` is what stands before each of them, "none", "separator" or "label"; where they are not said, as the
     card has it of the adapter, else of the weights, that a run starts from, and the first of these without one.
+
+    With `full_every` n full mode learns in every n-th step alone, and the others are filled with rows in block modes: full
+    mode, where later blocks have seen earlier ones, learns more from a row.
     """
 
     modes: tuple[str, ...] | None = None
@@ -75,6 +78,7 @@ class TrainingPart:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     distillation: float = 0.0
+    full_every: int = 1
     lora_rank: int = 32
     lora_alpha: int = 64
     seed: int = 0
@@ -138,6 +142,9 @@ def read_config(path: Path, *, needs_samples: bool = True) -> TuneConfig:
     _check(path, config)
     if needs_samples != bool(config.data.train):
         raise BadTuneConfig(path, "data.train", _NO_SAMPLES if needs_samples else _NO_USE)
+    if config.training.full_every > 1 and not needs_samples:
+        why = "over recordings the first mode teaches the others in every step. Leave it out"
+        raise BadTuneConfig(path, "training.full_every", why)
     return config
 
 
@@ -192,9 +199,12 @@ def _check(path: Path, config: TuneConfig) -> None:
     for name, known in (("positions", Positions), ("lead", Lead)):
         if getattr(training, name) not in [None, *(each.value for each in known)]:
             raise BadTuneConfig(path, f"training.{name}", f"one of {', '.join(known)}")
-    for name in ("steps", "rows", "row_tokens", "accumulate", "save_every"):
+    for name in ("steps", "rows", "row_tokens", "accumulate", "save_every", "full_every"):
         if getattr(training, name) < 1:
             raise BadTuneConfig(path, f"training.{name}", "at least 1")
+    if training.full_every > 1 and (training.distillation or len(modes) != 2 or "full" not in modes):
+        why = "above 1 it takes full mode, one block mode, and no distillation, whose teacher full mode is"
+        raise BadTuneConfig(path, "training.full_every", why)
     if config.adapter not in (None, AdapterChoice.NONE) and not training.lora_rank:
         raise BadTuneConfig(path, "model.adapter", "if all weights change (lora_rank 0), no adapter does. Leave it out")
     if training.learning_rate <= 0:

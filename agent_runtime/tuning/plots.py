@@ -21,10 +21,11 @@ def require_plotting(out: Path) -> None:
 def plot_losses(metrics: Path, out: Path) -> None:
     """Draw the losses of a run's metrics.jsonl by step, one line per mode. Raises LacksTuningExtra, CannotWrite."""
     lines = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()]
-    names = [name for name in lines[0] if name.startswith("loss_")] if lines else []
+    names = [name for name in lines[0] if name.startswith("loss_")] if lines else []  # the first step has all modes
     figure, axes = _axes("step", "cross-entropy of the answers (nats a token)")
     for name in names:
-        axes.plot([line["step"] for line in lines], [line[name] for line in lines], label=name.removeprefix("loss_"))
+        points = [(line["step"], line[name]) for line in lines if name in line]
+        axes.plot(*zip(*points, strict=True), label=name.removeprefix("loss_"))
     axes.set_yscale("log")
     _save(figure, axes, out)
 

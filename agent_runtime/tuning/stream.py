@@ -76,6 +76,9 @@ class BatchStream:
 
     The loss is a mean over the answers of a batch: beside states with sixty questions each, decisions of one answer
     would hardly count, so they have rows of their own. Where none of many samples fits, another source is drawn.
+
+    With `full_every` n full mode is in every n-th step of `batches_a_step` batches, the first among them; the batches
+    of others have as many more rows instead.
     """
 
     sources: Sequence[tuple[float, Source]]
@@ -85,13 +88,21 @@ class BatchStream:
     context: int
     seed: int = 0
     positions: Positions = Positions.SEQUENTIAL
+    full_every: int = 1
+    batches_a_step: int = 1
+
+    def modes_of(self, step: int) -> tuple[Mode, ...]:
+        """Return the modes of a step's batches."""
+        return self.modes if step % self.full_every == 0 else tuple(mode for mode in self.modes if mode is not Mode.FULL)
 
     def __getitem__(self, number: int) -> Batch:
         """Return batch `number`. Raises NotTrainable if no sample fits into a row."""
-        packed = [self._samples(random.Random(f"{self.seed}/{number}/{row}")) for row in range(self.rows)]
+        modes = self.modes_of(number // self.batches_a_step)
+        num_rows = self.rows * len(self.modes) // len(modes)
+        packed = [self._samples(random.Random(f"{self.seed}/{number}/{row}")) for row in range(num_rows)]
         rows = [
             joined([row_of(sample, mode, self.positions) for sample in samples], self.row_tokens)
-            for mode in self.modes
+            for mode in modes
             for samples, _ in packed
         ]
         return replace(batch_of(rows), left_out=sum(left_out for _, left_out in packed))

@@ -151,7 +151,17 @@ class _Run:
             RotaryTable(model.get_decoder().rotary_emb.inv_freq, loaded.context_limit), accelerator.device
         )
         limit, positions = loaded.context_limit, card.positions
-        self._stream = BatchStream(sources, config.modes, part.rows, part.row_tokens, limit, part.seed, positions)
+        self._stream = BatchStream(
+            sources,
+            config.modes,
+            part.rows,
+            part.row_tokens,
+            limit,
+            part.seed,
+            positions,
+            part.full_every,
+            part.accumulate * accelerator.num_processes,
+        )
         self._savings = Savings(folder, accelerator)
         began = nullcontext if self._adapted is None else as_it_began(self._adapted, start)
         self._teacher = Teacher(config.modes, began, self._answered, positions)
@@ -170,9 +180,10 @@ class _Run:
         begin = Mark.here(self._accelerator.device)
         for step in range(first, part.steps):
             _set_rate(self._optimizer, _rate(part, step))
-            losses, tokens, left_out = self._gradients(batches)
+            modes = self._stream.modes_of(step)
+            losses, tokens, left_out = self._gradients(batches, modes)
             is_asked = is_stopped()
-            names, values = self._figures(losses, left_out, is_asked)
+            names, values = self._figures(losses, modes, left_out, is_asked)
             self._accelerator.clip_grad_norm_(self._student.parameters(), part.clip_norm)
             self._optimizer.step()
             self._optimizer.zero_grad(set_to_none=True)
@@ -213,8 +224,10 @@ class _Run:
         )
         return iter(loader)
 
-    def _gradients(self, batches: Iterator[Batch]) -> tuple[list[Losses | Agreement], int, int]:
-        """Compute the gradients of one step; return what its batches cost, their tokens, and how many were left out."""
+    def _gradients(
+        self, batches: Iterator[Batch], modes: Sequence[Mode]
+    ) -> tuple[list[Losses | Agreement], int, int]:
+        """Compute the gradients of one step in `modes`; return what its batches cost, their tokens, and how many were left out."""
         part = self._config.training
         found: list[Losses | Agreement] = []
         tokens, left_out = 0, 0
@@ -227,7 +240,7 @@ class _Run:
             with nullcontext() if is_last else self._accelerator.no_sync(self._student):  # gradients are shared once
                 if self._turns is None:
                     logits, labels = self._answered(batch)
-                    losses: Losses | Agreement = losses_of(logits, labels, len(self._config.modes), part.distillation)
+                    losses: Losses | Agreement = losses_of(logits, labels, len(modes), part.distillation)
                 else:
                     losses = self._teacher.agreement(batch)
                 self._accelerator.backward(losses.total / part.accumulate)
@@ -258,10 +271,10 @@ class _Run:
         self._accelerator.wait_for_everyone()
 
     def _figures(
-        self, losses: list[Losses | Agreement], left_out: int, is_asked: bool
+        self, losses: list[Losses | Agreement], modes: Sequence[Mode], left_out: int, is_asked: bool
     ) -> tuple[tuple[str, ...], torch.Tensor]:
         """Return the names of a step's figures, and what `Figures` has of them, over its batches and all processes."""
-        names, columns = _columns(losses, self._config.modes)
+        names, columns = _columns(losses, modes)
         mean = torch.stack(columns).mean(0).detach().float()
         both = (mean, mean.new_full((1,), left_out), mean.new_full((1,), is_asked))
         return tuple(names), Figures.to_host(self._accelerator.reduce(torch.cat(both), "mean"))

@@ -40,6 +40,9 @@ def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
         (f'{DATA}[training]\nmodes = ["prefix"]\n', r"training\.modes: each mode once, of full, star, anchored"),
         (f'{DATA}[training]\nmodes = ["star", "star"]\n', r"training\.modes: each mode once"),
         (f'{DATA}[training]\nmodes = ["star", "full"]\ndistillation = 1\n', "put full first"),
+        (f"{DATA}[training]\nfull_every = 2\ndistillation = 1\n", "no distillation"),
+        (f'{DATA}[training]\nfull_every = 2\nmodes = ["star"]\n', "takes full mode, one block mode"),
+        (f"{DATA}[training]\nfull_every = 0\n", "at least 1"),
         ("[data]\ntrain = []\n", r"data\.train: no file of samples"),
         ('[data]\ntrain = "a.jsonl"\n', r"data\.train: 'a\.jsonl' is not of its kind"),
         ('[data]\ntrain = ["a"]\nweights = [1, 2]\n', r"data\.weights: one number above 0 for each file"),
@@ -67,3 +70,9 @@ def test_an_adapter_is_a_word_or_lies_beside_the_file(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadTuneConfig, match="cannot be read"):
         read_config(tmp_path / "none.toml")
+
+
+def test_over_recordings_full_mode_teaches_in_every_step(tmp_path: Path) -> None:
+    file = written(tmp_path, "[training]\nfull_every = 2\n")
+    with pytest.raises(BadTuneConfig, match=r"training\.full_every: over recordings"):
+        read_config(file, needs_samples=False)

@@ -45,6 +45,24 @@ def test_a_batch_depends_on_its_number_alone() -> None:
     assert torch.equal(one[7].ids, other[7].ids)
 
 
+def test_full_mode_in_every_third_step_leaves_its_rows_in_the_others_to_the_block_mode() -> None:
+    sources = [(1.0, source(5, 30)), (1.0, source(6, 7))]
+    plain, sparse = (
+        BatchStream(sources, (Mode.FULL, Mode.STAR), 2, 64, 1_000, full_every=every, batches_a_step=2)
+        for every in (1, 3)
+    )
+    for number in range(12):
+        is_full = number // 2 % 3 == 0
+        assert sparse.modes_of(number // 2) == ((Mode.FULL, Mode.STAR) if is_full else (Mode.STAR,))
+        here, there = sparse[number], plain[number]
+        assert here.ids.shape == there.ids.shape  # what is compiled for one shape serves all steps
+        if is_full:
+            assert all(torch.equal(getattr(here, name), getattr(there, name)) for name in ("ids", "place", "seen_to"))
+        else:
+            block_rows = there.seen_to[2:]
+            assert torch.equal(here.ids[:2], there.ids[2:]) and torch.equal(here.seen_to[:2], block_rows)
+
+
 def test_where_a_source_has_nothing_short_enough_another_fills_the_row_until_none_is_left() -> None:
     made = stream((1.0, source(5, 30)), (9.0, source(6, 65)))
     assert {frozenset(tokens) for tokens in filled_by(made, range(20))} == {frozenset({5})}

@@ -280,7 +280,10 @@ def test_an_adapter_of_other_weights_is_not_gone_on_from(home: Path) -> None:
         run(config(home, adapter="first/adapter", source=str(home / "other")), home / "second")
 
 
-@pytest.mark.parametrize("changes", [{}, {"lora_rank": 0, "accumulate": 2, "rows": 2, "distillation": 0.5}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"lora_rank": 0, "accumulate": 2, "rows": 2, "distillation": 0.5}, {"full_every": 3}],
+)
 def test_a_run_is_what_a_plain_loop_over_its_batches_comes_to(home: Path, changes: dict[str, Any]) -> None:
     made = config(home, steps=4, save_every=2, compile=False, **changes)
     part = made.training
@@ -292,7 +295,8 @@ def test_a_run_is_what_a_plain_loop_over_its_batches_comes_to(home: Path, change
         with_lora(model, part, None)
     student = Student(model)
     sources = [(1.0, FileSource(home / "train.jsonl", loaded.text))]
-    stream = BatchStream(sources, made.modes, part.rows, part.row_tokens, loaded.context_limit, part.seed)
+    sizes = (part.rows, part.row_tokens, loaded.context_limit, part.seed)
+    stream = BatchStream(sources, made.modes, *sizes, full_every=part.full_every, batches_a_step=part.accumulate)
     planner = Planner(RotaryTable(model.get_decoder().rotary_emb.inv_freq, loaded.context_limit), torch.device("cpu"))
     weights = [weight for weight in student.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=1.0, betas=(0.9, 0.95), weight_decay=part.weight_decay, foreach=False)
@@ -303,7 +307,8 @@ def test_a_run_is_what_a_plain_loop_over_its_batches_comes_to(home: Path, change
             batch = stream[number]
             (wanted,) = (batch.label.flatten() != -100).nonzero(as_tuple=True)
             logits = student(batch.ids, planner.plan(batch), wanted)
-            losses = losses_of(logits, batch.label.flatten()[wanted], len(made.modes), part.distillation)
+            num_modes = len(made.modes) if step % part.full_every == 0 else 1
+            losses = losses_of(logits, batch.label.flatten()[wanted], num_modes, part.distillation)
             (losses.total / part.accumulate).backward()
             found.append(losses.total.item())
         torch.nn.utils.clip_grad_norm_(weights, part.clip_norm)
