@@ -63,8 +63,8 @@ class TrainingPart:
     `lead` is what stands before each of them, "none", "separator" or "label"; where they are not said, as the
     card has it of the adapter, else of the weights, that a run starts from, and the first of these without one.
 
-    With `full_every` n full mode learns in every n-th step alone, and the others are filled with rows in block modes: full
-    mode, where later blocks have seen earlier ones, learns more from a row.
+    With `full_every` n full mode learns in every n-th step alone, and the others are filled with rows in the block
+    mode: full mode, where later blocks have seen earlier ones, learns more from a row.
     """
 
     modes: tuple[str, ...] | None = None

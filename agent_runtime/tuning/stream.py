@@ -93,7 +93,8 @@ class BatchStream:
 
     def modes_of(self, step: int) -> tuple[Mode, ...]:
         """Return the modes of a step's batches."""
-        return self.modes if step % self.full_every == 0 else tuple(mode for mode in self.modes if mode is not Mode.FULL)
+        has_full = step % self.full_every == 0
+        return tuple(mode for mode in self.modes if has_full or mode is not Mode.FULL)
 
     def __getitem__(self, number: int) -> Batch:
         """Return batch `number`. Raises NotTrainable if no sample fits into a row."""

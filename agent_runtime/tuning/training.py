@@ -224,10 +224,8 @@ class _Run:
         )
         return iter(loader)
 
-    def _gradients(
-        self, batches: Iterator[Batch], modes: Sequence[Mode]
-    ) -> tuple[list[Losses | Agreement], int, int]:
-        """Compute the gradients of one step in `modes`; return what its batches cost, their tokens, and how many were left out."""
+    def _gradients(self, batches: Iterator[Batch], modes: Sequence[Mode]) -> tuple[list[Losses | Agreement], int, int]:
+        """Compute one step's gradients; return what its batches cost, their tokens, and how many were left out."""
         part = self._config.training
         found: list[Losses | Agreement] = []
         tokens, left_out = 0, 0
