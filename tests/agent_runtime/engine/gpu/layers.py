@@ -15,7 +15,8 @@ from agent_runtime.engine.pool import KVGeometry, Pool, Run
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.span import Span
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+# With its number, as tensors name it.
+DEVICE = torch.empty(0, device="cuda" if torch.cuda.is_available() else "cpu").device
 
 
 @dataclass
