@@ -74,7 +74,7 @@ def test_merged_weights_are_the_models_own_and_it_computes_what_it_did() -> None
     assert one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
 
 
-@pytest.mark.parametrize(("limit", "value"), [("_KEYS", 20), ("_PARTS", 0), ("_ROW_BUCKETS", (1, 8)), ("_PIECES", 1)])
+@pytest.mark.parametrize(("limit", "value"), [("_WORDS", 400), ("_PARTS_EACH", 0), ("_ROW_BUCKETS", (1, 8))])
 def test_a_forward_that_no_bucket_holds_is_computed_all_the_same(
     limit: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
