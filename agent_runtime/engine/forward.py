@@ -16,6 +16,7 @@ from agent_runtime.engine import attention
 from agent_runtime.engine.cpu_products import multiplies_by_onednn
 from agent_runtime.engine.errors import EngineClosed, UnsupportedModel
 from agent_runtime.engine.gathered import GatheredViews
+from agent_runtime.engine.gpu.support import not_of_this_model
 from agent_runtime.engine.layout import Layout, lay_out
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
@@ -38,13 +39,23 @@ class ForwardRunner:
     """
 
     def __init__(
-        self, model: PreTrainedModel, pool: Pool, rope: RotaryTable, *, way: str = attention.MOVE_KEYS
+        self,
+        model: PreTrainedModel,
+        pool: Pool,
+        rope: RotaryTable,
+        *,
+        way: str = attention.MOVE_KEYS,
+        max_rows: int = 512,
     ) -> None:
+        """Take over a model's attention. `max_rows` is the scheduler's: graphs of the kernels are as large.
+
+        Raises UnsupportedModel where the kernels are asked for by name and cannot serve the model.
+        """
         attention.register()
         self._kernel_step: Callable[..., Any] | None = None
         self._kernels: Any = None
         if way == attention.BY_KERNELS:
-            self._kernel_step, self._kernels = _by_kernels(model, pool, rope)
+            self._kernel_step, self._kernels = _by_kernels(model, pool, rope, max_rows)
         model.set_attn_implementation(way)
         self.model = model
         self.pool = pool
@@ -139,18 +150,18 @@ class ForwardRunner:
         return dict(zip((span for span, _ in wanted), logits_WV.split([count for _, count in wanted]), strict=True))
 
 
-def _by_kernels(model: PreTrainedModel, pool: Pool, rope: RotaryTable) -> tuple[Callable[..., Any], Any]:
+def _by_kernels(model: PreTrainedModel, pool: Pool, rope: RotaryTable, max_rows: int) -> tuple[Callable[..., Any], Any]:
     """Return what makes the steps of a model that computes its layers itself, and who runs one that need not.
 
     Raises UnsupportedModel where the kernels cannot serve it.
     """
+    why = not_of_this_model(pool, rope)
+    if why is not None:
+        raise UnsupportedModel(type(model).__name__, why)
     from agent_runtime.engine.gpu import attention as kernels  # needs Triton, which torch brings for GPUs alone
     from agent_runtime.engine.gpu.forward import KernelForward
     from agent_runtime.engine.gpu.merged import why_not
 
-    if rope.rotary_dim != pool.geometry.head_dim:
-        part = f"{rope.rotary_dim} of a head's {pool.geometry.head_dim} dimensions are rotary"
-        raise UnsupportedModel(type(model).__name__, f"{part}, and the kernels rotate all of them")
     kernels.register()
     num_heads = model.config.get_text_config().num_attention_heads
     make = partial(kernels.make_kernel_step, pool=pool, rope=rope, num_heads=num_heads)
@@ -158,4 +169,4 @@ def _by_kernels(model: PreTrainedModel, pool: Pool, rope: RotaryTable) -> tuple[
     if why is not None:
         _log.warning("the model computes its layers itself, its weights are not merged: %s", why)
         return make, None
-    return make, KernelForward(model, pool, rope)
+    return make, KernelForward(model, pool, rope, max_rows=max_rows)
