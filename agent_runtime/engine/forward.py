@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from agent_runtime.engine import attention
+from agent_runtime.engine.copies import there
 from agent_runtime.engine.cpu_products import multiplies_by_onednn
 from agent_runtime.engine.errors import EngineClosed, UnsupportedModel
 from agent_runtime.engine.gathered import GatheredViews
@@ -112,7 +113,7 @@ class ForwardRunner:
         steps = {device: make(layout, device) for device in dict.fromkeys(self.pool.geometry.devices)}
         ids_T = numpy.concatenate([numpy.asarray(span.ids, dtype=numpy.int64) for span in layout.spans])
         options = {
-            "input_ids": torch.from_numpy(ids_T)[None].to(self.input_device),
+            "input_ids": there(ids_T, self.input_device)[None],
             "position_ids": torch.zeros((1, layout.num_rows), dtype=torch.int64, device=self.input_device),
             "use_cache": False,
             "steps": steps,
@@ -144,7 +145,7 @@ class ForwardRunner:
             return {}
         rows_W: Any = numpy.concatenate(rows)
         if len(set(self.pool.geometry.devices)) == 1:
-            rows_W = torch.from_numpy(rows_W).to(self.input_device)
+            rows_W = there(rows_W, self.input_device)
         # Where layers lie on several devices, accelerate would move a tensor to the first, and the head is on the last.
         logits_WV = self.model(**options, logits_to_keep=rows_W).logits[0].float()
         return dict(zip((span for span, _ in wanted), logits_WV.split([count for _, count in wanted]), strict=True))

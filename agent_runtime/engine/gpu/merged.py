@@ -132,4 +132,6 @@ def _joined(weights: Sequence[torch.nn.Parameter]) -> torch.Tensor:
     whole = torch.cat([weight.data for weight in weights])
     for weight, part in zip(weights, whole.split([len(weight) for weight in weights]), strict=True):
         weight.data = part
+    if whole.is_cuda:
+        torch.cuda.empty_cache()  # what the parts lay in before fits nothing larger, and would stay reserved
     return whole
