@@ -28,7 +28,7 @@ from agent_runtime.engine.step import Scratch
 # Matrix products have no side shorter than this.
 _LEAST_DOT = 16
 # What a program of the two smaller kernels takes.
-_ROWS_ENTERING, _HEADS_MERGING = 16, 4
+_ROWS_ENTERING, _PARTS_MERGING = 16, 16
 # Where kernels are interpreted, on a CPU: enough that work is split.
 _MULTIPROCESSORS_INTERPRETED = 8
 # Scores are exponents of 2, for which a GPU has an instruction.
@@ -190,15 +190,15 @@ def attend_rows(
             **constants(step.shape, 2, q_THD.dtype, head_dim),
         )
     if work.num_parts:
-        merge[(num_rows, triton.cdiv(num_heads, _HEADS_MERGING))](
+        merge[(num_rows, num_heads)](
             out_THD,
             means,
             sums,
             work.at("merges_T"),
             HEADS=num_heads,
-            H=_HEADS_MERGING,
             DIM=head_dim,
             D=triton.next_power_of_2(head_dim),
+            PARTS=_PARTS_MERGING,
             FIELDS=MERGE_FIELDS,
         )
     return out_THD

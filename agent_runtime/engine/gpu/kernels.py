@@ -361,18 +361,17 @@ def merge(
     part_sums,
     merges,
     HEADS: tl.constexpr,
-    H: tl.constexpr,
     DIM: tl.constexpr,
     D: tl.constexpr,
+    PARTS: tl.constexpr,
     FIELDS: tl.constexpr,
 ):
-    """Merge the parts of some heads of one row, always in the same order; rows without parts are left as they are.
+    """Merge the parts of one head of one row, `PARTS` at a time and always in the same order.
 
-    They are those of its own work, and behind them those of what it shares.
+    They are those of its own work, and behind them those of what it shares; rows without parts are left as they are.
     """
     row = tl.program_id(0).to(tl.int64)
-    head = tl.program_id(1) * H + tl.arange(0, H)
-    is_head = head < HEADS
+    head = tl.program_id(1)
     first = tl.load(merges + row * FIELDS).to(tl.int64)
     num_own = tl.load(merges + row * FIELDS + 1)
     apart = tl.load(merges + row * FIELDS + 2).to(tl.int64)
@@ -380,24 +379,24 @@ def merge(
     num_shared = tl.load(merges + row * FIELDS + 4)
     apart_shared = tl.load(merges + row * FIELDS + 5).to(tl.int64)
     d = tl.arange(0, D)
-    inside = is_head[:, None] & (d < DIM)[None, :]
-    highest = tl.full([H], -float("inf"), tl.float32)
-    total = tl.zeros([H], tl.float32)
-    mean = tl.zeros([H, D], tl.float32)
-    for number in range(num_own + num_shared):
-        own_at = first + number * apart
+    highest = tl.full([1], -float("inf"), tl.float32)
+    total = tl.zeros([1], tl.float32)
+    mean = tl.zeros([D], tl.float32)
+    for begin in range(0, num_own + num_shared, PARTS):
+        number = begin + tl.arange(0, PARTS)
+        is_part = number < num_own + num_shared
         shared_at = first_shared + (number - num_own) * apart_shared
-        part = tl.where(number < num_own, own_at, shared_at) * HEADS + head
-        part_sum = tl.load(part_sums + part, mask=is_head, other=-float("inf"))
-        new_highest = tl.maximum(highest, part_sum)
+        part = tl.where(number < num_own, first + number * apart, shared_at) * HEADS + head
+        part_sum = tl.load(part_sums + part, mask=is_part, other=-float("inf"))
+        new_highest = tl.maximum(highest, tl.max(part_sum, 0))
         base = tl.where(new_highest == -float("inf"), 0.0, new_highest)
         fade = tl.exp2(highest - base)
         weight = tl.exp2(part_sum - base)
+        inside = is_part[:, None] & (d < DIM)[None, :]
         part_mean = tl.load(part_means + part[:, None] * DIM + d[None, :], mask=inside, other=0.0)
-        mean = mean * fade[:, None] + weight[:, None] * part_mean
-        total = total * fade + weight
+        mean = mean * fade + tl.sum(weight[:, None] * part_mean, 0)
+        total = total * fade + tl.sum(weight, 0)
         highest = new_highest
     if num_own + num_shared > 0:
-        to = (row * HEADS + head)[:, None] * DIM + d[None, :]
-        mean = mean / tl.where(total > 0, total, 1.0)[:, None]
-        tl.store(out + to, mean.to(out.dtype.element_ty), mask=inside)
+        mean = mean / tl.where(total > 0, total, 1.0)
+        tl.store(out + (row * HEADS + head) * DIM + d, mean.to(out.dtype.element_ty), mask=d < DIM)

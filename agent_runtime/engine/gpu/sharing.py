@@ -59,6 +59,8 @@ def shared_among(groups: Sequence[Group], shape: Shape) -> Sharing | None:
     tables = [group.view.table for group in groups]
     number = numpy.repeat(numpy.arange(len(groups)), [len(table) for table in tables])
     whole = numpy.concatenate(tables)
+    if (whole[:, 2] < 0).any():  # that is how sessions say that they do not see a run
+        return None
     ids, run_of = numpy.unique(whole[:, 0], return_inverse=True)
     _, firsts = numpy.unique(number * max(len(ids), 1) + run_of, return_index=True)
     firsts = firsts[whole[firsts, 1] > 0]
