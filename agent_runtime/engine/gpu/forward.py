@@ -83,6 +83,11 @@ class KernelForward:
         self._scratch = Scratch()
         self._attended = torch.empty(0)
 
+    @property
+    def largest_bucket(self) -> int:
+        """Return the rows up to which forwards are graphs."""
+        return self._row_buckets[-1]
+
     @torch.inference_mode()
     def run(self, layout: Layout, rows_W: numpy.ndarray) -> torch.Tensor:
         """Compute a forward, and return the logits of `rows_W` (int64, in any order), [W, V] in float32."""
@@ -114,7 +119,7 @@ class KernelForward:
         return _Key(rows, wanted, (narrow, wide, shared))
 
     def _make_buffers(self) -> None:
-        geometry, rows = self._pool.geometry, self._row_buckets[-1]
+        geometry, rows = self._pool.geometry, self.largest_bucket
         like = torch.empty(0, dtype=geometry.dtype, device=self._device)
         single = torch.empty(0, device=self._device)
         # Graphs keep the addresses of what they were captured with, so it is made as large as it will ever be.

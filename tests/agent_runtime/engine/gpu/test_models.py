@@ -90,6 +90,13 @@ def test_a_forward_that_no_bucket_holds_is_computed_all_the_same(
     torch.testing.assert_close(logits[0], logits[1], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("max_rows", "largest"), [(1, 2), (300, 768), (512, 1024), (20_000, 2048)])
+def test_buckets_reach_to_twice_the_rows_at_which_turns_join_no_more(max_rows: int, largest: int) -> None:
+    w = world()
+    made = forward.KernelForward(w.runner.model, w.pool, w.runner.rope, max_rows=max_rows)
+    assert made.largest_bucket == largest
+
+
 def test_a_forward_leaves_nothing_behind_for_the_next() -> None:
     w, rng = world(way=BY_KERNELS), numpy.random.default_rng(5)
     runs, spans = encode(w, [random_ids(rng, 40), random_ids(rng, 33)])
