@@ -6,6 +6,7 @@ from typing import Literal
 
 from agent_runtime.block_cache import BlockCache, BlockStore
 from agent_runtime.engine.admission import check_config, probe
+from agent_runtime.engine.choice import chosen_runner
 from agent_runtime.engine.compute_thread import Compute, at_once, computed
 from agent_runtime.engine.errors import UnsupportedModel
 from agent_runtime.engine.forward import ForwardRunner
@@ -66,7 +67,7 @@ def serve_model(
         reason = "its tokenizer drops line ends, and prompts are made of lines"
         raise UnsupportedModel(loaded.name, reason, "Give it the tokenizer it was trained with, or use another model.")
     compute: Compute = computed if loaded.device.type == "cpu" else at_once
-    runner = compute(lambda: _runner(loaded, pool_mib, probed=probed))
+    runner = compute(lambda: _runner(loaded, pool_mib, max_rows, probed=probed))
     engine = Engine(runner, max_rows=max_rows, compute=compute)
     fingerprint = fingerprint_of(loaded)
     tokenizer = BlockTokenizer(loaded.text, KeyMaker(fingerprint))
@@ -81,12 +82,12 @@ def serve_model(
     return ServedModel(name, loaded, engine, cache, prefetcher, tokenizer, grammar, fingerprint)
 
 
-def _runner(loaded: LoadedModel, pool_mib: int, *, probed: bool) -> ForwardRunner:
+def _runner(loaded: LoadedModel, pool_mib: int, max_rows: int, *, probed: bool) -> ForwardRunner:
     """Return a model that has been given a pool and positions, and has proved that it can be given blocks."""
     geometry = geometry_of(loaded)
     rope = RotaryTable(loaded.model.get_decoder().rotary_emb.inv_freq, loaded.context_limit)
     pool = Pool(geometry, max(pool_mib * 2**20 // geometry.bytes_per_token, 1))
-    runner = ForwardRunner(loaded.model, pool, rope)
+    runner = chosen_runner(loaded.model, pool, rope, max_rows=max_rows)
     if probed:
         probe(runner, loaded.model)
     return runner

@@ -21,7 +21,6 @@ from agent_runtime.agent import PendingTurn
 from agent_runtime.bench.llama_server import LlamaServer
 from agent_runtime.bench.prompts import GAME, Sentences, write_game
 from agent_runtime.block_cache import MemoryStore
-from agent_runtime.engine.attention import MOVE_KEYS
 from agent_runtime.engine.compute_thread import computed
 from agent_runtime.engine.cpu_products import torchs_own_products
 from agent_runtime.engine.loading import LoadedModel
@@ -253,6 +252,7 @@ class TransformersBaseline:
 
     @torch.inference_mode()
     def _timed(self, ids: Sequence[int], cache: DynamicCache) -> float:
+        ours = self._model.config._attn_implementation
         self._model.set_attn_implementation("sdpa")
         tokens = torch.tensor([list(ids)], device=self._device)
         options: dict[str, Any] = {"past_key_values": cache, "use_cache": True, "logits_to_keep": 1}
@@ -262,4 +262,4 @@ class TransformersBaseline:
                 self._model(tokens, **options).logits[0, -1].argmax().item()
                 return 1e3 * (time.perf_counter() - begin)
         finally:
-            self._model.set_attn_implementation(MOVE_KEYS)
+            self._model.set_attn_implementation(ours)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from transformers import AttentionInterface
 
 from agent_runtime.engine.batches import Batch
+from agent_runtime.engine.copies import there
 from agent_runtime.engine.cpu_products import product
 from agent_runtime.engine.errors import EngineClosed, UnsupportedAttention
 from agent_runtime.engine.layout import visible
@@ -271,14 +272,14 @@ def move_queries(
     for group in step.groups:
         for bundle in group.bundles:
             rows = slice(bundle.first, bundle.stop)
-            sees_QQ = torch.from_numpy(visible(bundle.spans, step.layout)).to(query.device)
+            sees_QQ = there(visible(bundle.spans, step.layout), query.device)
             own_mask_QQ = torch.zeros(sees_QQ.shape, device=query.device).masked_fill_(~sees_QQ, -torch.inf)
             parts = [_scores_and_mean(q_THD[rows], k_TGD[rows], v_TGD[rows], scale, own_mask_QQ)]
             for piece in group.view.pieces:
                 moved = query[0].transpose(0, 1)[rows]
                 positions_Q = step.positions_T[rows] - piece.shift
                 q_QHD = step.rope.at(positions_Q.abs(), backwards=bool((positions_Q < 0).any())).apply(moved)
-                slots = torch.from_numpy(piece.run.slots()).to(q_QHD.device)
+                slots = there(piece.run.slots(), q_QHD.device)
                 keys, values = step.pool.keys[layer][slots], step.pool.values[layer][slots]
                 parts.append(_scores_and_mean(q_QHD, keys, values, scale, None))
             total_QH = torch.stack([lse for _, lse in parts]).logsumexp(0)

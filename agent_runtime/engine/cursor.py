@@ -21,7 +21,7 @@ class Cursor:
         self._acquire = acquire or pool.acquire
         self.view = view
         self.position = position
-        self._static = view.pieces
+        self._static = view
         self._tail: list[Run] = []
         self._room: list[Run] = []
 
@@ -38,7 +38,7 @@ class Cursor:
         self.position += len(ids)
         tail = joined(self._tail)
         self._tail = [tail]
-        self.view = View((*self._static, Placed(tail, 0)))
+        self.view = self._static.followed_by(Placed(tail, 0))
         return span
 
     def peek(self, ids: Sequence[int]) -> Span:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
+from agent_runtime.engine.copies import there
 from agent_runtime.engine.errors import AnswersCollide
 from agent_runtime.engine.forward import Logits
 from agent_runtime.engine.span import Span
@@ -92,8 +93,8 @@ def read_logprobs(tree: AnswerTree, logits: Logits) -> list[float]:
         first += count
     logits_RV = torch.cat([logits[span] for span in wanted])
     answers, rows, tokens = torch.tensor(list(zip(*reads, strict=True)))
-    there = torch.stack((rows, tokens)).to(logits_RV.device)
-    picked = logits_RV[there[0], there[1]].double() - logits_RV.logsumexp(-1).double()[there[0]]
+    at = there(torch.stack((rows, tokens)), logits_RV.device)
+    picked = logits_RV[at[0], at[1]].double() - logits_RV.logsumexp(-1).double()[at[0]]
     totals = torch.zeros(len(tree.steps), dtype=torch.float64).index_add_(0, answers, picked.cpu())
     return [float(total) for total in totals.tolist()]
 

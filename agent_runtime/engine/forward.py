@@ -13,9 +13,11 @@ import torch
 from transformers import PreTrainedModel
 
 from agent_runtime.engine import attention
+from agent_runtime.engine.copies import there
 from agent_runtime.engine.cpu_products import multiplies_by_onednn
 from agent_runtime.engine.errors import EngineClosed, UnsupportedModel
 from agent_runtime.engine.gathered import GatheredViews
+from agent_runtime.engine.gpu.support import not_of_this_model
 from agent_runtime.engine.layout import Layout, lay_out
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
@@ -38,13 +40,23 @@ class ForwardRunner:
     """
 
     def __init__(
-        self, model: PreTrainedModel, pool: Pool, rope: RotaryTable, *, way: str = attention.MOVE_KEYS
+        self,
+        model: PreTrainedModel,
+        pool: Pool,
+        rope: RotaryTable,
+        *,
+        way: str = attention.MOVE_KEYS,
+        max_rows: int = 512,
     ) -> None:
+        """Take over a model's attention. `max_rows` is the scheduler's: graphs of the kernels are as large.
+
+        Raises UnsupportedModel where the kernels are asked for by name and cannot serve the model.
+        """
         attention.register()
         self._kernel_step: Callable[..., Any] | None = None
         self._kernels: Any = None
         if way == attention.BY_KERNELS:
-            self._kernel_step, self._kernels = _by_kernels(model, pool, rope)
+            self._kernel_step, self._kernels = _by_kernels(model, pool, rope, max_rows)
         model.set_attn_implementation(way)
         self.model = model
         self.pool = pool
@@ -101,7 +113,7 @@ class ForwardRunner:
         steps = {device: make(layout, device) for device in dict.fromkeys(self.pool.geometry.devices)}
         ids_T = numpy.concatenate([numpy.asarray(span.ids, dtype=numpy.int64) for span in layout.spans])
         options = {
-            "input_ids": torch.from_numpy(ids_T)[None].to(self.input_device),
+            "input_ids": there(ids_T, self.input_device)[None],
             "position_ids": torch.zeros((1, layout.num_rows), dtype=torch.int64, device=self.input_device),
             "use_cache": False,
             "steps": steps,
@@ -133,24 +145,24 @@ class ForwardRunner:
             return {}
         rows_W: Any = numpy.concatenate(rows)
         if len(set(self.pool.geometry.devices)) == 1:
-            rows_W = torch.from_numpy(rows_W).to(self.input_device)
+            rows_W = there(rows_W, self.input_device)
         # Where layers lie on several devices, accelerate would move a tensor to the first, and the head is on the last.
         logits_WV = self.model(**options, logits_to_keep=rows_W).logits[0].float()
         return dict(zip((span for span, _ in wanted), logits_WV.split([count for _, count in wanted]), strict=True))
 
 
-def _by_kernels(model: PreTrainedModel, pool: Pool, rope: RotaryTable) -> tuple[Callable[..., Any], Any]:
+def _by_kernels(model: PreTrainedModel, pool: Pool, rope: RotaryTable, max_rows: int) -> tuple[Callable[..., Any], Any]:
     """Return what makes the steps of a model that computes its layers itself, and who runs one that need not.
 
     Raises UnsupportedModel where the kernels cannot serve it.
     """
+    why = not_of_this_model(pool, rope)
+    if why is not None:
+        raise UnsupportedModel(type(model).__name__, why)
     from agent_runtime.engine.gpu import attention as kernels  # needs Triton, which torch brings for GPUs alone
     from agent_runtime.engine.gpu.forward import KernelForward
     from agent_runtime.engine.gpu.merged import why_not
 
-    if rope.rotary_dim != pool.geometry.head_dim:
-        part = f"{rope.rotary_dim} of a head's {pool.geometry.head_dim} dimensions are rotary"
-        raise UnsupportedModel(type(model).__name__, f"{part}, and the kernels rotate all of them")
     kernels.register()
     num_heads = model.config.get_text_config().num_attention_heads
     make = partial(kernels.make_kernel_step, pool=pool, rope=rope, num_heads=num_heads)
@@ -158,4 +170,4 @@ def _by_kernels(model: PreTrainedModel, pool: Pool, rope: RotaryTable) -> tuple[
     if why is not None:
         _log.warning("the model computes its layers itself, its weights are not merged: %s", why)
         return make, None
-    return make, KernelForward(model, pool, rope)
+    return make, KernelForward(model, pool, rope, max_rows=max_rows)

@@ -46,7 +46,10 @@ class Layout:
 
 
 def lay_out(spans: Sequence[Span]) -> Layout:
-    """Order spans so that those of one view, and within it those of one root, lie together, parents before children."""
+    """Order spans so that those of one view lie together, within it those of one root, and what descends from a span.
+
+    A parent comes before its children.
+    """
     assert len(set(map(id, spans))) == len(spans), "a span was asked for twice"
     by_view: dict[int, dict[int, list[Span]]] = {}
     for span in spans:
@@ -55,13 +58,28 @@ def lay_out(spans: Sequence[Span]) -> Layout:
             assert root.parent.view is span.view, "a child sees what its parent sees"
             root = root.parent
         by_view.setdefault(id(span.view), {}).setdefault(id(root), []).append(span)
-    ordered = [span for roots in by_view.values() for family in roots.values() for span in family]
+    ordered = [span for roots in by_view.values() for family in roots.values() for span in _descending(family)]
     first_row, row = {}, 0
     for span in ordered:
-        assert span.parent is None or span.parent in first_row, "a parent comes before its children"
+        assert span.parent is None or span.parent in first_row, "a parent is computed with its children"
         first_row[span] = row
         row += len(span.ids)
     return Layout(tuple(ordered), first_row, row)
+
+
+def _descending(family: Sequence[Span]) -> Sequence[Span]:
+    """Return one root's spans, each with all that descends from it behind it; where there is a choice, as they came."""
+    children: dict[Span, list[Span]] = {}
+    for span in family:
+        if span.parent is not None:
+            children.setdefault(span.parent, []).append(span)
+    left = [span for span in family if span.parent is None]
+    ordered: list[Span] = []
+    while left:
+        ordered.append(left.pop())
+        left.extend(reversed(children.get(ordered[-1], ())))
+    assert len(ordered) == len(family), "a parent is computed with its children"
+    return ordered
 
 
 def visible(spans: Sequence[Span], layout: Layout, from_row: int = 0) -> numpy.ndarray:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy
 import torch
 
+from agent_runtime.engine.copies import there
 from agent_runtime.engine.errors import PoolBooksError, PoolFull
 
 
@@ -167,7 +168,7 @@ class Pool:
 
     def read(self, run: Run) -> dict[str, torch.Tensor]:
         """Copy a run out: `k` and `v`, [layers, tokens, G, D] on the CPU, keys rotated at their local positions."""
-        slots = {device: torch.from_numpy(run.slots()).to(device) for device in {keys.device for keys in self.keys}}
+        slots = {device: there(run.slots(), device) for device in {keys.device for keys in self.keys}}
 
         def copied(layers: Sequence[torch.Tensor]) -> torch.Tensor:
             read = [layer[slots[layer.device]] for layer in layers]
@@ -178,8 +179,8 @@ class Pool:
 
     def write(self, run: Run, k: torch.Tensor, v: torch.Tensor) -> None:
         """Copy stored tensors (as `read` returns them) into the slots of `run`."""
-        slots = torch.from_numpy(run.slots())
+        slots = {device: there(run.slots(), device) for device in {keys.device for keys in self.keys}}
         for layer, (keys, values) in enumerate(zip(self.keys, self.values, strict=True)):
-            there = slots.to(keys.device)
-            keys[there] = k[layer].to(keys.device, keys.dtype)
-            values[there] = v[layer].to(values.device, values.dtype)
+            at = slots[keys.device]
+            keys[at] = k[layer].to(keys.device, keys.dtype)
+            values[at] = v[layer].to(values.device, values.dtype)

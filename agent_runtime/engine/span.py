@@ -39,6 +39,17 @@ class View:
         """Return the number of tokens seen."""
         return sum(piece.run.length for piece in self.pieces)
 
+    def followed_by(self, piece: Placed) -> "View":
+        """Return this view with one more run behind it. What was found out about this one is not found out again."""
+        view = View((*self.pieces, piece))
+        row = numpy.array([(id(piece.run), piece.run.length, piece.shift)], dtype=numpy.int64)
+        extents = numpy.array([(*extent, piece.shift) for extent in piece.run.extents], dtype=numpy.int64).reshape(
+            -1, 3
+        )
+        view.__dict__["table"] = numpy.concatenate((self.table, row))
+        view.__dict__["_extents"] = numpy.concatenate((self._extents, extents))
+        return view
+
     @property
     def behind(self) -> int:
         """Return the position of a token that follows what is seen."""
@@ -52,14 +63,14 @@ class View:
     @cached_property
     def slots(self) -> numpy.ndarray:
         """Return the slot of every token seen, int64 [length]."""
-        firsts, lengths, _ = self._extents
+        firsts, lengths, _ = self._extents.T
         ends = numpy.cumsum(lengths)
         return numpy.repeat(firsts - (ends - lengths), lengths) + numpy.arange(self.length, dtype=numpy.int64)
 
     @cached_property
     def shifts(self) -> numpy.ndarray:
         """Return by how many positions every token's key is moved, int64 [length]."""
-        _, lengths, shifts = self._extents
+        _, lengths, shifts = self._extents.T
         return numpy.repeat(shifts, lengths)
 
     @cached_property
@@ -69,10 +80,9 @@ class View:
         return numpy.array(rows, dtype=numpy.int64).reshape(-1, 3)
 
     @cached_property
-    def _extents(self) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    def _extents(self) -> numpy.ndarray:
         table = [(first, count, piece.shift) for piece in self.pieces for first, count in piece.run.extents]
-        array = numpy.array(table, dtype=numpy.int64).reshape(-1, 3)
-        return array[:, 0], array[:, 1], array[:, 2]
+        return numpy.array(table, dtype=numpy.int64).reshape(-1, 3)
 
 
 NOTHING = View(())

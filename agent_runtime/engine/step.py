@@ -11,6 +11,7 @@ import numpy
 import torch
 
 from agent_runtime.engine.batches import Batch, batches_of
+from agent_runtime.engine.copies import there
 from agent_runtime.engine.gathered import GatheredViews
 from agent_runtime.engine.layout import CHUNK_ROWS, Bundle, Group, Layout, groups_of, visible
 from agent_runtime.engine.pool import Pool
@@ -109,7 +110,7 @@ def make_step(
     rows = [numpy.arange(layout.first_row[s], layout.first_row[s] + len(s.ids)) for s in kept]
     slots = [s.keep.slots() for s in kept if s.keep is not None]
     nothing = [numpy.empty(0, dtype=numpy.int64)]
-    positions_T = torch.from_numpy(positions).to(device)
+    positions_T = there(positions, device)
     groups = groups_of(layout)
     batches, left = batches_of(groups, layout, rope, gathered, dtype) if device.type == "cpu" else ((), groups)
     return Step(
@@ -118,8 +119,8 @@ def make_step(
         layout=layout,
         turned=rope.at(positions_T),
         positions_T=positions_T,
-        kept_rows=torch.from_numpy(numpy.concatenate(rows or nothing)).to(device),
-        kept_slots=torch.from_numpy(numpy.concatenate(slots or nothing)).to(device),
+        kept_rows=there(numpy.concatenate(rows or nothing), device),
+        kept_slots=there(numpy.concatenate(slots or nothing), device),
         groups=groups,
         batches=batches,
         singles=tuple(_single(group, layout, rope, device, dtype) for group in left),
@@ -129,9 +130,9 @@ def make_step(
 
 def _single(group: Group, layout: Layout, rope: RotaryTable, device: torch.device, dtype: torch.dtype) -> Single:
     shifts = group.view.shifts
-    moved = rope.at(torch.from_numpy(shifts).to(device)) if shifts.any() else None
+    moved = rope.at(there(shifts, device)) if shifts.any() else None
     calls = tuple(_calls(bundle, group.view.length, layout, device, dtype) for bundle in group.bundles)
-    return Single(group, torch.from_numpy(group.view.slots).to(device), moved, calls)
+    return Single(group, there(group.view.slots, device), moved, calls)
 
 
 def _calls(bundle: Bundle, num_view: int, layout: Layout, device: torch.device, dtype: torch.dtype) -> tuple[Call, ...]:
@@ -141,7 +142,7 @@ def _calls(bundle: Bundle, num_view: int, layout: Layout, device: torch.device, 
         num_chain = 0  # few enough to share a call with what follows
     calls = _chain_calls(first, num_chain, num_view, device, dtype) if num_chain else []
     if num_chain < num_rows:
-        sees = torch.from_numpy(visible(spans, layout, num_chain)).to(device)
+        sees = there(visible(spans, layout, num_chain), device)
         for begin in range(num_chain, num_rows, CHUNK_ROWS):
             end = min(begin + CHUNK_ROWS, num_rows)
             mask_QK = torch.zeros((end - begin, num_view + end), dtype=dtype, device=device)

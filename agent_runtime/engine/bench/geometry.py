@@ -51,6 +51,17 @@ class Bare:
         return sum(each.numel() * each.itemsize for each in weights)
 
     @property
+    def num_head_weights(self) -> int:
+        """Return how many weights only those rows are multiplied by whose logits are wanted."""
+        return int(self.model.get_output_embeddings().weight.numel())
+
+    @property
+    def operations_per_key(self) -> int:
+        """Return the operations of all layers for one row that sees one key: a score, and its part of the mean."""
+        sizes = self.model.config.get_text_config()
+        return 4 * int(sizes.num_attention_heads) * self.pool.geometry.head_dim * self.pool.geometry.num_layers
+
+    @property
     def vocab_size(self) -> int:
         """Return V."""
         return int(self.model.config.get_text_config().vocab_size)

@@ -55,6 +55,26 @@ class Case:
         """Return how many blocks are resident beside those that are seen."""
         return max(self.swapped, self.encoded) * _SPARE_EACH
 
+    def new_tokens(self, observation: int) -> int:
+        """Return how many rows a turn computes; `observation` is how many tokens ask where the case does not say."""
+        asked = self.sessions * self.num_asked(observation)
+        return asked + self.encoded * self.block_tokens + self.num_actions * self.action_tokens * self.sessions
+
+    def num_wanted(self) -> int:
+        """Return of how many rows logits are wanted."""
+        return self.sessions * (1 + self.num_actions * self.action_tokens)
+
+    def num_asked(self, observation: int) -> int:
+        """Return how many tokens each session asks."""
+        return observation if self.asked is None else self.asked
+
+    def num_seen(self, observation: int) -> int:
+        """Return how many keys all rows together see, themselves among them."""
+        asked = self.num_asked(observation)
+        action = _causal(self.action_tokens) + self.action_tokens * (self.num_static + asked)
+        each = _causal(asked) + asked * self.num_static + self.num_actions * action
+        return self.sessions * each + self.encoded * _causal(self.block_tokens)
+
     @property
     def num_slots(self) -> int:
         """Return the slots that it takes."""
@@ -130,7 +150,7 @@ def measure(
 ) -> dict[str, Any]:
     """Time `turns` turns of a case after some that do not count, and return the figures, in milliseconds."""
     world = _World(case, bare, seed=1)
-    num_asked = observation if case.asked is None else case.asked
+    num_asked = case.num_asked(observation)
     try:
         taken = [
             _timed(runner, lambda: world.spans(num_asked), bare.pool.geometry.devices[0])
@@ -138,9 +158,8 @@ def measure(
         ][_WARM_UP:]
     finally:
         world.close()
-    new_tokens = num_asked * case.sessions + case.encoded * case.block_tokens + case.num_actions * case.action_tokens
-    num_bytes = bare.weight_bytes + (case.num_static + new_tokens) * bare.pool.geometry.bytes_per_token
-    floor = floors.seconds(num_bytes, 2 * bare.weight_bytes / bare.pool.geometry.dtype.itemsize * new_tokens)
+    new_tokens = case.new_tokens(observation)
+    floor = floors.seconds(*_least_work(case, bare, observation))
     median = statistics.median(taken)
     return {
         "case": case.name,
@@ -152,6 +171,23 @@ def measure(
         "floor_ms": round(1e3 * floor, 6),
         "ratio_to_floor": round(median / floor, 3),
     }
+
+
+def _least_work(case: Case, bare: Bare, observation: int) -> tuple[float, float]:
+    """Return the bytes that a turn has to move and the operations it has to do, at the least.
+
+    Weights and keys are read once, whoever sees them; the head multiplies those rows alone whose logits are wanted.
+    """
+    rows, geometry = case.new_tokens(observation), bare.pool.geometry
+    num_bytes = bare.weight_bytes + (case.num_static + rows) * geometry.bytes_per_token
+    weights = bare.weight_bytes // geometry.dtype.itemsize - bare.num_head_weights
+    operations = 2 * (weights * rows + bare.num_head_weights * case.num_wanted())
+    return num_bytes, operations + bare.operations_per_key * case.num_seen(observation)
+
+
+def _causal(num_rows: int) -> int:
+    """Return how many keys rows see that see all before them."""
+    return num_rows * (num_rows + 1) // 2
 
 
 def _timed(runner: ForwardRunner, turn: Callable[[], tuple[list[Span], list[Span]]], device: torch.device) -> float:

@@ -1,4 +1,5 @@
 """Block attention in Triton kernels: the way of a GPU, beside the two ways in plain torch.
 
-It is asked for by name (`ForwardRunner(way=BY_KERNELS)`) until it has been measured on a GPU; then it is chosen there.
+On NVIDIA's GPUs it is taken where it proves itself at load (`engine/choice.py`), or by name
+(`ForwardRunner(way=BY_KERNELS)`).
 """

@@ -5,6 +5,7 @@ The other two ways are its references (`engine/attention.py`): logits agree in f
 Shapes: T rows of the forward, H query heads, G key/value heads, D head dimension, P positions, F half the dimension.
 """
 
+import math
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,9 @@ from transformers import AttentionInterface
 from agent_runtime.engine.attention import BY_KERNELS, refuse_keywords
 from agent_runtime.engine.errors import EngineClosed
 from agent_runtime.engine.gpu.kernels import attend, attend_shared, enter, merge
-from agent_runtime.engine.gpu.work_list import KEY_TILE, MERGE_FIELDS, PIECE_FIELDS, Shape, WorkList, plan_work
+from agent_runtime.engine.gpu.planning import plan_work
+from agent_runtime.engine.gpu.tiling import tiling_of
+from agent_runtime.engine.gpu.work_list import ITEM_FIELDS, MERGE_FIELDS, Shape, WorkList
 from agent_runtime.engine.layout import Layout
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
@@ -25,14 +28,11 @@ from agent_runtime.engine.step import Scratch
 # Matrix products have no side shorter than this.
 _LEAST_DOT = 16
 # What a program of the two smaller kernels takes.
-_ROWS_ENTERING, _HEADS_MERGING = 16, 4
-# How programs of the two large kernels are compiled: 4 warps of 32 threads, 2 tiles of keys on their way. In bfloat16
-# with heads of up to 128 that takes at most 112 KiB of a multiprocessor's shared memory.
-_LAUNCH = {"num_warps": 4, "num_stages": 2}
-# Programs that a multiprocessor runs at once.
-_PROGRAMS_EACH = 2
+_ROWS_ENTERING, _PARTS_MERGING = 16, 16
 # Where kernels are interpreted, on a CPU: enough that work is split.
-_PROGRAMS_INTERPRETED = 8
+_MULTIPROCESSORS_INTERPRETED = 8
+# Scores are exponents of 2, for which a GPU has an instruction.
+_LOG2_E = math.log2(math.e)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +60,22 @@ def make_kernel_step(
     layout: Layout, device: torch.device, *, pool: Pool, rope: RotaryTable, num_heads: int
 ) -> KernelStep:
     """Build what every layer on `device` reads."""
-    num_groups = pool.geometry.num_kv_heads
-    shape = Shape(num_heads // num_groups, num_groups, num_programs(device), rope.num_positions)
+    shape = shape_of(pool, rope, num_heads, device)
     return KernelStep(pool, plan_work(layout, shape).on(device), shape, *rope.halves(device))
 
 
-def num_programs(device: torch.device) -> int:
-    """Return how many programs `device` is to run at once."""
+def shape_of(pool: Pool, rope: RotaryTable, num_heads: int, device: torch.device) -> Shape:
+    """Return what planning has to know of a model and of `device`."""
+    geometry = pool.geometry
+    tiling = tiling_of(geometry.dtype, geometry.head_dim)
+    per_group = num_heads // geometry.num_kv_heads
+    return Shape(per_group, geometry.num_kv_heads, rope.num_positions, tiling, _num_multiprocessors(device))
+
+
+def _num_multiprocessors(device: torch.device) -> int:
     if device.type != "cuda":
-        return _PROGRAMS_INTERPRETED
-    return _PROGRAMS_EACH * torch.cuda.get_device_properties(device).multi_processor_count
+        return _MULTIPROCESSORS_INTERPRETED
+    return torch.cuda.get_device_properties(device).multi_processor_count
 
 
 def by_kernels(
@@ -111,18 +117,12 @@ def attend_rows(
     `factor` multiplies queries and keys; `head_norms` are the weights of a norm [D] of every query and every key.
     """
     num_rows, num_heads, head_dim = q_THD.shape
-    num_groups, half = k_TGD.shape[1], head_dim // 2
-    sizes = {
-        "HEADS": num_heads,
-        "GROUPS": num_groups,
-        "HALF": half,
-        "F": max(_LEAST_DOT, triton.next_power_of_2(half)),
-    }
+    num_groups = k_TGD.shape[1]
     work, pool, empty = step.work, step.pool, step.scratch.empty
     turned_THD = empty("queries", (num_rows, num_heads, head_dim), q_THD)
     own_k_TGD = empty("keys", (num_rows, num_groups, head_dim), k_TGD)
     own_v_TGD = empty("values", (num_rows, num_groups, head_dim), v_TGD)
-    *counts, num_shared = work.counts
+    num_shared = work.counts[2]
     plain_THD = empty("plain", (num_rows, num_heads, head_dim), q_THD) if num_shared else turned_THD
     strides = (stride for each in (q_THD, k_TGD, v_TGD) for stride in each.stride()[:2])
     enter[(triton.cdiv(num_rows, _ROWS_ENTERING), num_heads + num_groups)](
@@ -134,8 +134,8 @@ def attend_rows(
         own_v_TGD,
         pool.keys[layer],
         pool.values[layer],
-        work.positions_T,
-        work.slots_T,
+        work.at("positions_T"),
+        work.at("slots_T"),
         step.cos_PF,
         step.sin_PF,
         plain_THD,
@@ -144,7 +144,7 @@ def attend_rows(
         factor,
         *(head_norms or (q_THD, k_TGD)),
         eps,
-        **sizes,
+        **_sizes(num_heads, num_groups, head_dim),
         ROWS=_ROWS_ENTERING,
         NORMS=head_norms is not None,
         PLAIN=num_shared > 0,
@@ -156,11 +156,10 @@ def attend_rows(
     single = torch.empty(0, device=q_THD.device)
     means = empty("means", (max(work.num_parts, 1), num_heads, head_dim), single)
     sums = empty("sums", (max(work.num_parts, 1), num_heads), single)
-    precision = "ieee" if q_THD.dtype is torch.float32 else "tf32"
-    for count, pieces, tile in zip(counts, (work.narrow, work.wide), step.shape.tiles, strict=True):
+    for kind, count in enumerate(work.counts[:2]):
         if not count:
             continue
-        attend[(min(count * num_groups, step.shape.num_programs),)](
+        attend[(min(count * num_groups, step.shape.num_programs(kind)),)](
             turned_THD,
             own_k_TGD,
             own_v_TGD,
@@ -169,55 +168,57 @@ def attend_rows(
             out_THD,
             means,
             sums,
-            pieces,
-            pieces[PIECE_FIELDS:],
-            work.key_slots_K,
-            work.key_shifts_K,
-            work.masks,
+            work.whole,
+            kind,
             step.cos_PF,
             step.sin_PF,
-            scale,
-            **sizes,
-            M=tile,
-            N=KEY_TILE,
-            FIELDS=PIECE_FIELDS,
-            PRECISION=precision,
-            **_LAUNCH,
+            scale * _LOG2_E,
+            **constants(step.shape, kind, q_THD.dtype, head_dim),
         )
     if num_shared:
-        attend_shared[(min(num_shared * num_groups, step.shape.num_programs),)](
+        attend_shared[(min(num_shared * num_groups, step.shape.num_programs(2)),)](
             plain_THD,
-            work.positions_T,
+            work.at("positions_T"),
             pool.keys[layer],
             pool.values[layer],
             means,
             sums,
-            work.shared,
-            work.shared[PIECE_FIELDS:],
-            work.shared_rows,
-            work.shared_runs,
-            work.shared_shifts,
-            work.key_slots_K,
+            work.whole,
             step.cos_PF,
             step.sin_PF,
-            scale,
-            **sizes,
-            M=step.shape.tiles[1],
-            N=KEY_TILE,
-            FIELDS=PIECE_FIELDS,
-            PRECISION=precision,
-            **_LAUNCH,
+            scale * _LOG2_E,
+            **constants(step.shape, 2, q_THD.dtype, head_dim),
         )
     if work.num_parts:
-        merge[(num_rows, triton.cdiv(num_heads, _HEADS_MERGING))](
+        merge[(num_rows, num_heads)](
             out_THD,
             means,
             sums,
-            work.merges_T,
+            work.at("merges_T"),
             HEADS=num_heads,
-            H=_HEADS_MERGING,
             DIM=head_dim,
             D=triton.next_power_of_2(head_dim),
+            PARTS=_PARTS_MERGING,
             FIELDS=MERGE_FIELDS,
         )
     return out_THD
+
+
+def constants(shape: Shape, kind: int, dtype: torch.dtype, head_dim: int) -> dict[str, int | str]:
+    """Return what the kernel of narrow, wide or shared items is compiled for."""
+    tile = shape.tiling[kind]
+    return {
+        **_sizes(shape.per_group * shape.num_groups, shape.num_groups, head_dim),
+        "M": shape.tile_rows[kind],
+        "N": tile.keys,
+        "FIELDS": ITEM_FIELDS,
+        "PRECISION": "ieee" if dtype is torch.float32 else "tf32",
+        "num_warps": tile.warps,
+        "num_stages": tile.stages,
+    }
+
+
+def _sizes(num_heads: int, num_groups: int, head_dim: int) -> dict[str, int]:
+    half = head_dim // 2
+    padded = max(_LEAST_DOT, triton.next_power_of_2(half))
+    return {"HEADS": num_heads, "GROUPS": num_groups, "HALF": half, "F": padded}

@@ -118,11 +118,11 @@ def _scores(q1, q2, k1, k2, seen, scale, PRECISION: tl.constexpr):
 
 @triton.jit
 def _take_in(score, v1, v2, highest, total, mean1, mean2, PRECISION: tl.constexpr):
-    """Go on with a softmax whose scores come tile by tile."""
+    """Go on with a softmax whose scores come tile by tile, as exponents of 2."""
     new_highest = tl.maximum(highest, tl.max(score, 1))
     base = tl.where(new_highest == -float("inf"), 0.0, new_highest)
-    weight = tl.exp(score - base[:, None])
-    fade = tl.exp(highest - base)
+    weight = tl.exp2(score - base[:, None])
+    fade = tl.exp2(highest - base)
     total = total * fade + tl.sum(weight, 1)
     weight = weight.to(v1.dtype)
     mean1 = tl.dot(weight, v1, mean1 * fade[:, None], input_precision=PRECISION)
@@ -132,14 +132,21 @@ def _take_in(score, v1, v2, highest, total, mean1, mean2, PRECISION: tl.constexp
 
 @triton.jit
 def _put_part(part_means, part_sums, part, mean1, mean2, highest, total, is_row, HALF: tl.constexpr, F: tl.constexpr):
-    """Write a part that `merge` is to find: the means, and the logarithm of the sum of all weights."""
+    """Write a part that `merge` is to find: the means, and the logarithm to base 2 of the sum of all weights."""
     f = tl.arange(0, F)
     stored = is_row[:, None] & (f < HALF)[None, :]
     to = part[:, None] * 2 * HALF + f[None, :]
     tl.store(part_means + to, mean1, mask=stored)
     tl.store(part_means + to + HALF, mean2, mask=stored)
-    log_sum = tl.where(total > 0, highest + tl.log(tl.where(total > 0, total, 1.0)), -float("inf"))
+    log_sum = tl.where(total > 0, highest + tl.log2(tl.where(total > 0, total, 1.0)), -float("inf"))
     tl.store(part_sums + part, log_sum, mask=is_row)
+
+
+@triton.jit
+def _unit(turn):
+    """Return which unit of work a program takes in its `turn`: to and fro, so that the lengths of units even out."""
+    me, programs = tl.program_id(0), tl.num_programs(0)
+    return turn * programs + tl.where(turn % 2 == 0, me, programs - 1 - me)
 
 
 @triton.jit
@@ -152,11 +159,8 @@ def attend(
     out,
     part_means,
     part_sums,
-    num_work,
     work,
-    key_slots,
-    key_shifts,
-    masks,
+    KIND: tl.constexpr,
     cos,
     sin,
     scale,
@@ -169,39 +173,47 @@ def attend(
     FIELDS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Attend pieces of work: a tile of a bundle's rows over some keys of its view, or of its own, for one key head."""
+    """Attend items of work: a tile of a bundle's rows over some keys of its view and some of its own, for one key head.
+
+    `work` is the whole list; `KIND` is which of its items.
+    """
     PER_GROUP: tl.constexpr = HEADS // GROUPS
     ROWS: tl.constexpr = M // PER_GROUP
     DIM: tl.constexpr = 2 * HALF
-    count = tl.load(num_work) * GROUPS
-    for number in range(tl.program_id(0), count, tl.num_programs(0)):
-        group = number % GROUPS
-        piece = work + (number // GROUPS) * FIELDS
-        first_row = tl.load(piece)
-        num_rows = tl.load(piece + 1)
-        tile = tl.load(piece + 2)
-        first_key = tl.load(piece + 3)
-        num_keys = tl.load(piece + 4)
-        own = tl.load(piece + 5)
-        mask_at = tl.load(piece + 6)
-        part_at = tl.load(piece + 7)
+    count = tl.load(work + KIND) * GROUPS
+    items = work + tl.load(work + 3 + KIND)
+    key_slots = work + tl.load(work + 6)
+    key_shifts = work + tl.load(work + 7)
+    seen_to = work + tl.load(work + 8)
+    for turn in range(0, tl.cdiv(count, tl.num_programs(0))):
+        unit = _unit(turn)
+        if unit < count:
+            group = unit % GROUPS
+            item = items + (unit // GROUPS) * FIELDS
+            first_row = tl.load(item)
+            num_rows = tl.load(item + 1)
+            tile = tl.load(item + 2)
+            first_key = tl.load(item + 3)
+            num_keys = tl.load(item + 4)
+            own = tl.load(item + 5)
+            num_own = tl.load(item + 6)
+            part_at = tl.load(item + 7)
 
-        m = tl.arange(0, M)
-        row = tile * ROWS + m // PER_GROUP
-        head = group * PER_GROUP + m % PER_GROUP
-        is_row = (m < ROWS * PER_GROUP) & (row < num_rows)
-        f = tl.arange(0, F)
-        inside = f < HALF
-        stored = is_row[:, None] & inside[None, :]
-        q_at = ((first_row + row).to(tl.int64) * HEADS + head)[:, None] * DIM + f[None, :]
-        q1 = tl.load(q + q_at, mask=stored, other=0.0)
-        q2 = tl.load(q + q_at + HALF, mask=stored, other=0.0)
-        highest = tl.full([M], -float("inf"), tl.float32)
-        total = tl.zeros([M], tl.float32)
-        mean1 = tl.zeros([M, F], tl.float32)
-        mean2 = tl.zeros([M, F], tl.float32)
+            m = tl.arange(0, M)
+            row = tile * ROWS + m // PER_GROUP
+            head = group * PER_GROUP + m % PER_GROUP
+            is_row = (m < ROWS * PER_GROUP) & (row < num_rows)
+            f = tl.arange(0, F)
+            inside = f < HALF
+            stored = is_row[:, None] & inside[None, :]
+            q_at = ((first_row + row).to(tl.int64) * HEADS + head)[:, None] * DIM + f[None, :]
+            q1 = tl.load(q + q_at, mask=stored, other=0.0)
+            q2 = tl.load(q + q_at + HALF, mask=stored, other=0.0)
+            highest = tl.full([M], -float("inf"), tl.float32)
+            total = tl.zeros([M], tl.float32)
+            mean1 = tl.zeros([M, F], tl.float32)
+            mean2 = tl.zeros([M, F], tl.float32)
 
-        if own < 0:
             for begin in range(0, num_keys, N):
                 n = begin + tl.arange(0, N)
                 is_key = n < num_keys
@@ -220,34 +232,30 @@ def attend(
                 v2 = tl.load(values + at + HALF, mask=loaded, other=0.0)
                 score = _scores(q1, q2, k1, k2, is_key[None, :], scale, PRECISION)
                 highest, total, mean1, mean2 = _take_in(score, v1, v2, highest, total, mean1, mean2, PRECISION)
-        else:
-            for begin in range(0, num_keys, N):
+
+            for begin in range(own, own + num_own, N):
                 n = begin + tl.arange(0, N)
-                is_key = n < num_keys
+                is_key = n < own + num_own
                 loaded = is_key[:, None] & inside[None, :]
-                at = ((first_row + own + n).to(tl.int64) * GROUPS + group)[:, None] * DIM + f[None, :]
+                at = ((first_row + n).to(tl.int64) * GROUPS + group)[:, None] * DIM + f[None, :]
                 k1 = tl.load(k_own + at, mask=loaded, other=0.0)
                 k2 = tl.load(k_own + at + HALF, mask=loaded, other=0.0)
                 v1 = tl.load(v_own + at, mask=loaded, other=0.0)
                 v2 = tl.load(v_own + at + HALF, mask=loaded, other=0.0)
-                seen = is_row[:, None] & is_key[None, :]
-                if mask_at < 0:
-                    seen = seen & ((own + n)[None, :] <= row[:, None])
-                else:
-                    mask = mask_at + row[:, None] * num_rows + (own + n)[None, :]
-                    seen = seen & (tl.load(masks + mask, mask=seen, other=0) != 0)
+                to = tl.load(seen_to + first_row + n, mask=is_key, other=0)
+                seen = is_row[:, None] & (n[None, :] <= row[:, None]) & (first_row + row[:, None] < to[None, :])
                 score = _scores(q1, q2, k1, k2, seen, scale, PRECISION)
                 highest, total, mean1, mean2 = _take_in(score, v1, v2, highest, total, mean1, mean2, PRECISION)
 
-        safe = tl.where(total > 0, total, 1.0)
-        mean1 = mean1 / safe[:, None]
-        mean2 = mean2 / safe[:, None]
-        if part_at < 0:
-            tl.store(out + q_at, mean1.to(out.dtype.element_ty), mask=stored)
-            tl.store(out + q_at + HALF, mean2.to(out.dtype.element_ty), mask=stored)
-        else:
-            part = (part_at + row).to(tl.int64) * HEADS + head
-            _put_part(part_means, part_sums, part, mean1, mean2, highest, total, is_row, HALF, F)
+            safe = tl.where(total > 0, total, 1.0)
+            mean1 = mean1 / safe[:, None]
+            mean2 = mean2 / safe[:, None]
+            if part_at < 0:
+                tl.store(out + q_at, mean1.to(out.dtype.element_ty), mask=stored)
+                tl.store(out + q_at + HALF, mean2.to(out.dtype.element_ty), mask=stored)
+            else:
+                part = (part_at + row).to(tl.int64) * HEADS + head
+                _put_part(part_means, part_sums, part, mean1, mean2, highest, total, is_row, HALF, F)
 
 
 @triton.jit
@@ -258,12 +266,7 @@ def attend_shared(
     values,
     part_means,
     part_sums,
-    num_work,
     work,
-    rows,
-    runs,
-    shifts,
-    key_slots,
     cos,
     sin,
     scale,
@@ -276,7 +279,7 @@ def attend_shared(
     FIELDS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Attend pieces of work: a tile of rows of any sessions over some runs that they share, for one key head.
+    """Attend items of work: a tile of rows of any sessions over some runs of slots, for one key head.
 
     `q` is not rotated: a row's query is turned to where it stands as seen from the run. A value that is not finite
     makes all rows of the tile that, also those that do not see it.
@@ -284,67 +287,71 @@ def attend_shared(
     PER_GROUP: tl.constexpr = HEADS // GROUPS
     ROWS: tl.constexpr = M // PER_GROUP
     DIM: tl.constexpr = 2 * HALF
-    count = tl.load(num_work) * GROUPS
-    for number in range(tl.program_id(0), count, tl.num_programs(0)):
-        group = number % GROUPS
-        piece = work + (number // GROUPS) * FIELDS
-        first_row = tl.load(piece)
-        num_rows = tl.load(piece + 1)
-        first_run = tl.load(piece + 2)
-        num_runs = tl.load(piece + 3)
-        part_at = tl.load(piece + 4)
+    count = tl.load(work + 2) * GROUPS
+    items = work + tl.load(work + 5)
+    rows = work + tl.load(work + 9)
+    runs = work + tl.load(work + 10)
+    shifts = work + tl.load(work + 11)
+    for turn in range(0, tl.cdiv(count, tl.num_programs(0))):
+        unit = _unit(turn)
+        if unit < count:
+            group = unit % GROUPS
+            item = items + (unit // GROUPS) * FIELDS
+            first_row = tl.load(item)
+            num_rows = tl.load(item + 1)
+            first_run = tl.load(item + 2)
+            num_runs = tl.load(item + 3)
+            part_at = tl.load(item + 4)
 
-        m = tl.arange(0, M)
-        place = m // PER_GROUP
-        head = group * PER_GROUP + m % PER_GROUP
-        is_row = (m < ROWS * PER_GROUP) & (place < num_rows)
-        row = tl.load(rows + (first_row + place) * 2, mask=is_row, other=0)
-        session = tl.load(rows + (first_row + place) * 2 + 1, mask=is_row, other=0)
-        position = tl.load(positions + row, mask=is_row, other=0)
-        f = tl.arange(0, F)
-        inside = f < HALF
-        stored = is_row[:, None] & inside[None, :]
-        q_at = (row.to(tl.int64) * HEADS + head)[:, None] * DIM + f[None, :]
-        q1 = tl.load(q + q_at, mask=stored, other=0.0)
-        q2 = tl.load(q + q_at + HALF, mask=stored, other=0.0)
-        highest = tl.full([M], -float("inf"), tl.float32)
-        total = tl.zeros([M], tl.float32)
-        mean1 = tl.zeros([M, F], tl.float32)
-        mean2 = tl.zeros([M, F], tl.float32)
+            m = tl.arange(0, M)
+            place = m // PER_GROUP
+            head = group * PER_GROUP + m % PER_GROUP
+            is_row = (m < ROWS * PER_GROUP) & (place < num_rows)
+            row = tl.load(rows + (first_row + place) * 2, mask=is_row, other=0)
+            session = tl.load(rows + (first_row + place) * 2 + 1, mask=is_row, other=0)
+            position = tl.load(positions + row, mask=is_row, other=0)
+            f = tl.arange(0, F)
+            inside = f < HALF
+            stored = is_row[:, None] & inside[None, :]
+            q_at = (row.to(tl.int64) * HEADS + head)[:, None] * DIM + f[None, :]
+            highest = tl.full([M], -float("inf"), tl.float32)
+            total = tl.zeros([M], tl.float32)
+            mean1 = tl.zeros([M, F], tl.float32)
+            mean2 = tl.zeros([M, F], tl.float32)
 
-        for run_number in range(first_run, first_run + num_runs):
-            first_key = tl.load(runs + run_number * 3)
-            num_keys = tl.load(runs + run_number * 3 + 1)
-            shift_at = tl.load(runs + run_number * 3 + 2)
-            shift = tl.load(shifts + shift_at + session, mask=is_row, other=-1)
-            sees = is_row & (shift >= 0)
-            away = tl.where(sees, position - shift, 0)
-            angle = tl.abs(away).to(tl.int64)[:, None] * HALF + f[None, :]
-            c = tl.load(cos + angle, mask=stored, other=0.0)
-            s = tl.load(sin + angle, mask=stored, other=0.0) * tl.where(away < 0, -1.0, 1.0)[:, None]
-            x1 = q1.to(tl.float32)
-            x2 = q2.to(tl.float32)
-            turned1 = (x1 * c - x2 * s).to(q1.dtype)
-            turned2 = (x2 * c + x1 * s).to(q1.dtype)
-            for begin in range(0, num_keys, N):
-                n = begin + tl.arange(0, N)
-                is_key = n < num_keys
-                loaded = is_key[:, None] & inside[None, :]
-                slot = tl.load(key_slots + first_key + n, mask=is_key, other=0).to(tl.int64)
-                at = (slot * GROUPS + group)[:, None] * DIM + f[None, :]
-                k1 = tl.load(keys + at, mask=loaded, other=0.0)
-                k2 = tl.load(keys + at + HALF, mask=loaded, other=0.0)
-                v1 = tl.load(values + at, mask=loaded, other=0.0)
-                v2 = tl.load(values + at + HALF, mask=loaded, other=0.0)
-                seen = sees[:, None] & is_key[None, :]
-                score = _scores(turned1, turned2, k1, k2, seen, scale, PRECISION)
-                highest, total, mean1, mean2 = _take_in(score, v1, v2, highest, total, mean1, mean2, PRECISION)
+            for run in range(first_run, first_run + num_runs):
+                first_slot = tl.load(runs + run * 3).to(tl.int64)
+                num_keys = tl.load(runs + run * 3 + 1)
+                shift_at = tl.load(runs + run * 3 + 2)
+                shift = tl.load(shifts + shift_at + session, mask=is_row, other=-1)
+                sees = is_row & (shift >= 0)
+                away = tl.where(sees, position - shift, 0)
+                angle = tl.abs(away).to(tl.int64)[:, None] * HALF + f[None, :]
+                c = tl.load(cos + angle, mask=stored, other=0.0)
+                s = tl.load(sin + angle, mask=stored, other=0.0) * tl.where(away < 0, -1.0, 1.0)[:, None]
+                # Read again for every run: they would take registers that products need.
+                x1 = tl.load(q + q_at, mask=stored, other=0.0).to(tl.float32)
+                x2 = tl.load(q + q_at + HALF, mask=stored, other=0.0).to(tl.float32)
+                turned1 = (x1 * c - x2 * s).to(q.dtype.element_ty)
+                turned2 = (x2 * c + x1 * s).to(q.dtype.element_ty)
+                for begin in range(0, num_keys, N):
+                    n = begin + tl.arange(0, N)
+                    is_key = n < num_keys
+                    loaded = is_key[:, None] & inside[None, :]
+                    at = ((first_slot + n) * GROUPS + group)[:, None] * DIM + f[None, :]
+                    k1 = tl.load(keys + at, mask=loaded, other=0.0)
+                    k2 = tl.load(keys + at + HALF, mask=loaded, other=0.0)
+                    v1 = tl.load(values + at, mask=loaded, other=0.0)
+                    v2 = tl.load(values + at + HALF, mask=loaded, other=0.0)
+                    seen = sees[:, None] & is_key[None, :]
+                    score = _scores(turned1, turned2, k1, k2, seen, scale, PRECISION)
+                    highest, total, mean1, mean2 = _take_in(score, v1, v2, highest, total, mean1, mean2, PRECISION)
 
-        safe = tl.where(total > 0, total, 1.0)
-        part = (part_at + place).to(tl.int64) * HEADS + head
-        mean1 = mean1 / safe[:, None]
-        mean2 = mean2 / safe[:, None]
-        _put_part(part_means, part_sums, part, mean1, mean2, highest, total, is_row, HALF, F)
+            safe = tl.where(total > 0, total, 1.0)
+            part = (part_at + place).to(tl.int64) * HEADS + head
+            mean1 = mean1 / safe[:, None]
+            mean2 = mean2 / safe[:, None]
+            _put_part(part_means, part_sums, part, mean1, mean2, highest, total, is_row, HALF, F)
 
 
 @triton.jit
@@ -354,18 +361,17 @@ def merge(
     part_sums,
     merges,
     HEADS: tl.constexpr,
-    H: tl.constexpr,
     DIM: tl.constexpr,
     D: tl.constexpr,
+    PARTS: tl.constexpr,
     FIELDS: tl.constexpr,
 ):
-    """Merge the parts of some heads of one row, always in the same order; rows without parts are left as they are.
+    """Merge the parts of one head of one row, `PARTS` at a time and always in the same order.
 
-    They are those of its own work, and behind them those of what it shares.
+    They are those of its own work, and behind them those of what it shares; rows without parts are left as they are.
     """
     row = tl.program_id(0).to(tl.int64)
-    head = tl.program_id(1) * H + tl.arange(0, H)
-    is_head = head < HEADS
+    head = tl.program_id(1)
     first = tl.load(merges + row * FIELDS).to(tl.int64)
     num_own = tl.load(merges + row * FIELDS + 1)
     apart = tl.load(merges + row * FIELDS + 2).to(tl.int64)
@@ -373,24 +379,24 @@ def merge(
     num_shared = tl.load(merges + row * FIELDS + 4)
     apart_shared = tl.load(merges + row * FIELDS + 5).to(tl.int64)
     d = tl.arange(0, D)
-    inside = is_head[:, None] & (d < DIM)[None, :]
-    highest = tl.full([H], -float("inf"), tl.float32)
-    total = tl.zeros([H], tl.float32)
-    mean = tl.zeros([H, D], tl.float32)
-    for number in range(num_own + num_shared):
-        own_at = first + number * apart
+    highest = tl.full([1], -float("inf"), tl.float32)
+    total = tl.zeros([1], tl.float32)
+    mean = tl.zeros([D], tl.float32)
+    for begin in range(0, num_own + num_shared, PARTS):
+        number = begin + tl.arange(0, PARTS)
+        is_part = number < num_own + num_shared
         shared_at = first_shared + (number - num_own) * apart_shared
-        part = tl.where(number < num_own, own_at, shared_at) * HEADS + head
-        part_sum = tl.load(part_sums + part, mask=is_head, other=-float("inf"))
-        new_highest = tl.maximum(highest, part_sum)
+        part = tl.where(number < num_own, first + number * apart, shared_at) * HEADS + head
+        part_sum = tl.load(part_sums + part, mask=is_part, other=-float("inf"))
+        new_highest = tl.maximum(highest, tl.max(part_sum, 0))
         base = tl.where(new_highest == -float("inf"), 0.0, new_highest)
-        fade = tl.exp(highest - base)
-        weight = tl.exp(part_sum - base)
+        fade = tl.exp2(highest - base)
+        weight = tl.exp2(part_sum - base)
+        inside = is_part[:, None] & (d < DIM)[None, :]
         part_mean = tl.load(part_means + part[:, None] * DIM + d[None, :], mask=inside, other=0.0)
-        mean = mean * fade[:, None] + weight[:, None] * part_mean
-        total = total * fade + weight
+        mean = mean * fade + tl.sum(weight[:, None] * part_mean, 0)
+        total = total * fade + tl.sum(weight, 0)
         highest = new_highest
     if num_own + num_shared > 0:
-        to = (row * HEADS + head)[:, None] * DIM + d[None, :]
-        mean = mean / tl.where(total > 0, total, 1.0)[:, None]
-        tl.store(out + to, mean.to(out.dtype.element_ty), mask=inside)
+        mean = mean / tl.where(total > 0, total, 1.0)
+        tl.store(out + (row * HEADS + head) * DIM + d, mean.to(out.dtype.element_ty), mask=d < DIM)

@@ -71,9 +71,9 @@ class Merged:
 
     @torch.inference_mode()
     def logits(self, hidden_TE: torch.Tensor, rows_W: torch.Tensor) -> torch.Tensor:
-        """Return the logits of some rows, [W, V] in float32."""
+        """Return the logits of some rows, [W, V] in the model's dtype."""
         logits: torch.Tensor = self._head(hidden_TE.index_select(0, rows_W))
-        return logits.float()
+        return logits
 
     def _split(self, qkv: torch.Tensor, step: KernelStep) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return queries [T, H, D], keys and values [T, G, D], which are parts of the product."""
@@ -132,4 +132,6 @@ def _joined(weights: Sequence[torch.nn.Parameter]) -> torch.Tensor:
     whole = torch.cat([weight.data for weight in weights])
     for weight, part in zip(weights, whole.split([len(weight) for weight in weights]), strict=True):
         weight.data = part
+    if whole.is_cuda:
+        torch.cuda.empty_cache()  # what the parts lay in before fits nothing larger, and would stay reserved
     return whole

@@ -1,332 +1,161 @@
-"""What the kernels are to do in one forward, as arrays made on the host and copied to the device at once.
+"""The work list of one packed forward: what is attended by which program, copied to the device at once.
 
-Every bundle of rows attends to the keys of its view, in chunks, and to itself; a chunk of keys and a tile of rows are a
-piece of work. Chunks are as long as lets all programs have some, whatever the number of blocks: the work of a view
-depends on how many tokens it shows, not on how many runs they lie in. Which piece writes where is fixed beforehand, so
-the result does not depend on who is ready first.
+All of it is one array of int32. What it holds only now and then lies where its head says (`HEAD`); what has as many
+places as the forward has rows lies at the front, where a graph that was captured for so many rows finds it.
 
-Shapes: T rows of the forward, W pieces of work, K keys listed.
+Shapes: T rows of the forward (of its bucket, where it is padded), W rows whose logits are wanted.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy
 import torch
 
-from agent_runtime.engine.gpu.sharing import NOT_SEEN, Sharing, shared_among
-from agent_runtime.engine.layout import Bundle, Group, Layout, groups_of, visible
-from agent_runtime.engine.span import View
+from agent_runtime.engine.gpu.tiling import Tiling
 
-# The fields of a piece, int32 each: first row and number of rows of its bundle, its tile of them, its first key and how
-# many, which row of the bundle the first key is of (-1: keys of the view), where its mask begins (-1: causal), and
-# where its part goes (-1: it is the only one).
-PIECE_FIELDS = 8
+# The fields of an item. Narrow and wide: first row and number of rows of its bundle, its tile of them, first and number
+# of the listed keys, first and number of its own (rows of the bundle), and where its part goes (-1: it is the only
+# one). Shared: first and number of its `shared_rows`, first and number of its runs, and where its part goes.
+ITEM_FIELDS = 8
 # What is merged of a row: where its first part lies, how many there are, and how far apart they are; 0 for none. The
 # same for the parts of what it shares.
 MERGE_FIELDS = 6
-# Query rows (rows of the forward times query heads of a key head) of a tile, at least, where there are few, and else.
-_NARROW, _WIDE = 16, 64
-# Keys are given out in multiples of this, and no chunk is shorter than so many of them.
-KEY_TILE, _LEAST_TILES = 64, 4
-# The arrays of a list, in their order.
-SECTIONS = (
-    "positions_T",
-    "slots_T",
-    "merges_T",
-    "key_slots_K",
-    "key_shifts_K",
-    "narrow",
-    "wide",
-    "masks",
-    "shared_rows",
-    "shared_runs",
-    "shared_shifts",
-    "shared",
-)
-# Every array begins at a multiple of 16 bytes: kernels are compiled once for pointers that do.
+# A listed row is a row of the forward and its session; a run is its first slot, its length, and where its shifts begin.
+SHARED_ROW_FIELDS, RUN_FIELDS = 2, 3
+# What the head says: the numbers of narrow, wide and shared items, where they begin, and where the keys' slots and
+# shifts, the ends of what sees each row, shared rows, runs and shifts do.
+HEAD = ("narrow", "wide", "shared", "key_slots_K", "key_shifts_K", "seen_to_T", "shared_rows", "runs", "shifts")
+_KINDS, _HEAD_SIZE = 3, 16
+# Parts of the array begin at multiples of this: kernels are compiled once for pointers to 16 bytes.
 _ALIGNED = 4
+# What stands in the places of padding: no row is kept, and nothing is merged.
+_PADDING = {"ids_T": 0, "positions_T": 0, "slots_T": -1, "seen_to_T": 0, "merges_T": 0, "rows_W": 0}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What planning has to know: query heads to a key head, key heads, how many positions the rotary table holds, the
+    tiles, and how many multiprocessors a device has.
+    """
+
+    per_group: int
+    num_groups: int
+    num_positions: int
+    tiling: Tiling
+    num_multiprocessors: int
+
+    @property
+    def tile_rows(self) -> tuple[int, int, int]:
+        """Return the query rows of narrow, wide and shared tiles, of which whole rows of the forward are used."""
+        least = 1 << (self.per_group - 1).bit_length()
+        narrow, wide, shared = (max(tile.rows, least) for tile in self.tiling)
+        return narrow, wide, shared
+
+    @cached_property
+    def rows_each(self) -> tuple[int, int, int]:
+        """Return how many rows of the forward narrow, wide and shared tiles hold."""
+        narrow, wide, shared = (rows // self.per_group for rows in self.tile_rows)
+        return narrow, wide, shared
+
+    def kind_of(self, num_rows: int) -> int:
+        """Return which tiles a bundle of so many rows takes, 0 for narrow ones and 1 for wide ones."""
+        return int(num_rows > self.rows_each[0])
+
+    def num_programs(self, kind: int) -> int:
+        """Return how many programs of a kernel the device runs at once."""
+        return self.tiling[kind].programs * self.num_multiprocessors
 
 
 @dataclass(frozen=True, slots=True)
 class Arrays:
-    """A work list on the host: int32 each, in the order of `WorkList`, and how many pieces and parts there are."""
+    """A work list on the host, named as in `HEAD` and `front`, and how many items and parts there are."""
 
-    sections: tuple[numpy.ndarray, ...]
-    counts: tuple[int, int, int]
-    num_parts: int
-
-    def on(self, device: torch.device) -> "WorkList":
-        """Return the list on `device`, copied there in one piece."""
-        return work_list(_copied(self.sections, device), self.counts, self.num_parts)
-
-
-@dataclass(frozen=True, slots=True)
-class WorkList:
-    """The arrays of one forward on one device, int32 but for `masks` (uint8).
-
-    `slots_T` is -1 for rows that are not kept. `narrow` and `wide` hold the pieces for the two sizes of tiles: their
-    number first, the fields of the first piece at `PIECE_FIELDS`. `shared` holds those of what sessions share, in wide
-    tiles: first of `shared_rows` (a row and its session) and their number, first of `shared_runs` (first key, number of
-    keys, where in `shared_shifts` those of the sessions begin) and their number, and where its part goes. `counts` are
-    the numbers of the three.
-    """
-
-    positions_T: torch.Tensor
-    slots_T: torch.Tensor
-    merges_T: torch.Tensor
-    key_slots_K: torch.Tensor
-    key_shifts_K: torch.Tensor
-    narrow: torch.Tensor
-    wide: torch.Tensor
-    masks: torch.Tensor
-    shared_rows: torch.Tensor
-    shared_runs: torch.Tensor
-    shared_shifts: torch.Tensor
-    shared: torch.Tensor
+    parts: dict[str, numpy.ndarray]
     counts: tuple[int, int, int]
     num_parts: int
 
     @property
     def num_rows(self) -> int:
         """Return T."""
-        return self.positions_T.numel()
+        return int(self.parts["positions_T"].size)
+
+    @property
+    def num_wanted(self) -> int:
+        """Return W."""
+        return int(self.parts["rows_W"].size)
+
+    def size(self, num_rows: int, num_wanted: int) -> int:
+        """Return how many words it takes for so many rows and wanted rows."""
+        return _front_size(num_rows, num_wanted) + sum(_aligned(self.parts[name].size) for name in _behind())
+
+    def write(self, whole: numpy.ndarray, num_rows: int, num_wanted: int) -> None:
+        """Write the list into int32 `whole`, padded up to so many rows and wanted rows."""
+        begins = {}
+        for name, (begin, length) in front(num_rows, num_wanted).items():
+            array, begins[name] = self.parts[name], begin
+            whole[begin : begin + array.size] = array
+            whole[begin + array.size : begin + length] = _PADDING[name]
+        begin = _front_size(num_rows, num_wanted)
+        for name in _behind():
+            array, begins[name] = self.parts[name], begin
+            whole[begin : begin + array.size] = array
+            begin += _aligned(array.size)
+        whole[:_KINDS] = self.counts
+        whole[_KINDS : _KINDS + len(HEAD)] = [begins[name] for name in HEAD]
+
+    def on(self, device: torch.device) -> "WorkList":
+        """Return the list on `device`, copied there at once."""
+        host = torch.empty(self.size(self.num_rows, self.num_wanted), dtype=torch.int32, pin_memory=is_pinned(device))
+        self.write(host.numpy(), self.num_rows, self.num_wanted)
+        whole = host.to(device, non_blocking=True)
+        return WorkList(whole, self.num_rows, self.num_wanted, self.counts, self.num_parts)
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What planning has to know: query heads to a key head, key heads, how many programs a device runs at once, and how
-    many positions its rotary table holds.
+class WorkList:
+    """The list of one forward on one device. `counts` and `num_parts` are what is there, or as many as may be."""
+
+    whole: torch.Tensor
+    num_rows: int
+    num_wanted: int
+    counts: tuple[int, int, int]
+    num_parts: int
+
+    def at(self, name: str) -> torch.Tensor:
+        """Return one of the parts in `front`."""
+        begin, length = front(self.num_rows, self.num_wanted)[name]
+        return self.whole[begin : begin + length]
+
+
+def front(num_rows: int, num_wanted: int) -> dict[str, tuple[int, int]]:
+    """Return where the parts lie that have as many places as there are rows, or wanted rows, and how many those are.
+
+    `ids_T` are the tokens, `slots_T` where they are kept (-1: nowhere), `seen_to_T` the first row that does not see a
+    row any more.
     """
-
-    per_group: int
-    num_groups: int
-    num_programs: int
-    num_positions: int
-
-    @property
-    def tiles(self) -> tuple[int, int]:
-        """Return the query rows of a narrow tile and of a wide one, powers of two, of which a tile uses whole rows."""
-        least = 1 << (self.per_group - 1).bit_length()
-        return max(_NARROW, least), max(_WIDE, least)
-
-    def tile_of(self, num_rows: int) -> int:
-        """Return which of the two a bundle of so many rows takes."""
-        return int(num_rows > self.tiles[0] // self.per_group)
-
-    def rows_of(self, num_rows: int) -> int:
-        """Return how many rows a tile of such a bundle holds."""
-        return self.tiles[self.tile_of(num_rows)] // self.per_group
+    found, begin = {}, _HEAD_SIZE
+    for name in _PADDING:
+        length = num_wanted if name == "rows_W" else num_rows * (MERGE_FIELDS if name == "merges_T" else 1)
+        found[name] = (begin, length)
+        begin += _aligned(length)
+    return found
 
 
-def work_list(sections: Sequence[torch.Tensor], counts: tuple[int, int, int], num_parts: int) -> WorkList:
-    """Return the list whose sections lie on a device already."""
-    named = dict(zip(SECTIONS, sections, strict=True))
-    return WorkList(**{**named, "masks": named["masks"].view(torch.uint8)}, counts=counts, num_parts=num_parts)
+def is_pinned(device: torch.device) -> bool:
+    """Whether the host's side of a copy to `device` lies in memory from where it does not make the host wait."""
+    return device.type == "cuda"
 
 
-def plan_work(layout: Layout, shape: Shape) -> Arrays:
-    """Plan a forward. Raises IndexError for a position that the rotary table does not hold: a kernel would not."""
-    groups = groups_of(layout)
-    sharing = shared_among(groups)
-    plan = _Plan(layout, shape, sharing, _chunk(groups, sharing, shape))
-    for group in groups:
-        for bundle in group.bundles:
-            plan.add(group, bundle)
-    if sharing is not None:
-        plan.share(sharing)
-    return plan.arrays()
+def _front_size(num_rows: int, num_wanted: int) -> int:
+    begin, length = front(num_rows, num_wanted)["rows_W"]
+    return begin + _aligned(length)
 
 
-class _Plan:
-    """A work list while it is written."""
-
-    def __init__(self, layout: Layout, shape: Shape, sharing: Sharing | None, chunk: int) -> None:
-        self._layout, self._shape, self._sharing, self._chunk = layout, shape, sharing, chunk
-        self._pieces: tuple[list[tuple[int, ...]], ...] = ([], [], [])
-        self._shared = _SharedArrays()
-        self._keys: list[numpy.ndarray] = []
-        self._shifts: list[numpy.ndarray] = []
-        self._first_key: dict[int, int] = {}
-        self._num_keys = 0
-        self._masks: list[numpy.ndarray] = []
-        self._num_masked = 0
-        self._merges = numpy.zeros((layout.num_rows, MERGE_FIELDS), dtype=numpy.int32)
-        self._num_parts = 0
-
-    def add(self, group: Group, bundle: Bundle) -> None:
-        """Write the pieces of one bundle."""
-        chunk, num_rows = self._chunk, bundle.num_rows
-        view = group.view if self._sharing is None else self._sharing.view_of(group)
-        is_sharing = view is not group.view
-        first_key, num_view = self._view(view), view.length
-        shown = [(first_key + n, min(chunk, num_view - n), -1) for n in range(0, num_view, chunk)]
-        is_chain, mask_at = _is_chain(bundle), -1
-        if not is_chain:
-            sees = visible(bundle.spans, self._layout)
-            mask_at, self._num_masked = self._num_masked, self._num_masked + sees.size
-            self._masks.append(sees.ravel())
-        own_chunk = chunk if is_chain else num_rows
-        num_most = len(shown) + -(-num_rows // own_chunk)
-        is_split = is_sharing or num_most > 1
-        pieces, rows_of_tile = self._pieces[self._shape.tile_of(num_rows)], self._shape.rows_of(num_rows)
-        for tile, first in enumerate(range(0, num_rows, rows_of_tile)):
-            stop = min(num_rows, first + rows_of_tile)
-            sees_to = stop if is_chain else num_rows
-            owned = [(0, min(own_chunk, sees_to - n), n) for n in range(0, sees_to, own_chunk)]
-            parts = [*shown, *owned]
-            for number, (key, count, own) in enumerate(parts):
-                part_at = self._num_parts + number * num_rows if is_split else -1
-                pieces.append((bundle.first, num_rows, tile, key, count, own, mask_at, part_at))
-            if is_split:
-                merges = self._merges[bundle.first + first : bundle.first + stop]
-                merges[:, 0] = self._num_parts + numpy.arange(first, stop)
-                merges[:, 1:3] = len(parts), num_rows
-        if is_split:
-            self._num_parts += num_most * num_rows
-
-    def share(self, sharing: Sharing) -> None:
-        """Write the pieces of what sessions share, behind those of all bundles."""
-        rows, chunk = sharing.rows(), self._chunk
-        first_keys = [self._add_keys(run.slots(), None) for run in sharing.runs]
-        self._shared.rows, self._shared.shifts = rows.ravel(), sharing.shifts_US.ravel()
-        num_sessions = sharing.shifts_US.shape[1]
-        rows_of_tile = self._shape.tiles[1] // self._shape.per_group
-        listed: dict[bytes, list[tuple[int, int]]] = {}
-        for first in range(0, len(rows), rows_of_tile):
-            tile = rows[first : first + rows_of_tile]
-            seen = (sharing.shifts_US[:, numpy.unique(tile[:, 1])] != NOT_SEEN).any(1)
-            if seen.tobytes() not in listed:
-                runs = [
-                    (first_keys[number], sharing.runs[number].length, number * num_sessions)
-                    for number in numpy.flatnonzero(seen).tolist()
-                ]
-                listed[seen.tobytes()] = [self._shared.add_runs(some) for some in _in_chunks(runs, chunk)]
-            parts = listed[seen.tobytes()]
-            for number, (first_run, num_runs) in enumerate(parts):
-                part_at = self._num_parts + number * len(tile)
-                self._pieces[2].append((first, len(tile), first_run, num_runs, part_at, 0, 0, 0))
-            self._merges[tile[:, 0], 3] = self._num_parts + numpy.arange(len(tile))
-            self._merges[tile[:, 0], 4] = len(parts)
-            self._merges[tile[:, 0], 5] = len(tile)
-            self._num_parts += len(parts) * len(tile)
-
-    def _view(self, view: View) -> int:
-        """Return where the keys of a view begin in the list; they are listed once."""
-        if id(view) not in self._first_key:
-            self._first_key[id(view)] = self._add_keys(view.slots, view.shifts)
-        return self._first_key[id(view)]
-
-    def _add_keys(self, slots: numpy.ndarray, shifts: numpy.ndarray | None) -> int:
-        first = self._num_keys
-        self._keys.append(slots)
-        self._shifts.append(numpy.zeros_like(slots) if shifts is None else shifts)
-        self._num_keys += len(slots)
-        return first
-
-    def arrays(self) -> Arrays:
-        """Return what has been written."""
-        spans, num_rows = self._layout.spans, self._layout.num_rows
-        kept_at = numpy.full(num_rows, -1)
-        for span in spans:
-            if span.keep is not None:
-                first = self._layout.first_row[span]
-                kept_at[first : first + len(span.ids)] = span.keep.slots()
-        nothing = numpy.empty(0, dtype=numpy.int64)
-        positions_T = numpy.concatenate([numpy.arange(span.start, span.start + len(span.ids)) for span in spans])
-        shifts_K = numpy.concatenate([*self._shifts, nothing])
-        for places in (positions_T, shifts_K, numpy.maximum(self._shared.shifts, 0)):
-            if places.size and not 0 <= int(places.min()) <= int(places.max()) < self._shape.num_positions:
-                raise IndexError(f"positions {places.min()} to {places.max()} of {self._shape.num_positions}")
-        sees = numpy.concatenate([*self._masks, numpy.empty(0, dtype=bool)]).astype(numpy.uint8)
-        seen_words = numpy.pad(sees, (0, -len(sees) % 4)).view(numpy.int32)
-        sections = (
-            positions_T,
-            kept_at,
-            self._merges.ravel(),
-            numpy.concatenate([*self._keys, nothing]),
-            shifts_K,
-            *[_with_number(pieces) for pieces in self._pieces[:2]],
-            seen_words,
-            self._shared.rows,
-            self._shared.runs(),
-            self._shared.shifts,
-            _with_number(self._pieces[2]),
-        )
-        narrow, wide, shared = map(len, self._pieces)
-        counts = (narrow, wide, shared)
-        return Arrays(sections, counts, self._num_parts)
+def _behind() -> Sequence[str]:
+    return [name for name in HEAD if name not in _PADDING]
 
 
-class _SharedArrays:
-    """What pieces of shared work point to."""
-
-    def __init__(self) -> None:
-        self.rows = self.shifts = numpy.empty(0, dtype=numpy.int64)
-        self._runs: list[tuple[int, int, int]] = []
-
-    def add_runs(self, runs: Sequence[tuple[int, int, int]]) -> tuple[int, int]:
-        """Append runs and return where they begin, and how many there are."""
-        first = len(self._runs)
-        self._runs.extend(runs)
-        return first, len(runs)
-
-    def runs(self) -> numpy.ndarray:
-        """Return all of them."""
-        return numpy.array(self._runs, dtype=numpy.int64).ravel()
-
-
-def _in_chunks(runs: Sequence[tuple[int, int, int]], chunk: int) -> list[list[tuple[int, int, int]]]:
-    """Cut runs (first key, number of keys, where their shifts are) into lists of `chunk` keys."""
-    lists: list[list[tuple[int, int, int]]] = [[]]
-    room = chunk
-    for first, length, shifts in runs:
-        done = 0
-        while done < length:
-            if room == 0:
-                lists.append([])
-                room = chunk
-            count = min(room, length - done)
-            lists[-1].append((first + done, count, shifts))
-            done, room = done + count, room - count
-    return lists
-
-
-def _chunk(groups: Sequence[Group], sharing: Sharing | None, shape: Shape) -> int:
-    """Return how many keys a piece has at most: few enough that every program has a piece."""
-    total = 0
-    if sharing is not None:
-        num_rows = sum(bundle.num_rows for group in sharing.groups for bundle in group.bundles)
-        total = -(-num_rows // (shape.tiles[1] // shape.per_group)) * sum(run.length for run in sharing.runs)
-    for group in groups:
-        view = group.view if sharing is None else sharing.view_of(group)
-        for bundle in group.bundles:
-            tiles = -(-bundle.num_rows // shape.rows_of(bundle.num_rows))
-            total += tiles * (view.length + (bundle.num_rows + 1) // 2)
-    each = -(-total * shape.num_groups // shape.num_programs)
-    return max(_LEAST_TILES, -(-each // KEY_TILE)) * KEY_TILE
-
-
-def _is_chain(bundle: Bundle) -> bool:
-    """Whether every row of a bundle sees all that come before it."""
-    return all(child.parent is parent for parent, child in zip(bundle.spans, bundle.spans[1:], strict=False))
-
-
-def _with_number(pieces: Sequence[tuple[int, ...]]) -> numpy.ndarray:
-    head = numpy.zeros(PIECE_FIELDS, dtype=numpy.int64)
-    head[0] = len(pieces)
-    return numpy.concatenate([head, numpy.array(pieces, dtype=numpy.int64).ravel()])
-
-
-def _copied(arrays: Sequence[numpy.ndarray], device: torch.device) -> list[torch.Tensor]:
-    """Return the arrays as int32 tensors on `device`, which are parts of one."""
-    begins, length = [], 0
-    for array in arrays:
-        begins.append(length)
-        length += -(-max(array.size, 1) // _ALIGNED) * _ALIGNED
-    whole = numpy.zeros(length, dtype=numpy.int32)
-    for begin, array in zip(begins, arrays, strict=True):
-        whole[begin : begin + array.size] = array
-    host = torch.from_numpy(whole)
-    there = host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host
-    return [there[begin : begin + max(array.size, 1)] for begin, array in zip(begins, arrays, strict=True)]
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNED) * _ALIGNED

@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import LlamaConfig
 
 from agent_runtime.engine.bench.__main__ import main
-from agent_runtime.engine.bench.ttft import CASES
+from agent_runtime.engine.bench.geometry import bare_model
+from agent_runtime.engine.bench.ttft import CASES, Case, _least_work
 
 SIZES = {
     "model_type": "llama",
@@ -40,6 +43,20 @@ def test_every_case_is_timed_beside_its_floor(geometry: str, capsys: pytest.Capt
     by_name = {case["case"]: case for case in report["cases"]}
     assert by_name["gamecore, two changed"]["new_tokens"] == 50 + 2 * 85
     assert by_name["gamecore, one changed, 16 actions"]["new_tokens"] == 50 + 85 + 16 * 4
+
+
+def test_the_floor_counts_attention_and_charges_the_head_for_wanted_rows_alone() -> None:
+    case = Case("two turns", 3, 10, encoded=1, num_actions=2, action_tokens=2, sessions=2)
+    assert (case.new_tokens(5), case.num_wanted()) == (2 * 5 + 10 + 2 * 2 * 2, 2 * (1 + 2 * 2))
+    observation, action = 5 * 30 + 15, 2 * (30 + 5) + 3
+    assert case.num_seen(5) == 2 * (observation + 2 * action) + 55
+    config = LlamaConfig(**{name: value for name, value in SIZES.items() if name != "model_type"})
+    bare = bare_model(config, 8, torch.device("cpu"), torch.float32)
+    num_bytes, operations = _least_work(case, bare, 5)
+    layers = 2 * (2 * 32 * 32 + 2 * 32 * 16 + 3 * 32 * 64)
+    norms = 5 * 32
+    assert operations == 2 * ((layers + norms) * 28 + 128 * 32 * 10) + 4 * 2 * 16 * 2 * case.num_seen(5)
+    assert num_bytes == 4 * (layers + norms + 128 * 32) + (30 + 28) * bare.pool.geometry.bytes_per_token
 
 
 @pytest.mark.parametrize(

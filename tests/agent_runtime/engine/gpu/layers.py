@@ -9,13 +9,16 @@ import numpy
 import torch
 
 from agent_runtime.engine.gpu import attention as gpu
-from agent_runtime.engine.gpu.work_list import Shape, plan_work
+from agent_runtime.engine.gpu.planning import plan_work
+from agent_runtime.engine.gpu.tiling import tiling_of
+from agent_runtime.engine.gpu.work_list import Shape
 from agent_runtime.engine.layout import Layout, groups_of, lay_out, visible
 from agent_runtime.engine.pool import KVGeometry, Pool, Run
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.span import Span
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+# With its number, as tensors name it.
+DEVICE = torch.empty(0, device="cuda" if torch.cuda.is_available() else "cpu").device
 
 
 @dataclass
@@ -64,12 +67,16 @@ class Layer:
         q, k, v = (self.random(shape).transpose(1, 2) for shape in shapes)
         return q, k, v
 
+    def shape(self, num_multiprocessors: int = 8) -> Shape:
+        geometry = self.pool.geometry
+        groups, tiling = geometry.num_kv_heads, tiling_of(geometry.dtype, geometry.head_dim)
+        return Shape(self.num_heads // groups, groups, self.rope.num_positions, tiling, num_multiprocessors)
+
     def attend(
-        self, layout: Layout, rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor], num_programs: int = 8
+        self, layout: Layout, rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor], num_multiprocessors: int = 8
     ) -> torch.Tensor:
         """Return what the kernels make of it, [T, H, D]."""
-        groups = self.pool.geometry.num_kv_heads
-        shape = Shape(self.num_heads // groups, groups, num_programs, self.rope.num_positions)
+        shape = self.shape(num_multiprocessors)
         work = plan_work(layout, shape).on(DEVICE)
         step = gpu.KernelStep(self.pool, work, shape, *self.rope.halves(DEVICE))
         module: Any = SimpleNamespace(layer_idx=0)

@@ -57,15 +57,27 @@ def test_any_mix_of_spans(
     assert error_of(layer.attend(layout, given_rows), layer.exact(layout, given_rows)) < LARGEST[torch.float32]
 
 
+def test_branches_of_branches_however_they_are_listed() -> None:
+    layer = Layer.of()
+    root, first, *branches = spans_of(layer, [30], 6, [3, 2, 70])
+    view, end = root.view, first.start + 3
+    twigs = [Span([0] * n, end, view, parent=first) for n in (1, 5)]
+    leaf = Span([0] * 2, end + 5, view, parent=twigs[1])
+    other = Span([0] * 4, 30, view)
+    layout = laid_out(root, other, first, *branches, *twigs, leaf, Span([0], 34, view, parent=other))
+    rows = layer.rows(layout)
+    assert error_of(layer.attend(layout, rows), layer.exact(layout, rows)) < LARGEST[torch.float32]
+
+
 def test_long_views_are_split_and_the_result_does_not_depend_on_who_is_ready_first() -> None:
     layer = Layer.of(num_slots=2048)
     layout = laid_out(*spans_of(layer, [500, 700, 3, 480], 21, [2, 2]))
     rows = layer.rows(layout)
     exact = layer.exact(layout, rows)
-    many = layer.attend(layout, rows, num_programs=64)
+    many = layer.attend(layout, rows, num_multiprocessors=64)
     assert error_of(many, exact) < LARGEST[torch.float32]
-    assert torch.equal(many, layer.attend(layout, rows, num_programs=64))
-    assert error_of(layer.attend(layout, rows, num_programs=1), exact) < LARGEST[torch.float32]
+    assert torch.equal(many, layer.attend(layout, rows, num_multiprocessors=64))
+    assert error_of(layer.attend(layout, rows, num_multiprocessors=1), exact) < LARGEST[torch.float32]
 
 
 def test_a_long_prompt_of_one_span_sees_itself_causally_and_is_kept() -> None:

@@ -74,7 +74,7 @@ def test_merged_weights_are_the_models_own_and_it_computes_what_it_did() -> None
     assert one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
 
 
-@pytest.mark.parametrize(("limit", "value"), [("_KEYS", 20), ("_PARTS", 0), ("_ROW_BUCKETS", (1, 8)), ("_PIECES", 1)])
+@pytest.mark.parametrize(("limit", "value"), [("_WORDS", 400), ("_PARTS_EACH", 0), ("_ROW_BUCKETS", (1, 8))])
 def test_a_forward_that_no_bucket_holds_is_computed_all_the_same(
     limit: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,6 +88,13 @@ def test_a_forward_that_no_bucket_holds_is_computed_all_the_same(
         logits.append(w.runner.run([*spans, asked])[asked])
         assert (w.runner.rows, w.runner.forwards) == (46, 1)
     torch.testing.assert_close(logits[0], logits[1], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("max_rows", "largest"), [(1, 2), (300, 768), (512, 1024), (20_000, 2048)])
+def test_buckets_reach_to_twice_the_rows_at_which_turns_join_no_more(max_rows: int, largest: int) -> None:
+    w = world()
+    made = forward.KernelForward(w.runner.model, w.pool, w.runner.rope, max_rows=max_rows)
+    assert made.largest_bucket == largest
 
 
 def test_a_forward_leaves_nothing_behind_for_the_next() -> None:

@@ -1,14 +1,16 @@
 """What several sessions see is read once for all of them, wherever each has it."""
 
 import random
+from collections.abc import Iterator
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent_runtime.engine.gpu import sharing
+from agent_runtime.engine.gpu.planning import plan_work
 from agent_runtime.engine.gpu.sharing import shared_among
-from agent_runtime.engine.gpu.work_list import SECTIONS, Shape, plan_work
 from agent_runtime.engine.layout import Layout, groups_of, lay_out
 from agent_runtime.engine.pool import Run
 from agent_runtime.engine.span import Placed, Span, View
@@ -16,6 +18,14 @@ from tests.agent_runtime.engine.gpu.layers import Layer, error_of
 from tests.agent_runtime.engine.worlds import view_of
 
 LARGEST = {torch.float32: 2e-6, torch.float16: 1e-3}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_worlds() -> Iterator[None]:
+    """Let little be worth sharing: the interpreter takes long over much."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sharing, "_LEAST_SAVED", 4)
+        yield
 
 
 def sessions(layer: Layer, runs: list[Run], count: int, seed: int, rows: int = 1) -> list[Span]:
@@ -35,7 +45,7 @@ def test_sessions_over_one_world(num_heads: int, num_groups: int, head_dim: int,
     layer = Layer.of(num_heads, num_groups, head_dim, dtype)
     layout = lay_out(sessions(layer, layer.blocks([90, 7, 120, 64, 33]), 5, seed=1))
     rows = layer.rows(layout)
-    assert shared_among(groups_of(layout)) is not None
+    assert shared_among(groups_of(layout), layer.shape()) is not None
     assert error_of(layer.attend(layout, rows), layer.exact(layout, rows)) < LARGEST[dtype]
 
 
@@ -44,14 +54,14 @@ def test_sessions_over_one_world(num_heads: int, num_groups: int, head_dim: int,
     lengths=st.lists(st.integers(1, 150), min_size=3, max_size=9),
     count=st.integers(2, 12),
     rows=st.integers(1, 9),
-    num_programs=st.sampled_from([1, 8, 64]),
+    num_multiprocessors=st.sampled_from([1, 8, 64]),
     seed=st.integers(0, 2**16),
 )
-def test_any_sessions(lengths: list[int], count: int, rows: int, num_programs: int, seed: int) -> None:
+def test_any_sessions(lengths: list[int], count: int, rows: int, num_multiprocessors: int, seed: int) -> None:
     layer = Layer.of(seed=seed)
     layout = lay_out(sessions(layer, layer.blocks(lengths), count, seed, rows))
     given_rows = layer.rows(layout)
-    found = layer.attend(layout, given_rows, num_programs)
+    found = layer.attend(layout, given_rows, num_multiprocessors)
     assert error_of(found, layer.exact(layout, given_rows)) < LARGEST[torch.float32]
 
 
@@ -67,18 +77,31 @@ def test_a_block_that_stands_twice_in_one_prompt_and_queries_that_stand_before_w
     assert error_of(layer.attend(layout, rows), layer.exact(layout, rows)) < LARGEST[torch.float32]
 
 
-def planned(layout: Layout) -> dict[str, int]:
-    arrays = plan_work(layout, Shape(2, 2, 8, 2048))
-    sizes = dict(zip(SECTIONS, (section.size for section in arrays.sections), strict=True))
-    return {**sizes, "shared": arrays.counts[2]}
+def test_a_long_run_is_read_where_it_lies_by_one_session_too() -> None:
+    layer = Layer.of()
+    short, long, cut = layer.blocks([33, 400, 200])
+    fragmented = Run((*cut.part(150, 200).extents, *cut.part(0, 150).extents), 200)
+    view = view_of([short, long, fragmented])
+    asked = Span([0] * 70, view.length, view)
+    layout = lay_out([asked, Span([0] * 3, view.length + 70, view, parent=asked)])
+    found = shared_among(groups_of(layout), layer.shape())
+    assert found is not None and [run.length for run in found.runs] == [400, 200]
+    rows = layer.rows(layout)
+    for num_multiprocessors in (1, 8, 100):
+        assert error_of(layer.attend(layout, rows, num_multiprocessors), layer.exact(layout, rows)) < 2e-6
+
+
+def planned(layer: Layer, layout: Layout) -> tuple[int, int]:
+    arrays = plan_work(layout, layer.shape())
+    return arrays.parts["key_slots_K"].size, int(arrays.parts["runs"][1::3].sum())
 
 
 def test_what_is_shared_is_listed_once_and_what_is_too_little_is_not_shared() -> None:
     layer = Layer.of()
     world = layer.blocks([300, 200])
     spans = [Span([0], 600, view_of([layer.pool.acquire(10), *world])) for _ in range(6)]
-    assert planned(lay_out(spans))["key_slots_K"] == 6 * 10 + 500
-    [small] = layer.blocks([100])
-    few = [Span([0], 100, view_of([small])) for _ in range(3)]
-    assert planned(lay_out(few)) | {"key_slots_K": 300, "shared": 0} == planned(lay_out(few))
-    assert planned(lay_out(spans[:1]))["shared"] == 0
+    assert planned(layer, lay_out(spans)) == (6 * 10, 500)
+    [small] = layer.blocks([20])
+    few = [Span([0], 20, view_of([small])) for _ in range(3)]
+    assert planned(layer, lay_out(few)) == (60, 0)
+    assert planned(layer, lay_out(spans[:1])) == (510, 0)

@@ -1,0 +1,143 @@
+"""By which way a model attends: by our kernels on an NVIDIA GPU where they prove themselves, else by plain torch.
+
+The proof is a small forward of every kind of work there is, once by the kernels and once by plain torch, before the
+first turn. Where the kernels fail or say something else, answers are plain torch's, and the log says why, once.
+"""
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from transformers import PreTrainedModel
+
+from agent_runtime.engine import attention
+from agent_runtime.engine.forward import ForwardRunner
+from agent_runtime.engine.gpu.support import not_of_this_model, not_on_this_machine
+from agent_runtime.engine.pool import Pool, Run
+from agent_runtime.engine.rope import RotaryTable
+from agent_runtime.engine.sources import first_line
+from agent_runtime.engine.span import NOTHING, Placed, Span, View
+
+_log = logging.getLogger(__name__)
+
+# The proof's blocks and rows. Many sessions see one block many times over: enough to be read once for all of them.
+_BLOCK_TOKENS, _ROWS, _SESSIONS, _TIMES = 24, 10, 16, 20
+_PLACE = 97
+# What rounding leaves, relative to the largest logit. Kernels may differ from plain torch by four times what two of its
+# ways differ by, and by no more than the other.
+_LEAST_NOISE, _MOST_NOISE = 1e-4, 0.1
+_SLOWER = "Answers are the same, and take longer."
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """Why the kernels are not used, and what to do about it."""
+
+    why: str
+    advice: str
+
+
+def chosen_runner(model: PreTrainedModel, pool: Pool, rope: RotaryTable, *, max_rows: int = 512) -> ForwardRunner:
+    """Return what runs a model's forwards in the way that is best for it; on CUDA, the log says which and why.
+
+    `max_rows` is the scheduler's.
+    """
+    by_torch = partial(ForwardRunner, model, pool, rope)
+    if not is_for_kernels(pool):
+        return by_torch()
+    trouble = _known_trouble(pool, rope)
+    if trouble is None:
+        runner, trouble = _proved(model, pool, rope, max_rows)
+        if runner is not None:
+            _log.info("attention runs in our kernels, which agree with plain torch")
+            return runner
+    assert trouble is not None
+    text = "attention runs in plain torch, not in our kernels: %s. %s %s"
+    _log.warning(text, trouble.why, _SLOWER, trouble.advice)
+    return by_torch()
+
+
+def is_for_kernels(pool: Pool) -> bool:
+    """Whether all layers lie on GPUs, where kernels are compiled."""
+    return all(device.type == "cuda" for device in pool.geometry.devices)
+
+
+def _known_trouble(pool: Pool, rope: RotaryTable) -> _Trouble | None:
+    why = not_of_this_model(pool, rope)
+    if why is not None:
+        return _Trouble(why, "There is nothing to do.")
+    found = (not_on_this_machine(device) for device in dict.fromkeys(pool.geometry.devices))
+    return next((_Trouble(*each) for each in found if each is not None), None)
+
+
+def _proved(
+    model: PreTrainedModel, pool: Pool, rope: RotaryTable, max_rows: int
+) -> tuple[ForwardRunner | None, _Trouble | None]:
+    """Return what runs a model by the kernels, or what is wrong with them."""
+    if pool.num_free < _BLOCK_TOKENS:
+        return None, _Trouble(f"the pool's {pool.num_slots} tokens are too few to try them", "Raise --pool-mib.")
+    runner = None
+    try:
+        by_queries, by_keys = (
+            _asked_in(way, model, pool, rope) for way in (attention.MOVE_QUERIES, attention.MOVE_KEYS)
+        )
+        limit = min(max(_LEAST_NOISE, 4 * _difference(by_queries, by_keys)), _MOST_NOISE)
+        runner = ForwardRunner(model, pool, rope, way=attention.BY_KERNELS, max_rows=max_rows)
+        difference = _difference(by_keys, _asked(runner))
+    except Exception as error:
+        if runner is not None:
+            runner.close()
+        return None, _failed(error)
+    if not difference <= limit:
+        runner.close()
+        why = f"their logits differ by {difference:.1e} of the largest, where {limit:.1e} would be rounding"
+        return None, _Trouble(why, "Please report this with the model's name, the GPU's and torch's version.")
+    runner.rows = runner.forwards = 0
+    return runner, None
+
+
+def _asked_in(way: str, model: PreTrainedModel, pool: Pool, rope: RotaryTable) -> torch.Tensor:
+    runner = ForwardRunner(model, pool, rope, way=way)
+    try:
+        return _asked(runner)
+    finally:
+        runner.close()
+
+
+def _failed(error: Exception) -> _Trouble:
+    why = f"{type(error).__name__}: {first_line(error)}"
+    if isinstance(error, torch.OutOfMemoryError):
+        return _Trouble(why, "Lower --pool-mib: kernels and graphs need memory beside it.")
+    return _Trouble(
+        why, "The whole error is shown by: python -m agent_runtime.engine.bench --way kernels --case nothing"
+    )
+
+
+def _asked(runner: ForwardRunner) -> torch.Tensor:
+    """Return the logits of one forward of all kinds of work, [rows, V]: views of few and of many, few rows and many."""
+    pool, vocabulary = runner.pool, runner.model.config.get_text_config().vocab_size
+    ids = torch.randint(vocabulary, (256,), generator=torch.Generator().manual_seed(0)).tolist()
+    block = pool.acquire(_BLOCK_TOKENS)
+    try:
+        # One block is enough: runs may share slots. What is to be seen by one session alone is a run of its own.
+        times = min(_TIMES, max(1, runner.rope.num_positions // (2 * _BLOCK_TOKENS)))
+        long = Run(block.extents * times, block.length * times)
+        place = min(_PLACE, runner.rope.num_positions - _BLOCK_TOKENS - 2 * _ROWS)
+        view = View((Placed(Run(block.extents, block.length), place),))
+        spans = [Span(ids[:_BLOCK_TOKENS], 0, NOTHING, keep=block, wanted="all")]
+        spans.append(Span(ids[30 : 30 + _ROWS], place + _BLOCK_TOKENS, view, wanted="all"))
+        ends = spans[1].start + _ROWS
+        spans += [Span(ids[n : n + 2], ends, view, parent=spans[1], wanted="all") for n in (60, 70)]
+        for number in range(_SESSIONS):
+            shown = View((Placed(Run(block.extents, block.length), number), Placed(long, number % 7)))
+            spans.append(Span([ids[80 + number]], runner.rope.num_positions - 1 - number, shown, wanted="all"))
+        logits = runner.run(spans)
+        return torch.cat([logits[span] for span in spans]).float().cpu()
+    finally:
+        pool.release(block)
+
+
+def _difference(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Return the largest difference, relative to the largest value; not a number if one of them is none."""
+    return float((one - other).abs().max() / one.abs().max())

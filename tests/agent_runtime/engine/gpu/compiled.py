@@ -1,0 +1,76 @@
+"""`python -m tests.agent_runtime.engine.gpu.compiled bfloat16:128 ...`: what kernels take of a multiprocessor.
+
+It compiles them for an H100 (sm_90), which needs no GPU, and prints a JSON line for each: bytes of shared memory, and
+registers and bytes that do not fit into them, of a thread.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from agent_runtime.engine.gpu import attention, kernels
+from agent_runtime.engine.gpu.tiling import tiling_of
+from agent_runtime.engine.gpu.work_list import Shape
+
+_NAMES = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "fp32"}
+_KINDS = ("narrow", "wide", "shared")
+_ROWS, _SINGLES = ("q", "k_own", "v_own", "keys", "values", "out"), ("part_means", "part_sums", "cos", "sin")
+
+
+def compiled(dtype: torch.dtype, head_dim: int, kind: int) -> Any:
+    """Compile one kernel as it is launched for heads of 4 queries to a key."""
+    shape = Shape(4, 8, 4096, tiling_of(dtype, head_dim), 132)
+    constants: dict[str, Any] = {**attention.constants(shape, kind, dtype, head_dim), "KIND": kind}
+    options = {name: constants.pop(name) for name in ("num_warps", "num_stages")}
+    kernel: Any = kernels.attend if kind < 2 else kernels.attend_shared
+    names = kernel.arg_names
+    types = {"scale": "fp32"} | dict.fromkeys(_ROWS, f"*{_NAMES[dtype]}") | dict.fromkeys(_SINGLES, "*fp32")
+    signature = {name: "constexpr" if name in constants else types.get(name, "*i32") for name in names}
+    places = {name: (number,) for number, name in enumerate(names)}
+    source = ASTSource(
+        fn=kernel,
+        signature=signature,
+        constexprs={places[name]: value for name, value in constants.items() if name in places},
+        attrs={places[name]: [["tt.divisibility", 16]] for name in names if signature[name].startswith("*")},
+    )
+    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+
+
+def registers_of(cubin: bytes) -> tuple[int, int]:
+    """Return the registers of a thread, and the bytes of what does not fit into them."""
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "kernel.cubin")
+        path.write_bytes(cubin)
+        said = subprocess.run([tool, "--dump-resource-usage", path], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"REG:(\d+) STACK:(\d+)", said)
+    assert found is not None
+    return int(found[1]), int(found[2])
+
+
+def main(words: list[str]) -> None:
+    """Compile all kernels for every `dtype:head size` and print a line each."""
+    assert not os.environ.get("TRITON_INTERPRET"), "what is interpreted is not compiled"
+    warnings.simplefilter("ignore")
+    for word in words:
+        name, size = word.split(":")
+        for kind, kind_name in enumerate(_KINDS):
+            made = compiled(getattr(torch, name), int(size), kind)
+            registers, spilled = registers_of(made.asm["cubin"])
+            what = {"dtype": name, "head_dim": int(size), "kind": kind_name, "shared_bytes": made.metadata.shared}
+            print(json.dumps(what | {"registers": registers, "spilled_bytes": spilled}), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

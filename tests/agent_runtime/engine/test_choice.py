@@ -1,0 +1,131 @@
+"""Kernels are taken where they prove themselves; here they are interpreted, as if the CPU were a GPU that has them."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+import pytest
+import torch
+
+from agent_runtime.engine import choice
+from agent_runtime.engine.attention import BY_KERNELS, MOVE_KEYS
+from agent_runtime.engine.choice import chosen_runner
+from agent_runtime.engine.errors import UnsupportedModel
+from agent_runtime.engine.forward import ForwardRunner
+from agent_runtime.engine.gpu import merged, planning, support
+from agent_runtime.engine.span import NOTHING, Span
+from tests.agent_runtime.engine.worlds import World, encode, random_ids, view_of, world
+
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are compiled here, for a GPU")
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "agent_runtime.engine.choice")
+    monkeypatch.setattr(choice, "is_for_kernels", lambda pool: True)
+    monkeypatch.setattr(choice, "not_on_this_machine", lambda device: None)
+
+
+def chosen(w: World) -> tuple[str, ForwardRunner]:
+    runner = chosen_runner(w.runner.model, w.pool, w.runner.rope)
+    return runner.model.config._attn_implementation, runner
+
+
+def answers_as_torch_does(w: World, runner: ForwardRunner) -> bool:
+    ids = random_ids(numpy.random.default_rng(0), 60)
+    runs, spans = encode(w, [ids[:40]])
+    asked = Span(ids[40:], 40, view_of(runs), wanted="all")
+    whole = Span(ids, 0, NOTHING, wanted="all")
+    ours = runner.run([*spans, asked])[asked]
+    return torch.allclose(ours, world().runner.run([whole])[whole][40:], atol=1e-4)
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_kernels_that_agree_with_torch_are_taken_and_the_log_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    w = world()
+    way, runner = chosen(w)
+    assert way == BY_KERNELS and answers_as_torch_does(w, runner)
+    assert [record.getMessage() for record in caplog.records] == [
+        "attention runs in our kernels, which agree with plain torch"
+    ]
+    assert runner.forwards == 1 and w.pool.num_free == w.pool.num_slots - 40
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_a_model_whose_weights_are_not_merged_is_served_by_kernels_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merged, "_KNOWN", ())
+    w = world()
+    way, runner = chosen(w)
+    assert way == BY_KERNELS and answers_as_torch_does(w, runner)
+
+
+def wrong(*given: Any, **named: Any) -> Any:
+    arrays = planning_of(*given, **named)
+    arrays.parts["key_shifts_K"] = arrays.parts["key_shifts_K"] + 1
+    return arrays
+
+
+def broken(*given: Any, **named: Any) -> Any:
+    raise RuntimeError("out of resource: shared memory, Required: 327680, Hardware limit: 232448.\nReduce")
+
+
+def without_memory(*given: Any, **named: Any) -> Any:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+planning_of = planning.plan_work
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+@pytest.mark.parametrize(
+    ("instead", "said"),
+    [
+        (wrong, ["their logits differ by", "would be rounding", "Please report this"]),
+        (broken, ["RuntimeError: out of resource: shared memory", "python -m agent_runtime.engine.bench"]),
+        (without_memory, ["OutOfMemoryError: CUDA out of memory", "Lower --pool-mib"]),
+    ],
+)
+def test_kernels_that_fail_are_not_taken_and_one_warning_says_why(
+    instead: Callable[..., Any], said: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("agent_runtime.engine.gpu.forward.plan_work", instead)
+    w = world()
+    way, runner = chosen(w)
+    assert way == MOVE_KEYS and answers_as_torch_does(w, runner)
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING and "in plain torch, not in our kernels" in record.getMessage()
+    assert all(part in record.getMessage() for part in said), record.getMessage()
+    assert "Answers are the same" in record.getMessage()
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_what_the_kernels_cannot_do_is_known_without_trying(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    w = world()
+    monkeypatch.setattr(support, "LARGEST_HEAD", 8)
+    assert chosen(w)[0] == MOVE_KEYS and "heads have 16 dimensions" in caplog.text
+    with pytest.raises(UnsupportedModel, match="heads have 16 dimensions"):
+        ForwardRunner(w.runner.model, w.pool, w.runner.rope, way=BY_KERNELS)
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_a_pool_too_small_to_try_them_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    assert chosen(world(num_slots=8))[0] == MOVE_KEYS and "Raise --pool-mib" in caplog.text
+
+
+def test_on_a_cpu_nothing_is_tried_and_nothing_said(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert chosen(world())[0] == MOVE_KEYS and caplog.records == []
+
+
+def test_a_gpu_that_is_too_old_and_a_missing_triton_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = torch.device("cuda", 0)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    for capability, found in (((7, 5), "Tesla T4 has compute capability 7.5"), ((9, 0), None)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, given=capability: given)
+        trouble = support.not_on_this_machine(device)
+        assert trouble == (None if found is None else (found, "Use a GPU of 8.0 or more (Ampere or newer)."))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert support.not_on_this_machine(device) == ("Triton is not installed", "Install it with: pip install triton")
