@@ -12,11 +12,11 @@ import torch
 from transformers import PreTrainedModel
 
 from agent_runtime.engine import attention
+from agent_runtime.engine.errors import first_line
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.gpu.support import not_of_this_model, not_on_this_machine
 from agent_runtime.engine.pool import Pool, Run
 from agent_runtime.engine.rope import RotaryTable
-from agent_runtime.engine.sources import first_line
 from agent_runtime.engine.span import NOTHING, Placed, Span, View
 
 _log = logging.getLogger(__name__)
