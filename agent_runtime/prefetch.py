@@ -12,12 +12,9 @@ from dataclasses import dataclass
 
 from agent_runtime.block_cache import BLOCK_MODES, BlockCache, Staged
 from agent_runtime.engine.errors import EngineClosed
-from agent_runtime.engine.scheduler import Engine, Script
+from agent_runtime.engine.scheduler import BACKGROUND_ROWS, Engine, Script
 from agent_runtime.token_blocks import TokenBlock, TokenPrompt
 from agent_runtime.turn import BlockUse, Ledger, Mode
-
-# Work is cut into pieces of about this many rows: a turn waits for one of them at most.
-BACKGROUND_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +161,13 @@ class _Run:
 
 
 def _pieces(blocks: Sequence[TokenBlock]) -> list[list[TokenBlock]]:
-    """Cut blocks into pieces of about BACKGROUND_ROWS tokens, each with the anchor in front."""
+    """Cut blocks into pieces of at most BACKGROUND_ROWS tokens or one block, each with the anchor in front."""
     if not blocks:
         return []
     pieces = [[blocks[0]]]
     rows = len(blocks[0].ids)
     for block in blocks[1:]:
-        if rows >= BACKGROUND_ROWS:
+        if rows and rows + len(block.ids) > BACKGROUND_ROWS:
             pieces.append([blocks[0]])
             rows = 0
         pieces[-1].append(block)

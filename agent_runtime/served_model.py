@@ -19,6 +19,9 @@ from agent_runtime.prefetch import Prefetcher
 from agent_runtime.token_blocks import BlockTokenizer, KeyMaker
 from agent_runtime.turn import Mode
 
+# Rows of a forward that encodes blocks on a GPU while no turn is near: many enough for the rate of its products.
+_QUIET_ROWS = 8192
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ServedModel:
@@ -68,7 +71,8 @@ def serve_model(
         raise UnsupportedModel(loaded.name, reason, "Give it the tokenizer it was trained with, or use another model.")
     compute: Compute = computed if loaded.device.type == "cpu" else at_once
     runner = compute(lambda: _runner(loaded, pool_mib, max_rows, probed=probed))
-    engine = Engine(runner, max_rows=max_rows, compute=compute)
+    quiet_rows = None if loaded.device.type == "cpu" else _QUIET_ROWS
+    engine = Engine(runner, max_rows=max_rows, quiet_rows=quiet_rows, compute=compute)
     fingerprint = fingerprint_of(loaded)
     tokenizer = BlockTokenizer(loaded.text, KeyMaker(fingerprint))
     grammar = Grammar(

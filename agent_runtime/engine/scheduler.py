@@ -10,6 +10,8 @@ this thread, or, where a model computes on the CPU, on the one thread of all suc
 - Background work runs when no turn waits, and yields once. Under turns without a pause one piece of it joins their
   forward every `background_patience_s`, or every forward as long as it finds nothing to compute: a session opened then
   gets ready late, but it does.
+- For `quiet_s` behind a turn the next one may come, so background work fills forwards of `max_rows` only, and a turn never
+  waits for more. Otherwise they are as large as `quiet_rows`, which a GPU takes to be busy.
 """
 
 import atexit
@@ -32,6 +34,8 @@ from agent_runtime.engine.span import Span
 
 _log = logging.getLogger(__name__)
 
+# Background work is cut into pieces of at most this many rows, if no single block is longer.
+BACKGROUND_ROWS = 256
 # How long a process that ends waits for one layer.
 _LAST_LAYER_S = 5.0
 
@@ -75,13 +79,21 @@ class Engine:
         runner: ForwardRunner,
         *,
         max_rows: int = 512,
+        quiet_rows: int | None = None,
+        quiet_s: float = 1.0,
         background_patience_s: float = 2.0,
         compute: Compute = at_once,
     ) -> None:
-        """Start the thread. `compute` runs scripts and forwards; without it they run on this thread itself."""
+        """Start the thread. `compute` runs scripts and forwards; without it they run on this thread itself.
+
+        `quiet_rows` None is `max_rows`.
+        """
         self.runner = runner
         self.compute = compute
         self.max_rows = max_rows
+        self.quiet_rows = max(quiet_rows or 0, max_rows)
+        self.quiet_s = quiet_s
+        self._turn_at = -math.inf
         self.background_patience_s = background_patience_s
         self._background_ran_at = -math.inf
         self._numbers = itertools.count()
@@ -202,8 +214,9 @@ class Engine:
         rows = sum(_num_rows(spans) for _, spans in batch)
         turn_started = any(not work.background for work, _ in batch)
         is_due = self._is_background_due()
-        while rows < self.max_rows or is_due:
-            work = self._next(turns=rows < self.max_rows, background=is_due or not turn_started)
+        while True:
+            background = is_due or (not turn_started and self._has_room(rows))
+            work = self._next(turns=rows < self.max_rows, background=background)
             if work is None:
                 break
             is_due = is_due and not work.background
@@ -217,7 +230,15 @@ class Engine:
                 batch.append((work, spans))
                 rows += _num_rows(spans)
                 turn_started = turn_started or not work.background
+        if turn_started:
+            self._turn_at = time.perf_counter()
         return batch
+
+    def _has_room(self, rows: int) -> bool:
+        """Whether a forward of background work with `rows` rows may take another piece."""
+        if time.perf_counter() - self._turn_at > self.quiet_s:
+            return rows < self.quiet_rows
+        return rows == 0 or rows + BACKGROUND_ROWS <= self.max_rows
 
     def _is_background_due(self) -> bool:
         """Whether background work has waited for too long, and none of it has taken rows in the meantime."""
@@ -265,7 +286,10 @@ class Engine:
             for work, _ in batch:
                 self._throw(work, error)
             return []
-        took_s = time.perf_counter() - begin
+        ended = time.perf_counter()
+        took_s = ended - begin
+        if any(not work.background for work, _ in batch):
+            self._turn_at = ended
         going = []
         for work, spans in batch:
             work.engine_s += took_s

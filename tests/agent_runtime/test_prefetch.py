@@ -10,8 +10,9 @@ import pytest
 
 from agent_runtime.engine.errors import EngineClosed
 from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.engine.scheduler import BACKGROUND_ROWS
 from agent_runtime.errors import PromptTooLong
-from agent_runtime.prefetch import BACKGROUND_ROWS, _Run
+from agent_runtime.prefetch import _Run
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.turn import (
     MatchSpec,

@@ -11,7 +11,7 @@ import torch
 
 from agent_runtime.engine.errors import EngineClosed
 from agent_runtime.engine.forward import Logits
-from agent_runtime.engine.scheduler import Engine, Script, Work
+from agent_runtime.engine.scheduler import BACKGROUND_ROWS, Engine, Script, Work
 from agent_runtime.engine.span import NOTHING, Span
 from tests.agent_runtime.worlds import wait_until
 from tests.readme import ROOT
@@ -47,10 +47,10 @@ def many(token: int, times: int) -> Script[int]:
 class Held:
     """An engine whose thread stands still until `go`, so that a queue can build up."""
 
-    def __init__(self, max_rows: int = 512, background_patience_s: float = 2.0) -> None:
+    def __init__(self, max_rows: int = 512, background_patience_s: float = 2.0, quiet_rows: int | None = None) -> None:
         self.runner = FakeRunner()
         self.engine = Engine(  # type: ignore[arg-type]
-            self.runner, max_rows=max_rows, background_patience_s=background_patience_s
+            self.runner, max_rows=max_rows, background_patience_s=background_patience_s, quiet_rows=quiet_rows
         )
         self.gate = threading.Event()
         self.engine.soon(self.gate.wait)
@@ -67,6 +67,24 @@ def test_turns_share_a_forward_and_background_waits_for_all_of_them() -> None:
     assert [work.future.result(10) for work in (*turns, background)] == [3, 4, 5, 9]
     assert held.runner.forwards == [[3, 4, 5], [9]]
     held.engine.close()
+
+
+def test_background_work_fills_large_forwards_until_a_turn_was_near() -> None:
+    rows = BACKGROUND_ROWS
+    held = Held(max_rows=2 * rows, quiet_rows=4 * rows)
+    works = [held.engine.submit(one(token, rows), background=True) for token in range(20, 26)]
+    held.go()
+    for work in works:
+        work.future.result(10)
+    assert [len(forward) // rows for forward in held.runner.forwards] == [4, 2]
+
+    held = Held(max_rows=2 * rows, quiet_rows=4 * rows)
+    works = [held.engine.submit(one(token, rows), background=True) for token in range(20, 26)]
+    works.append(held.engine.submit(one(3)))
+    held.go()
+    for work in works:
+        work.future.result(10)
+    assert [len(forward) // rows for forward in held.runner.forwards] == [0, 2, 2, 2]
 
 
 def test_what_is_queued_together_begins_together_whatever_the_engine_is_at() -> None:
