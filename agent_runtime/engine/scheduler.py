@@ -10,8 +10,8 @@ this thread, or, where a model computes on the CPU, on the one thread of all suc
 - Background work runs when no turn waits, and yields once. Under turns without a pause one piece of it joins their
   forward every `background_patience_s`, or every forward as long as it finds nothing to compute: a session opened then
   gets ready late, but it does.
-- For `quiet_s` behind a turn the next one may come, so background work fills forwards of `max_rows` only, and a turn never
-  waits for more. Otherwise they are as large as `quiet_rows`, which a GPU takes to be busy.
+- For `quiet_s` behind a turn the next one may come, so background work fills forwards of `max_rows` only, and a turn
+  never waits for more. Otherwise they are as large as `quiet_rows`, which a GPU takes to be busy.
 """
 
 import atexit

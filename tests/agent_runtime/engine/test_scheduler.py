@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
+from typing import Any
 
 import pytest
 import torch
@@ -47,11 +48,9 @@ def many(token: int, times: int) -> Script[int]:
 class Held:
     """An engine whose thread stands still until `go`, so that a queue can build up."""
 
-    def __init__(self, max_rows: int = 512, background_patience_s: float = 2.0, quiet_rows: int | None = None) -> None:
+    def __init__(self, **sizes: Any) -> None:
         self.runner = FakeRunner()
-        self.engine = Engine(  # type: ignore[arg-type]
-            self.runner, max_rows=max_rows, background_patience_s=background_patience_s, quiet_rows=quiet_rows
-        )
+        self.engine = Engine(self.runner, **sizes)  # type: ignore[arg-type]
         self.gate = threading.Event()
         self.engine.soon(self.gate.wait)
 
@@ -69,22 +68,17 @@ def test_turns_share_a_forward_and_background_waits_for_all_of_them() -> None:
     held.engine.close()
 
 
-def test_background_work_fills_large_forwards_until_a_turn_was_near() -> None:
+@pytest.mark.parametrize(("turns", "forwards"), [((), [4, 2]), ((3,), [0, 2, 2, 2])])
+def test_background_work_fills_large_forwards_unless_a_turn_was_near(turns: Sequence[int], forwards: list[int]) -> None:
     rows = BACKGROUND_ROWS
-    held = Held(max_rows=2 * rows, quiet_rows=4 * rows)
+    held = Held(max_rows=2 * rows, quiet_rows=4 * rows, quiet_s=3600.0)
     works = [held.engine.submit(one(token, rows), background=True) for token in range(20, 26)]
+    works += [held.engine.submit(one(token)) for token in turns]
     held.go()
     for work in works:
         work.future.result(10)
-    assert [len(forward) // rows for forward in held.runner.forwards] == [4, 2]
-
-    held = Held(max_rows=2 * rows, quiet_rows=4 * rows)
-    works = [held.engine.submit(one(token, rows), background=True) for token in range(20, 26)]
-    works.append(held.engine.submit(one(3)))
-    held.go()
-    for work in works:
-        work.future.result(10)
-    assert [len(forward) // rows for forward in held.runner.forwards] == [0, 2, 2, 2]
+    assert [len(forward) // rows for forward in held.runner.forwards] == forwards
+    held.engine.close()
 
 
 def test_what_is_queued_together_begins_together_whatever_the_engine_is_at() -> None:
