@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, Literal
 
 from agent_runtime.tuning.data.gamecore.details import add_details
-from agent_runtime.tuning.data.names import names, things
+from agent_runtime.tuning.data.names import Manner, names, things
 from agent_runtime.tuning.samples import Split
 
 Record = dict[str, Any]
@@ -110,15 +110,15 @@ class Land:
         return [other for other in self.units_of[unit["region"]] if other["team"] != unit["team"]]
 
 
-def make_land(random: Random, split: Split, num_blocks: int, block_tokens: float) -> Land:
+def make_land(random: Random, split: Split, num_blocks: int, block_tokens: float, manner: Manner = "like") -> Land:
     """Return a land of `num_blocks` blocks (at least `SMALLEST_LAND`) of about `block_tokens` tokens each."""
     num_regions, num_units, num_items, num_quests = _sizes(random, num_blocks)
     taken: set[str] = set()
     regions, units, quests = (
-        names(random, split, count, taken, varied=True) for count in (num_regions, num_units, num_quests)
+        names(random, split, count, taken, varied=True, manner=manner) for count in (num_regions, num_units, num_quests)
     )
     num_carried = min(num_units, round(num_items * 0.6))
-    goods = things(random, split, num_units + num_items - num_carried)
+    goods = things(random, split, num_units + num_items - num_carried, manner=manner)
     carried, lying = goods[:num_units], goods[num_units:]
     described = [*random.sample(carried, num_carried), *lying]
     random.shuffle(described)

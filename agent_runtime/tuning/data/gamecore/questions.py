@@ -169,9 +169,12 @@ def comparison(random: Random, land: Land) -> Question | None:
 
 
 def counting(random: Random, land: Land) -> Question | None:
-    """Over many blocks: how many units of a team are in a region. The target lists them before their number."""
+    """Over many blocks: how many units of a team are in a region. The target lists them before their number.
+
+    In alphabetical order: blocks stand where their session puts them, and have not seen each other.
+    """
     team, region, count = random.choice(land.counted)
-    listed = [unit["id"] for unit in land.units_of[region] if unit["team"] == team]
+    listed = sorted([unit["id"] for unit in land.units_of[region] if unit["team"] == team])
     text = f"How many units of the {team} team are in {region}?"
     return Question(text, f"{', '.join(listed) or 'none'}; {count}", 1 / (land.largest_count + 1))
 

@@ -94,7 +94,7 @@ class Reader:
 
     def count(self, team: str, region: str) -> list[str]:
         found = [each["id"] for each in self.records["units"] if (each["team"], each["region"]) == (team, region)]
-        return [f"{', '.join(found) or 'none'}; {len(found)}"]
+        return [f"{', '.join(sorted(found)) or 'none'}; {len(found)}"]
 
     def decide(self, name: str) -> list[str]:
         unit = self.one("units", name)

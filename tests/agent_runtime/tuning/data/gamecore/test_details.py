@@ -14,8 +14,8 @@ def test_a_block_has_about_as_many_tokens_as_were_asked_for(tokens: int) -> None
     from agent_runtime.designer.tokens import token_counter
 
     count = token_counter().count
-    for split, most in (("train", 0.1), ("test", 0.06)):  # names to learn from are of many kinds, some longer
-        made = GameCore(0, split, (200, 200), (tokens, tokens)).maker()  # type: ignore[arg-type]
+    for manner, most in (("like", 0.1), ("unlike", 0.06)):  # names are of many kinds, some longer
+        made = GameCore(0, "test", (200, 200), (tokens, tokens), names=manner).maker()  # type: ignore[arg-type]
         counts = [count(text) for number in range(3) for _, text in made.sample(number).blocks]
         assert abs(sum(counts) / len(counts) / tokens - 1) < most
 
