@@ -17,7 +17,7 @@ from agent_runtime.tuning.data.asking import (
     draw_questions,
 )
 from agent_runtime.tuning.data.gamecore import questions
-from agent_runtime.tuning.data.gamecore.decisions import decision, errand
+from agent_runtime.tuning.data.gamecore.decisions import decision, errand, linked_errand, rules_errand
 from agent_runtime.tuning.data.gamecore.land import SMALLEST_LAND, make_land
 from agent_runtime.tuning.data.gamecore.questions import Asker
 from agent_runtime.tuning.data.generating import check_range
@@ -35,6 +35,8 @@ KINDS: Mapping[str, Asker] = MappingProxyType(
         "counting": questions.counting,
         "decision": decision,
         "errand": errand,
+        "rules_errand": rules_errand,
+        "linked_errand": linked_errand,
         "quest": questions.quest,
     }
 )

@@ -47,6 +47,14 @@ def test_the_blocks_alone_tell_one_right_target_and_it_is_the_samples(
         assert 0 < ask.chance <= 1
 
 
+def test_links_behind_links_are_worded_in_one_sense() -> None:
+    made = maker(3, "train", 120, 110, "linked", 200)
+    for number in range(6):
+        sample = made.sample(number)
+        reader = Reader(sample.blocks)
+        assert all(reader.targets(question_of(ask), ()) == [ask.target] for ask in sample.asks)
+
+
 @pytest.mark.parametrize("tokens", [33, 85])
 def test_every_kind_is_asked_in_lands_of_every_size_but_the_held_out_one(tokens: int) -> None:
     for blocks in (8, 12, 30, 100, 300):
