@@ -1,7 +1,7 @@
 """`hotseat data`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -35,13 +35,17 @@ def data_gamecore(
     ] = "33",
     asks: AsksOption = 16,
     kinds: KindsOption = None,
+    names: Annotated[
+        str, typer.Option(metavar="like|unlike", help="Unlike any names of train: to test spelling; not for train.")
+    ] = "like",
     workers: WorkersOption = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Generate synthetic game states with questions and decisions."""
     from agent_runtime.tuning.data.gamecore import GameCore
 
-    recipe = GameCore(seed, _split(split), _range(blocks), _range(block_tokens), asks, _kinds(kinds))
+    sizes = _range(blocks), _range(block_tokens)
+    recipe = GameCore(seed, _split(split), *sizes, asks, _kinds(kinds), cast(Any, names))
     _write(recipe, samples, out, workers, as_json)
 
 

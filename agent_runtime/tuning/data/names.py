@@ -1,19 +1,32 @@
-"""Names that no other split has: what was learned by heart from one is of no use in another.
+"""Names, of the same kinds in every split, and no name in two: a digest of its text says to which split it belongs.
 
-Validation and test names are made of syllables, of five or six consonants each. Names to learn from are of many kinds
-and begin with every letter, but none of them can be one of those. They have to: a model that never wrote a name with S
-at its beginning finds the right block, and then writes another letter (LOG.md).
+So a name of `test` looks like those that were learned from and is none of them, whatever seeds and generators they came
+from. Names and things that are unlike any of those are for a test of its own, of spelling: who never wrote a name that
+begins so finds the right block and then writes another letter (LOG.md). Theirs are letters and words that no other name
+and no other thing is made of, apart for validation and test.
 """
 
+import hashlib
 import re
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from random import Random
+from typing import Literal
 
 from agent_runtime.tuning.data import words
 from agent_runtime.tuning.samples import Split
 
-_CONSONANTS: dict[Split, str] = {"train": "bcdfghjklmnprstvwxyz", "validation": "fhjwy", "test": "prstvz"}
+# Like those that are learned from, or unlike any of them.
+Manner = Literal["like", "unlike"]
+_Make = Callable[[Random], str]
+
+_CONSONANTS = "bcdfghjklmnprstvwxyz"
+_UNLIKE: dict[Split, str] = {"validation": "fhjwy", "test": "prstvz"}
 _RHYMES = ("a", "e", "i", "o", "u", "an", "ar", "el", "en", "il", "in", "or", "os", "un")
+# Of ten names: the first eight digests are of `train`.
+_SPLITS: tuple[Split, ...] = (*("train",) * 8, "validation", "test")
+# When so many in a row were of other splits or there already, another kind of names goes on.
+_MOST_MISSES = 2000
 _SHORT_SHARE = 0.7
 # How a word of any letters begins, and what goes on.
 _BEGINNINGS = (
@@ -26,73 +39,108 @@ _ENDINGS = (
     "on op ot oth uck ud ul um unt ur us uz"
 ).split()
 _LETTERS, _DIGITS = "abcdefghijklmnopqrstuvwxyz", "0123456789"
+_UNLIKE_PATTERN = re.compile(
+    "|".join([f"(?:(?:[{letters}](?:{'|'.join(_RHYMES)})){{2,3}})" for letters in _UNLIKE.values()])
+)
 
 
-@cache
-def _kept_from(split: Split) -> re.Pattern[str]:
-    """Return what the names of the other splits look like, as far as they are made to a pattern."""
-    others = [letters for other, letters in _CONSONANTS.items() if other not in ("train", split)]
-    syllables = [f"(?:(?:[{letters}](?:{'|'.join(_RHYMES)})){{2,3}})" for letters in others]
-    return re.compile("|".join(syllables))
+def split_of(name: str) -> Split:
+    """Return the split that a name or a thing belongs to, in capitals or not."""
+    digest = hashlib.blake2b(name.lower().encode(), digest_size=8).digest()
+    return _SPLITS[int.from_bytes(digest) % len(_SPLITS)]
 
 
 def names(
-    random: Random, split: Split, count: int, taken: set[str] | None = None, *, varied: bool = False
+    random: Random,
+    split: Split,
+    count: int,
+    taken: set[str] | None = None,
+    *,
+    varied: bool = False,
+    manner: Manner = "like",
 ) -> list[str]:
     """Return different made-up names such as Kazimor, none of them in `taken`, which they are added to.
 
-    `varied` names of `train` are of one of several kinds: Blesha, Goblin7, Mistford, Kx204. Each is one word.
+    `varied` ones are of one of several kinds: Blesha, Goblin7, Mistford, Kx204. Each is one word. `train` has no unlike
+    ones.
     """
-    make = random.choice(_KINDS) if varied and split == "train" else _of_syllables
+    make: _Make = partial(_of_syllables, letters=_UNLIKE[split]) if manner == "unlike" else _of_syllables
+    if varied and manner == "like":
+        make = random.choice(_KINDS)
     taken = set() if taken is None else taken
     found: list[str] = []
+    misses = 0
     while len(found) < count:
-        made = make(random, split)
+        made = make(random)
         name = made.capitalize()
-        if name not in taken and not _kept_from(split).fullmatch(made):
+        if name not in taken and (manner == "unlike" or _is_like(made, split)):
             taken.add(name)
             found.append(name)
+            misses = 0
+        else:
+            misses += 1
+            if misses == _MOST_MISSES and manner == "like":
+                make = _of_any_letters
     return found
 
 
-def _of_syllables(random: Random, split: Split) -> str:
-    return "".join([random.choice(_CONSONANTS[split]) + random.choice(_RHYMES) for _ in range(_num_syllables(random))])
+def _is_like(made: str, split: Split) -> bool:
+    return split_of(made) == split and not _UNLIKE_PATTERN.fullmatch(made)
 
 
-def _of_any_letters(random: Random, split: Split) -> str:
+def _of_syllables(random: Random, letters: str = _CONSONANTS) -> str:
+    return "".join([random.choice(letters) + random.choice(_RHYMES) for _ in range(_num_syllables(random))])
+
+
+def _of_any_letters(random: Random) -> str:
     middles = [random.choice("aeiou") + random.choice(_ONSETS) for _ in range(_num_syllables(random) - 1)]
     return random.choice(_BEGINNINGS) + "".join(middles) + random.choice(_ENDINGS)
 
 
-def _of_a_role(random: Random, split: Split) -> str:
+def _of_a_role(random: Random) -> str:
     return f"{random.choice(words.ROLES)}{random.randint(1, 99)}"
 
 
-def _of_two_words(random: Random, split: Split) -> str:
+def _of_two_words(random: Random) -> str:
     return random.choice(words.FIRST_HALVES) + random.choice(words.SECOND_HALVES)
 
 
-def _of_signs(random: Random, split: Split) -> str:
+def _of_signs(random: Random) -> str:
     letters, digits = random.choices(_LETTERS, k=random.randint(1, 3)), random.choices(_DIGITS, k=random.randint(2, 3))
     return "".join([*letters, *digits])
 
 
-_KINDS = (_of_syllables, _of_syllables, _of_any_letters, _of_any_letters, _of_a_role, _of_two_words, _of_signs)
+_KINDS: tuple[_Make, ...] = (
+    *(_of_syllables, _of_syllables, _of_any_letters, _of_any_letters),
+    *(_of_a_role, _of_two_words, _of_signs),
+)
 
 
 def _num_syllables(random: Random) -> int:
     return 2 if random.random() < _SHORT_SHARE else 3
 
 
-def things(random: Random, split: Split, count: int) -> list[str]:
-    """Return different names of things such as copper-bell; when they run out, copper-bell-2 and so on."""
-    looks, objects = words.LOOKS[split], words.THINGS[split]
-    total = len(looks) * len(objects)
-    every = random.sample(range(total), min(count, total))
-    plain = [f"{looks[number // len(objects)]}-{objects[number % len(objects)]}" for number in every]
-    return [plain[n % total] if n < total else f"{plain[n % total]}-{n // total + 1}" for n in range(count)]
+def things(random: Random, split: Split, count: int, *, manner: Manner = "like") -> list[str]:
+    """Return different names of things such as copper-bell.
+
+    Of unlike ones there are a few hundred; when they run out, copper-bell-2 and so on.
+    """
+    if manner == "unlike":
+        looks, objects = words.UNLIKE_LOOKS[split], words.UNLIKE_THINGS[split]
+        total = len(looks) * len(objects)
+        every = random.sample(range(total), min(count, total))
+        plain = [f"{looks[number // len(objects)]}-{objects[number % len(objects)]}" for number in every]
+        return [plain[n % total] if n < total else f"{plain[n % total]}-{n // total + 1}" for n in range(count)]
+    assert count < len(words.LOOKS) * len(words.THINGS) / 2 / len(_SPLITS)
+    found: dict[str, None] = {}
+    while len(found) < count:
+        thing = f"{random.choice(words.LOOKS)}-{random.choice(words.THINGS)}"
+        if split_of(thing) == split:
+            found[thing] = None
+    return [*found]
 
 
+@cache
 def plain_things(split: Split) -> tuple[str, ...]:
-    """Return the things of a split without their looks: bell, book, and so on."""
-    return words.THINGS[split]
+    """Return things without their looks: bell, book, and so on."""
+    return tuple([thing for thing in words.THINGS if split_of(thing) == split])

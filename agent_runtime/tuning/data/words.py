@@ -1,12 +1,12 @@
-"""The words that names of things, roles and places are made of, apart for every split.
+"""The words that names of things, roles and places are made of.
 
-What is learned from has hundreds of each, with all letters, so that words are copied and not recognised; no word of
-another split is among them.
+There are hundreds of each, with all letters, so that words are copied and not recognised. Things that are to be unlike
+those learned from have words of their own, apart for validation and test, which are not among the others.
 """
 
 from agent_runtime.tuning.samples import Split
 
-_TRAIN_LOOKS = tuple(
+LOOKS = tuple(
     """\
 amber ancient angular antique ashen aged awkward azure balanced bare barbed battered beaded bent bitter black
 bleached blessed blue blunt bold bone bottled bound brass braided brave brazen bright brittle broad broken bronze
@@ -38,12 +38,8 @@ _TEST_LOOKS = tuple(
     """\
 old pale plain polished quilted red rough round rusty sacred silver simple smooth spare steel strange""".split()
 )
-LOOKS: dict[Split, tuple[str, ...]] = {
-    "train": _TRAIN_LOOKS,
-    "validation": _VALIDATION_LOOKS,
-    "test": _TEST_LOOKS,
-}
-_TRAIN_THINGS = tuple(
+UNLIKE_LOOKS: dict[Split, tuple[str, ...]] = {"validation": _VALIDATION_LOOKS, "test": _TEST_LOOKS}
+THINGS = tuple(
     """\
 abacus acorn altar anchor anklet anvil apple apron armlet arrow axle badge bag ball balm bandage banner barrel basin
 basket baton beacon bead beaker bell belt bench bible blade blanket block board boat bolt bone bonnet book boot
@@ -81,11 +77,7 @@ _TEST_THINGS = tuple(
     """\
 jar jug kettle key ladder lamp lantern locket map mask mirror mug necklace needle oar pan pipe""".split()
 )
-THINGS: dict[Split, tuple[str, ...]] = {
-    "train": _TRAIN_THINGS,
-    "validation": _VALIDATION_THINGS,
-    "test": _TEST_THINGS,
-}
+UNLIKE_THINGS: dict[Split, tuple[str, ...]] = {"validation": _VALIDATION_THINGS, "test": _TEST_THINGS}
 ROLES = tuple(
     """\
 abbot acolyte actor admiral alchemist archer artist assassin baker bandit barber bard baron basilisk bear beast

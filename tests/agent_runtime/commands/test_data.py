@@ -91,6 +91,7 @@ def test_what_cannot_be_done_is_one_sentence(
     run("gamecore", "--out", out, "--samples", 1, "--blocks", 9)
     for words, sentence in (
         (("gamecore", "--out", out, "--kinds", "quest"), "held out"),
+        (("gamecore", "--out", out, "--names", "unlike"), "for validation and test"),
         (("gamecore", "--out", out, "--blocks", "4-9"), "no range within 8 to 400"),
         (("passages", "--out", out, "--kinds", "hp"), "none of passage_fact"),
         (("demonstrations", "--out", tmp_path / "no" / "a.jsonl"), "cannot be written"),
@@ -113,7 +114,7 @@ def test_what_cannot_be_read_is_a_usage_error(tmp_path: Path, words: tuple[str, 
 def test_the_options_are_those_that_are_needed_and_no_more() -> None:
     commands = typer.main.get_command(app).commands["data"].commands  # type: ignore[attr-defined]
     common = ["asks", "blocks", "json", "kinds", "out", "samples", "seed", "split", "workers"]
-    for name, own in (("gamecore", ["block-tokens"]), ("passages", []), ("demonstrations", [])):
+    for name, own in (("gamecore", ["block-tokens", "names"]), ("passages", []), ("demonstrations", [])):
         options = sorted(option.removeprefix("--") for each in commands[name].params for option in each.opts)
         assert options == sorted([*common, *own])
 

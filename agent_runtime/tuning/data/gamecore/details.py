@@ -1,4 +1,4 @@
-"""What makes records longer: further fields and notes, all about this land, and most of them asked about as well.
+"""What makes records longer: further fields, links and notes, all about this land and most of them asked about.
 
 A record takes details in random order until it has about the tokens wanted. The tokens of each were measured with
 SmolLM2's tokenizer, on names of syllables.
@@ -7,9 +7,9 @@ SmolLM2's tokenizer, on names of syllables.
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
-Record = dict[str, Any]
+from agent_runtime.tuning.data.gamecore.links import DRAWN, Kind, Record
 
 RANKS = ("captain", "guard", "healer", "rider", "scout", "smith")
 MOODS = ("angry", "calm", "eager", "proud", "shaken", "weary")
@@ -39,6 +39,15 @@ class _Names:
 _Maker = Callable[[Random, _Names, str], Any]
 
 
+class _Detail(NamedTuple):
+    """A field, how many tokens it makes a block longer, and how its value is made."""
+
+    field: str
+    tokens: float
+    make: _Maker
+    is_link: bool = False
+
+
 def add_details(random: Random, state: Record, block_tokens: float) -> None:
     """Add details to all records of a state, so that a block has about `block_tokens` tokens in the mean."""
     names = _Names(
@@ -46,25 +55,34 @@ def add_details(random: Random, state: Record, block_tokens: float) -> None:
         tuple([unit["id"] for unit in state["units"]]),
         state["clock"]["day"],
     )
-    for kind, (core, details, events) in _KINDS.items():
-        for record in state.get(kind, ()):
-            _enrich(random, record, block_tokens * random.uniform(0.7, 1.3) - core, details, events, names)
+    for kind, (room, core, details, events) in _KINDS.items():
+        every = (*details, *_links(random, kind))
+        for record in state.get(room, ()):
+            _enrich(random, record, block_tokens * random.uniform(0.7, 1.3) - core, every, events, names)
+
+
+def _links(random: Random, kind: Kind) -> list["_Detail"]:
+    """The links that records of a kind may have in this land."""
+    drawn = random.sample([link for link in DRAWN if link.kind == kind], _NUM_LINKS[kind])
+    makers = {"unit": _a_unit, "region": _a_region}
+    return [_Detail(link.label, 4.5 + len(link.label.split()), makers[link.to], is_link=True) for link in drawn]
 
 
 def _enrich(
     random: Random,
     record: Record,
     left: float,
-    details: tuple[tuple[str, float, _Maker], ...],
+    details: tuple["_Detail", ...],
     events: tuple[str, ...],
     names: _Names,
 ) -> None:
     # A detail goes in with the probability that keeps the mean: one that is twice too long, every second time.
-    for field, tokens, make in random.sample(details, len(details)):
-        if left < tokens and random.random() * tokens >= left:
+    for detail in random.sample(details, len(details)):
+        if left < detail.tokens and random.random() * detail.tokens >= left:
             return
-        record[field] = make(random, names, record["id"])
-        left -= tokens
+        fields = record.setdefault("links", {}) if detail.is_link else record
+        fields[detail.field] = detail.make(random, names, record["id"])
+        left -= detail.tokens
     num_notes = int(left / _NOTE_TOKENS + random.random()) if left > 0 else 0
     if num_notes:
         days = sorted(random.sample(range(1, names.day), min(num_notes, names.day - 1)))
@@ -100,50 +118,42 @@ def _a_region(random: Random, names: _Names, own: str) -> str:
 
 
 _NOTE_TOKENS = 13.0
-# For each kind of record: tokens of a block without details; field, tokens and maker of each detail; what notes tell.
-_KINDS: dict[str, tuple[float, tuple[tuple[str, float, _Maker], ...], tuple[str, ...]]] = {
-    "regions": (
+_NUM_LINKS: dict[Kind, int] = {"region": 3, "unit": 5, "item": 3, "quest": 3}
+# For each kind of record: where they are in a state, tokens of a block without details, details, and what notes tell.
+_KINDS: dict[Kind, tuple[str, float, tuple[_Detail, ...], tuple[str, ...]]] = {
+    "region": (
+        "regions",
         24.0,
         (
-            ("ruler", 4.0, _one_of(RULERS)),
-            ("weather", 3.5, _one_of(WEATHERS)),
-            ("people", 4.0, _number(10, 99)),
-            ("keeper", 5.5, _a_unit),
-            ("stores", 16.0, _counted(STORED, 5)),
+            _Detail("ruler", 4.0, _one_of(RULERS)),
+            _Detail("weather", 3.5, _one_of(WEATHERS)),
+            _Detail("people", 4.0, _number(10, 99)),
+            _Detail("stores", 16.0, _counted(STORED, 5)),
         ),
         ("{unit} came from {region}", "{unit} fought {other}", "{unit} left for {region}", "{unit} hid from {other}"),
     ),
-    "units": (
+    "unit": (
+        "units",
         35.0,
         (
-            ("rank", 3.0, _one_of(RANKS)),
-            ("mood", 3.0, _one_of(MOODS)),
-            ("armour", 5.0, _number(10, 99)),
-            ("gold", 4.0, _number(10, 99)),
-            ("home", 5.5, _a_region),
-            ("rival", 5.5, _a_unit),
-            ("pack", 16.0, _counted(PACKED, 5)),
+            _Detail("rank", 3.0, _one_of(RANKS)),
+            _Detail("mood", 3.0, _one_of(MOODS)),
+            _Detail("armour", 5.0, _number(10, 99)),
+            _Detail("gold", 4.0, _number(10, 99)),
+            _Detail("pack", 16.0, _counted(PACKED, 5)),
         ),
         ("fought {unit} in {region}", "met {unit} in {region}", "came from {region}", "fled from {unit}"),
     ),
-    "items": (
+    "item": (
+        "items",
         21.0,
-        (
-            ("state", 3.0, _one_of(STATES)),
-            ("age", 4.0, _number(10, 99)),
-            ("maker", 5.5, _a_unit),
-            ("made_in", 6.5, _a_region),
-        ),
+        (_Detail("state", 3.0, _one_of(STATES)), _Detail("age", 4.0, _number(10, 99))),
         ("{unit} sold it to {other}", "{unit} lost it in {region}", "{unit} mended it", "{unit} won it from {other}"),
     ),
-    "quests": (
+    "quest": (
+        "quests",
         30.0,
-        (
-            ("days", 5.0, _number(10, 99)),
-            ("giver", 6.0, _a_unit),
-            ("penalty", 5.0, _number(10, 99)),
-            ("witness", 6.0, _a_unit),
-        ),
+        (_Detail("days", 5.0, _number(10, 99)), _Detail("penalty", 5.0, _number(10, 99))),
         ("{unit} gave it up in {region}", "{unit} asked {other} for help", "{unit} was seen in {region}"),
     ),
 }

@@ -9,14 +9,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
 from agent_runtime.tuning.data.gamecore.details import add_details
-from agent_runtime.tuning.data.names import names, things
+from agent_runtime.tuning.data.gamecore.links import BY_LABEL, Kind, Link, Record, links_of
+from agent_runtime.tuning.data.names import Manner, names, things
 from agent_runtime.tuning.samples import Split
-
-Record = dict[str, Any]
-Kind = Literal["region", "unit", "item", "quest"]
 
 TEAMS = ("blue", "gold", "green", "red")
 WEAPONS = ("axe", "bow", "dagger", "mace", "sling", "spear", "staff", "sword")
@@ -90,16 +88,42 @@ class Land:
 
     @cached_property
     def num_values(self) -> dict[tuple[Kind, str], int]:
-        """How many different values a field has in the records of a kind; of notes, how many different events."""
+        """How many different values a field or link has in records of a kind; of notes, how many different events."""
         found: dict[tuple[Kind, str], set[Any]] = defaultdict(set)
         for kind, records in self.records.items():
             for record in records:
-                for field, value in record.items():
+                for field, value in (*record.items(), *record.get("links", {}).items()):
                     if isinstance(value, (str, int)):
                         found[kind, field].add(value)
                     elif field == "notes":
                         found[kind, field].update([note["event"] for note in value])
         return {place: len(values) for place, values in found.items()}
+
+    @cached_property
+    def linked(self) -> dict[Link, list[tuple[Record, Record]]]:
+        """For each link that is here, the records that have it with those that it leads to."""
+        found: dict[Link, list[tuple[Record, Record]]] = defaultdict(list)
+        for kind, records in self.records.items():
+            for record in records:
+                for label, name in links_of(record, kind).items():
+                    if name in self.by_id:  # a thing that is carried may have no record
+                        found[BY_LABEL[kind, label]].append((record, self.by_id[name]))
+        return dict(found)
+
+    @cached_property
+    def only_ones(self) -> dict[Link, list[tuple[str, Record]]]:
+        """For each link that one can go back: the names that it leads to from one record alone, and that record."""
+        found: dict[Link, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
+        for kind, records in self.records.items():
+            for record in records:
+                for label, name in links_of(record, kind).items():
+                    if BY_LABEL[kind, label].back:
+                        found[BY_LABEL[kind, label]][name].append(record)
+        only = {
+            link: [(name, records[0]) for name, records in ends.items() if len(records) == 1]
+            for link, ends in found.items()
+        }
+        return {link: ends for link, ends in only.items() if ends}
 
     def power(self, unit: Record) -> int:
         """The power of a unit's weapon."""
@@ -110,15 +134,15 @@ class Land:
         return [other for other in self.units_of[unit["region"]] if other["team"] != unit["team"]]
 
 
-def make_land(random: Random, split: Split, num_blocks: int, block_tokens: float) -> Land:
+def make_land(random: Random, split: Split, num_blocks: int, block_tokens: float, manner: Manner = "like") -> Land:
     """Return a land of `num_blocks` blocks (at least `SMALLEST_LAND`) of about `block_tokens` tokens each."""
     num_regions, num_units, num_items, num_quests = _sizes(random, num_blocks)
     taken: set[str] = set()
     regions, units, quests = (
-        names(random, split, count, taken, varied=True) for count in (num_regions, num_units, num_quests)
+        names(random, split, count, taken, varied=True, manner=manner) for count in (num_regions, num_units, num_quests)
     )
     num_carried = min(num_units, round(num_items * 0.6))
-    goods = things(random, split, num_units + num_items - num_carried)
+    goods = things(random, split, num_units + num_items - num_carried, manner=manner)
     carried, lying = goods[:num_units], goods[num_units:]
     described = [*random.sample(carried, num_carried), *lying]
     random.shuffle(described)

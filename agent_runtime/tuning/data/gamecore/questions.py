@@ -4,13 +4,13 @@ A kind returns None for a land it cannot ask about. The chance of a question is 
 the thing asked for has anywhere in this land: higher than that of a guess among all values there could be.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from random import Random
-from typing import Any
 
 from agent_runtime.tuning.data.asking import Question
 from agent_runtime.tuning.data.gamecore.details import PACKED, STORED
-from agent_runtime.tuning.data.gamecore.land import TERRAINS, WEAPONS, WINNERS, Kind, Land, Record
+from agent_runtime.tuning.data.gamecore.land import TERRAINS, WEAPONS, WINNERS, Land
+from agent_runtime.tuning.data.gamecore.links import BY_LABEL, Kind, Record, draw_link, record_called
 
 Asker = Callable[[Random, Land], Question | None]
 
@@ -22,21 +22,17 @@ _FACTS: Mapping[Kind, Mapping[str, str]] = {
         "ruler": "Who rules {}?",
         "weather": "What is the weather in {}?",
         "people": "How many people live in {}?",
-        "keeper": "Who is the keeper of {}?",
     },
     "unit": {
         "team": "Which team is {} of?",
         "hp": "How many hp has {}?",
         "weapon": "Which weapon has {}?",
         "region": "In which region is {}?",
-        "ally": "Who is the ally of {}?",
         "carries": "What does {} carry?",
         "rank": "Which rank has {}?",
         "mood": "In which mood is {}?",
         "armour": "How good is the armour of {}?",
         "gold": "How much gold has {}?",
-        "home": "Where is the home of {}?",
-        "rival": "Who is the rival of {}?",
     },
     "item": {
         "weight": "What is the weight of {}?",
@@ -44,46 +40,28 @@ _FACTS: Mapping[Kind, Mapping[str, str]] = {
         "lies_in": "Where does {} lie?",
         "state": "In which state is {}?",
         "age": "How old is {}?",
-        "maker": "Who is the maker of {}?",
-        "made_in": "Where was {} made?",
     },
     "quest": {
-        "reward": "What is the reward of quest {}?",
-        "days": "How many days are left for quest {}?",
-        "giver": "Who is the giver of quest {}?",
-        "penalty": "What is the penalty of quest {}?",
-        "witness": "Who is the witness of quest {}?",
+        "reward": "What is the reward of {}?",
+        "days": "How many days are left for {}?",
+        "penalty": "What is the penalty of {}?",
     },
 }
+# The same of a region that a question has no name for: it says where something is.
+_PLACE = "the region where "
+_THERE = {
+    "terrain": "What is the terrain where {}?",
+    "danger": "How great is the danger where {}?",
+    "weather": "What is the weather where {}?",
+    "people": "How many people live where {}?",
+}
+_LED: Mapping[Kind, str] = {"region": "Which is {}?", "unit": "Who is {}?", "item": "What is {}?"}
 _KIND_WEIGHTS: Mapping[Kind, int] = {"region": 3, "unit": 10, "item": 4, "quest": 3}
 _STOCKS = {
     "pack": ("How many {} has {} in the pack?", PACKED),
     "stores": ("How much {} is in the stores of {}?", STORED),
 }
 _NOTE = "What is noted of {} for day {}?"
-# Two records: what leads from the first to the second, and what of the second is asked.
-_LINKS: Mapping[str, tuple[tuple[Kind, str], tuple[Kind, str]]] = {
-    "How many hp has the ally of {}?": (("unit", "ally"), ("unit", "hp")),
-    "Which weapon has the ally of {}?": (("unit", "ally"), ("unit", "weapon")),
-    "Which team is the ally of {} of?": (("unit", "ally"), ("unit", "team")),
-    "What does the ally of {} carry?": (("unit", "ally"), ("unit", "carries")),
-    "In which region is the ally of {}?": (("unit", "ally"), ("unit", "region")),
-    "What is the terrain where {} is?": (("unit", "region"), ("region", "terrain")),
-    "How great is the danger where {} is?": (("unit", "region"), ("region", "danger")),
-    "What is the worth of what {} carries?": (("unit", "carries"), ("item", "worth")),
-    "What is the weight of what {} carries?": (("unit", "carries"), ("item", "weight")),
-    "What is the worth of what quest {} asks for?": (("quest", "bring"), ("item", "worth")),
-    "What is the weight of what quest {} asks for?": (("quest", "bring"), ("item", "weight")),
-    "What is the terrain where {} lies?": (("item", "lies_in"), ("region", "terrain")),
-    "How great is the danger where {} lies?": (("item", "lies_in"), ("region", "danger")),
-    "How many hp has the rival of {}?": (("unit", "rival"), ("unit", "hp")),
-    "In which region is the giver of quest {}?": (("quest", "giver"), ("unit", "region")),
-    "Which weapon has the witness of quest {}?": (("quest", "witness"), ("unit", "weapon")),
-    "How many hp has the maker of {}?": (("item", "maker"), ("unit", "hp")),
-    "What is the terrain where {} was made?": (("item", "made_in"), ("region", "terrain")),
-    "What is the terrain at the home of {}?": (("unit", "home"), ("region", "terrain")),
-    "Which weapon has the keeper of {}?": (("region", "keeper"), ("unit", "weapon")),
-}
 
 _QUEST_LINKS: Mapping[str, tuple[str, Kind, str]] = {
     "Which weapon has the hero of quest {}?": ("hero", "unit", "weapon"),
@@ -98,8 +76,8 @@ def unit_fact(random: Random, land: Land) -> Question | None:
     kinds = [kind for kind, records in land.records.items() if records]
     [kind] = random.choices(kinds, [_KIND_WEIGHTS[kind] for kind in kinds])
     record = random.choice(land.records[kind])
-    facts = _FACTS[kind]
-    field = random.choice([field for field in record if field in facts or field in _STOCKS or field == "notes"])
+    called = record_called(kind, record["id"])
+    field = random.choice([*_asked_fields(kind, record), *[each for each in (*_STOCKS, "notes") if each in record]])
     if field == "notes":
         note = random.choice(record["notes"])
         return Question(_NOTE.format(record["id"], note["day"]), note["event"], _chance(land, kind, field))
@@ -107,23 +85,15 @@ def unit_fact(random: Random, land: Land) -> Question | None:
         wording, _ = _STOCKS[field]
         what = random.choice(sorted(record[field]))
         return Question(wording.format(what, record["id"]), str(record[field][what]), 1 / len(record[field]))
-    return Question(facts[field].format(record["id"]), str(record[field]), _chance(land, kind, field))
+    return Question(_wording(random, kind, field, called), _value(record, field), _chance(land, kind, field))
 
 
 def reverse(random: Random, land: Land) -> Question | None:
-    """One block, by what it holds and nobody else does."""
-    units, items, quests = land.records["unit"], land.records["item"], land.records["quest"]
-    lonely = _only_ones(items, "lies_in")
-    ways: list[tuple[str, Sequence[Record], str]] = [
-        ("Who carries {}?", units, "carries"),
-        ("Whose ally is {}?", units, "ally"),
-        ("Which quest asks for {}?", quests, "bring"),
-        *([("Which item lies in {}?", lonely, "lies_in")] if lonely else []),
-    ]
-    [(wording, records, field)] = random.choices(ways, [4, 4, 2, 2][: len(ways)])
-    record = random.choice(records)
-    among = items if field == "lies_in" else records
-    return Question(wording.format(record[field]), record["id"], 1 / len(among))
+    """One block, by what it names and nobody else does."""
+    link = draw_link(random, land.only_ones)
+    name, record = random.choice(land.only_ones[link])
+    records = land.records[link.kind]
+    return Question(random.choice(link.back).format(name), record["id"], 1 / len(records))
 
 
 def rules_and_unit(random: Random, land: Land) -> Question | None:
@@ -139,15 +109,14 @@ def rules_and_unit(random: Random, land: Land) -> Question | None:
 
 def linked(random: Random, land: Land) -> Question | None:
     """Two blocks, of which the first names the second."""
-    ways = []
-    for wording, ((kind, link), _) in _LINKS.items():
-        if any(link in record and record[link] in land.by_id for record in land.records[kind]):
-            ways.append(wording)
-    wording = random.choice(ways)
-    (kind, link), (other_kind, field) = _LINKS[wording]
-    record = random.choice([each for each in land.records[kind] if each.get(link) in land.by_id])
-    other = land.by_id[record[link]]
-    return Question(wording.format(record["id"]), f"{other['id']}; {other[field]}", _chance(land, other_kind, field))
+    link = draw_link(random, land.linked)
+    record, other = random.choice(land.linked[link])
+    field = random.choice(_asked_fields(link.to, other))
+    # A link from what another leads to is worded one way: "the rival of Ann's ally" could be two.
+    wordings = link.called if field in _FACTS[link.to] else link.called[:1]
+    called = random.choice(wordings).format(record_called(link.kind, record["id"]))
+    text = _wording(random, link.to, field, called, named=False)
+    return Question(text, f"{other['id']}; {_value(other, field)}", _chance(land, link.to, field))
 
 
 def comparison(random: Random, land: Land) -> Question | None:
@@ -169,9 +138,12 @@ def comparison(random: Random, land: Land) -> Question | None:
 
 
 def counting(random: Random, land: Land) -> Question | None:
-    """Over many blocks: how many units of a team are in a region. The target lists them before their number."""
+    """Over many blocks: how many units of a team are in a region. The target lists them before their number.
+
+    In alphabetical order: blocks stand where their session puts them, and have not seen each other.
+    """
     team, region, count = random.choice(land.counted)
-    listed = [unit["id"] for unit in land.units_of[region] if unit["team"] == team]
+    listed = sorted([unit["id"] for unit in land.units_of[region] if unit["team"] == team])
     text = f"How many units of the {team} team are in {region}?"
     return Question(text, f"{', '.join(listed) or 'none'}; {count}", 1 / (land.largest_count + 1))
 
@@ -193,10 +165,21 @@ def _chance(land: Land, kind: Kind, field: str) -> float:
     return 1 / land.num_values[kind, field]
 
 
-def _only_ones(records: Sequence[Record], field: str) -> list[Record]:
-    """Those whose value no other record has."""
-    found: dict[Any, list[Record]] = {}
-    for record in records:
-        if field in record:
-            found.setdefault(record[field], []).append(record)
-    return [same[0] for same in found.values() if len(same) == 1]
+def _asked_fields(kind: Kind, record: Record) -> list[str]:
+    """The facts and the links of a record that are asked for."""
+    fields = [field for field in record if field in _FACTS[kind] or (kind, field) == ("unit", "ally")]
+    return [*fields, *record.get("links", ())]
+
+
+def _value(record: Record, field: str) -> str:
+    return str(record[field] if field in record else record["links"][field])
+
+
+def _wording(random: Random, kind: Kind, field: str, called: str, *, named: bool = True) -> str:
+    """How a field is asked for, of a record by its name or by what leads to it."""
+    if field in _FACTS[kind]:
+        is_place = called.startswith(_PLACE) and field in _THERE and random.random() < 0.5
+        return _THERE[field].format(called.removeprefix(_PLACE)) if is_place else _FACTS[kind][field].format(called)
+    link = BY_LABEL[kind, field]
+    wordings = link.called if named else link.called[:1]
+    return _LED[link.to].format(random.choice(wordings).format(called))

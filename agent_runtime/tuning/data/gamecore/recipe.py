@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from agent_runtime.tuning.data.asking import (
     Question,
@@ -17,10 +17,11 @@ from agent_runtime.tuning.data.asking import (
     draw_questions,
 )
 from agent_runtime.tuning.data.gamecore import questions
-from agent_runtime.tuning.data.gamecore.decisions import decision, errand
+from agent_runtime.tuning.data.gamecore.decisions import decision, errand, linked_errand, rules_errand
 from agent_runtime.tuning.data.gamecore.land import SMALLEST_LAND, make_land
 from agent_runtime.tuning.data.gamecore.questions import Asker
 from agent_runtime.tuning.data.generating import check_range
+from agent_runtime.tuning.data.names import Manner
 from agent_runtime.tuning.errors import BadArgument
 from agent_runtime.tuning.samples import Split
 
@@ -34,6 +35,8 @@ KINDS: Mapping[str, Asker] = MappingProxyType(
         "counting": questions.counting,
         "decision": decision,
         "errand": errand,
+        "rules_errand": rules_errand,
+        "linked_errand": linked_errand,
         "quest": questions.quest,
     }
 )
@@ -47,7 +50,8 @@ class GameCore(QuestionRecipe):
     """What to generate. `blocks` (the number of a sample, anchor not counted) and `block_tokens` are ranges.
 
     Sizes are drawn so that small ones are as frequent as large ones (log-uniform); `kinds` are kinds of questions with
-    their weights, empty for all alike. The kind `quest` is held out: it is asked for in no split called train.
+    their weights, empty for all alike. The kind `quest` is held out: it is asked for in no split called train. `names`
+    of things and records are like those of train or, in the other splits, unlike any of them.
     """
 
     seed: int = 0
@@ -56,6 +60,7 @@ class GameCore(QuestionRecipe):
     block_tokens: tuple[int, int] = (33, 33)
     asks: int = 16
     kinds: Weights = ()
+    names: Manner = "like"
     name: str = field(default="gamecore", init=False)
 
     sizes: ClassVar = (SMALLEST_LAND, MOST_BLOCKS)
@@ -69,6 +74,10 @@ class GameCore(QuestionRecipe):
         """Return what makes the samples. Raises BadArgument."""
         made = QuestionRecipe.maker(self)
         check_range("block_tokens", self.block_tokens, _LEAST_TOKENS, _MOST_TOKENS)
+        if self.names not in get_args(Manner):
+            raise BadArgument("names", f"{self.names!r} is neither like nor unlike.")
+        if self.split == "train" and self.names == "unlike":
+            raise BadArgument("names", "Unlike names are unlike those of train: they are for validation and test.")
         if self.split == "train" and any(kind == HELD_OUT for kind, _ in self.weights()):
             raise BadArgument("kinds", f"{HELD_OUT!r} is held out: it is asked in validation and test, never in train.")
         return made
@@ -78,6 +87,6 @@ class GameCore(QuestionRecipe):
         weights, tokens = self.weights(), random.uniform(*self.block_tokens)
         questions: list[tuple[str, Question]] = []
         while not questions:  # in a land of three units all may have one weapon
-            land = make_land(random, self.split, size, tokens)
+            land = make_land(random, self.split, size, tokens, self.names)
             questions = draw_questions(self.asks, partial(draw_question, random, weights, KINDS, land))
         return land.state, questions

@@ -2,7 +2,10 @@
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any
+
+from agent_runtime.tuning.data.gamecore.links import BY_LABEL, DRAWN
 
 Record = dict[str, Any]
 # How each field stands in a block's first line; what has no word before it goes by its place.
@@ -12,11 +15,13 @@ _WORDS = {
     "roads to": "roads",
     "in": "region",
     "lies in": "lies_in",
-    "made in": "made_in",
     "days left": "days",
-    **{word: word for word in "danger weather people keeper hp ally carries rank mood armour gold home rival".split()},
-    **{word: word for word in "weight worth state age maker hero reward giver penalty witness".split()},
+    **{word: word for word in "danger weather people hp ally carries rank mood armour gold".split()},
+    **{word: word for word in "weight worth state age hero reward penalty".split()},
+    **{link.label: link.label for link in DRAWN},
 }
+# What the records that a question has no name for are called, and by which field one comes to them.
+_LED = [(link.called[0], label) for (_, label), link in BY_LABEL.items()]
 
 
 class Reader:
@@ -49,6 +54,8 @@ class Reader:
 
     def targets(self, question: str, actions: tuple[str, ...]) -> list[str]:
         """Every right target."""
+        if went_back := self.back(question):
+            return went_back
         for pattern, solve in _SOLVERS:
             found = re.fullmatch(pattern, question)
             if found:
@@ -62,8 +69,33 @@ class Reader:
     def who(self, room: str, field: str, value: str) -> list[str]:
         return [each["id"] for each in self.records[room] if each.get(field) == value]
 
-    def through(self, name: str, link: str, field: str) -> list[str]:
-        return [f"{other}; {value}" for other in self.fact(name, link) for value in self.fact(other, field)]
+    def called(self, words: str) -> list[str]:
+        """The names of all that something is called by: its own, or what leads to it."""
+        name = words.removeprefix("quest ")
+        if " " not in name:
+            return [name]
+        return sorted(
+            {other for field, inner in _ways(words) for own in self.called(inner) for other in self.fact(own, field)}
+        )
+
+    def asked(self, words: str, field: str) -> list[str]:
+        """A fact of what something is called by, behind its name if that was to be found."""
+        names = self.called(words)
+        found = [(name, value) for name in names for value in self.fact(name, field)]
+        is_named = names == [words.removeprefix("quest ")]
+        return [value if is_named else f"{name}; {value}" for name, value in found]
+
+    def led(self, words: str) -> list[str]:
+        return [target for field, inner in _ways(words) for target in self.asked(inner, field)]
+
+    def back(self, question: str) -> list[str]:
+        """All records from which a link leads to what is named."""
+        found = []
+        for (kind, label), link in BY_LABEL.items():
+            for wording in link.back:
+                if said := _matched(wording, question):
+                    found += self.who(f"{kind}s", label, said)
+        return found
 
     def stock(self, what: str, name: str, field: str) -> list[str]:
         return [str(each[field][what]) for room in self.records.values() for each in room if each["id"] == name]
@@ -94,7 +126,7 @@ class Reader:
 
     def count(self, team: str, region: str) -> list[str]:
         found = [each["id"] for each in self.records["units"] if (each["team"], each["region"]) == (team, region)]
-        return [f"{', '.join(found) or 'none'}; {len(found)}"]
+        return [f"{', '.join(sorted(found)) or 'none'}; {len(found)}"]
 
     def decide(self, name: str) -> list[str]:
         unit = self.one("units", name)
@@ -109,6 +141,10 @@ class Reader:
 
 def _done(action: str, field: str) -> Callable[[Reader, str], list[str]]:
     return lambda reader, name: [f"{action} {value}" for value in reader.fact(name, field)]
+
+
+def _joined(action: str, steps: Callable[[Reader, str], list[str]]) -> Callable[[Reader, str], list[str]]:
+    return lambda reader, words: [action.format(*target.split("; ")) for target in steps(reader, words)]
 
 
 def _read(room: str, body: str) -> Record:
@@ -135,16 +171,34 @@ def _read(room: str, body: str) -> Record:
     return record
 
 
+@cache
+def _ways(words: str) -> tuple[tuple[str, str], ...]:
+    """Every link that a record may be called by, and what it leads from."""
+    found = {
+        *[(field, said) for called, field in _LED if (said := _matched(called, words))],
+        *[(said[2], said[1]) for said in [re.fullmatch(r"(.*)'s (\w+)", words)] if said],
+        *[(said[1], said[2]) for said in [re.fullmatch(r"the (\w+) that (.*) has", words)] if said],
+    }
+    return tuple(sorted(found))
+
+
+def _matched(wording: str, words: str) -> str | None:
+    found = re.fullmatch(re.escape(wording).replace(r"\{\}", "(.+)"), words)
+    return found[1] if found else None
+
+
 def _fact(field: str) -> Callable[[Reader, str], list[str]]:
-    return lambda reader, name: reader.fact(name, field)
+    return lambda reader, words: reader.asked(words, field)
 
 
-def _who(room: str, field: str) -> Callable[[Reader, str], list[str]]:
-    return lambda reader, value: reader.who(room, field, value)
+def _there(field: str) -> Callable[[Reader, str], list[str]]:
+    return lambda reader, words: reader.asked(f"the region where {words}", field)
 
 
-def _through(link: str, field: str) -> Callable[[Reader, str], list[str]]:
-    return lambda reader, name: reader.through(name, link, field)
+def _held_out(link: str, field: str) -> Callable[[Reader, str], list[str]]:
+    return lambda reader, name: [
+        f"{other}; {value}" for other in reader.fact(name, link) for value in reader.fact(other, field)
+    ]
 
 
 _SOLVERS: list[tuple[str, Callable[..., list[str]]]] = [
@@ -154,61 +208,59 @@ _SOLVERS: list[tuple[str, Callable[..., list[str]]]] = [
     (r"You are to take what (\w+) carries\. What do you do\?", _done("take", "carries")),
     (r"You are to go where (\S+) lies\. What do you do\?", _done("go to", "lies_in")),
     (r"You are to bring what quest (\w+) asks for\. What do you do\?", _done("bring", "bring")),
+    (
+        r"You are to buy a weapon like that of (\w+) for its power\. What do you do\?",
+        _joined("buy {} for {}", Reader.weapon_power),
+    ),
+    (r"You are to cross (\w+)\. What do you do\?", _joined("cross {} in {} days", Reader.crossing)),
+    (
+        r"You are to find (.+)\. What do you do\?",
+        _joined("find {} in {}", lambda reader, words: reader.asked(words, "region")),
+    ),
+    (
+        r"You are to disarm (.+)\. What do you do\?",
+        _joined("rob {} of the {}", lambda reader, words: reader.asked(words, "weapon")),
+    ),
+    (
+        r"You are to sell (.+)\. What do you do\?",
+        _joined("sell {} for {}", lambda reader, words: reader.asked(words, "worth")),
+    ),
+    (
+        r"You are to travel to (.+)\. What do you do\?",
+        _joined("travel to {} through {}", lambda reader, words: reader.asked(words, "terrain")),
+    ),
     (r"Who wins if (\w+) and (\w+) fight\?", Reader.fight),
     (r"How many units of the (\w+) team are in (\w+)\?", Reader.count),
     (r"What is the weapon power of (\w+)\?", Reader.weapon_power),
     (r"How many days does it take to cross (\w+)\?", Reader.crossing),
-    (r"Which weapon has the hero of quest (\w+)\?", _through("hero", "weapon")),
-    (r"How many hp has the hero of quest (\w+)\?", _through("hero", "hp")),
-    (r"What is the terrain where quest (\w+) leads\?", _through("to", "terrain")),
-    (r"How great is the danger where quest (\w+) leads\?", _through("to", "danger")),
+    (r"Which weapon has the hero of quest (\w+)\?", _held_out("hero", "weapon")),
+    (r"How many hp has the hero of quest (\w+)\?", _held_out("hero", "hp")),
+    (r"What is the terrain where quest (\w+) leads\?", _held_out("to", "terrain")),
+    (r"How great is the danger where quest (\w+) leads\?", _held_out("to", "danger")),
     (r"What is noted of (\S+) for day (\d+)\?", Reader.note),
     (r"How many (\w+) has (\w+) in the pack\?", lambda reader, what, name: reader.stock(what, name, "pack")),
     (r"How much (\w+) is in the stores of (\w+)\?", lambda reader, what, name: reader.stock(what, name, "stores")),
-    (r"Who carries (\S+)\?", _who("units", "carries")),
-    (r"Whose ally is (\w+)\?", _who("units", "ally")),
-    (r"Which quest asks for (\S+)\?", _who("quests", "bring")),
-    (r"Which item lies in (\w+)\?", _who("items", "lies_in")),
-    (r"How many hp has the ally of (\w+)\?", _through("ally", "hp")),
-    (r"Which weapon has the ally of (\w+)\?", _through("ally", "weapon")),
-    (r"Which team is the ally of (\w+) of\?", _through("ally", "team")),
-    (r"What does the ally of (\w+) carry\?", _through("ally", "carries")),
-    (r"What is the weight of what (\w+) carries\?", _through("carries", "weight")),
-    (r"What is the worth of what quest (\w+) asks for\?", _through("bring", "worth")),
-    (r"What is the weight of what quest (\w+) asks for\?", _through("bring", "weight")),
-    (r"How great is the danger where (\S+) lies\?", _through("lies_in", "danger")),
-    (r"In which region is the giver of quest (\w+)\?", _through("giver", "region")),
-    (r"Which weapon has the witness of quest (\w+)\?", _through("witness", "weapon")),
-    (r"How many hp has the maker of (\S+)\?", _through("maker", "hp")),
-    (r"What is the terrain where (\S+) was made\?", _through("made_in", "terrain")),
-    (r"In which region is the ally of (\w+)\?", _through("ally", "region")),
-    (r"What is the terrain where (\w+) is\?", _through("region", "terrain")),
-    (r"How great is the danger where (\w+) is\?", _through("region", "danger")),
-    (r"What is the worth of what (\w+) carries\?", _through("carries", "worth")),
-    (r"What is the terrain where (\S+) lies\?", _through("lies_in", "terrain")),
-    (r"How many hp has the rival of (\w+)\?", _through("rival", "hp")),
-    (r"What is the terrain at the home of (\w+)\?", _through("home", "terrain")),
-    (r"Which weapon has the keeper of (\w+)\?", _through("keeper", "weapon")),
-    (r"What is the terrain of (\w+)\?", _fact("terrain")),
-    (r"How great is the danger in (\w+)\?", _fact("danger")),
-    (r"Who rules (\w+)\?", _fact("ruler")),
-    (r"What is the weather in (\w+)\?", _fact("weather")),
-    (r"How many people live in (\w+)\?", _fact("people")),
-    (r"Which team is (\w+) of\?", _fact("team")),
-    (r"How many hp has (\w+)\?", _fact("hp")),
-    (r"Which (weapon|rank) has (\w+)\?", lambda reader, field, name: reader.fact(name, field)),
-    (r"In which (region|mood|state) is (\S+)\?", lambda reader, field, name: reader.fact(name, field)),
-    (r"What does (\w+) carry\?", _fact("carries")),
-    (r"How good is the armour of (\w+)\?", _fact("armour")),
-    (r"How much gold has (\w+)\?", _fact("gold")),
-    (r"Where is the home of (\w+)\?", _fact("home")),
-    (r"What is (\S+) worth\?", _fact("worth")),
-    (r"Where does (\S+) lie\?", _fact("lies_in")),
-    (r"How old is (\S+)\?", _fact("age")),
-    (r"Where was (\S+) made\?", _fact("made_in")),
-    (r"How many days are left for quest (\w+)\?", _fact("days")),
-    (
-        r"(?:Who|What) is the (\w+) of (?:quest )?(\S+)\?",
-        lambda reader, field, name: reader.fact(name, field),
-    ),
+    (r"What is the terrain where (.+)\?", _there("terrain")),
+    (r"How great is the danger where (.+)\?", _there("danger")),
+    (r"What is the weather where (.+)\?", _there("weather")),
+    (r"How many people live where (.+)\?", _there("people")),
+    (r"What is the terrain of (.+)\?", _fact("terrain")),
+    (r"How great is the danger in (.+)\?", _fact("danger")),
+    (r"Who rules (.+)\?", _fact("ruler")),
+    (r"What is the weather in (.+)\?", _fact("weather")),
+    (r"How many people live in (.+)\?", _fact("people")),
+    (r"Which team is (.+) of\?", _fact("team")),
+    (r"How many hp has (.+)\?", _fact("hp")),
+    (r"Which (weapon|rank) has (.+)\?", lambda reader, field, words: reader.asked(words, field)),
+    (r"In which (region|mood|state) is (.+)\?", lambda reader, field, words: reader.asked(words, field)),
+    (r"What does (.+) carry\?", _fact("carries")),
+    (r"How good is the armour of (.+)\?", _fact("armour")),
+    (r"How much gold has (.+)\?", _fact("gold")),
+    (r"What is (.+) worth\?", _fact("worth")),
+    (r"What is the weight of (.+)\?", _fact("weight")),
+    (r"Where does (.+) lie\?", _fact("lies_in")),
+    (r"How old is (.+)\?", _fact("age")),
+    (r"How many days are left for (.+)\?", _fact("days")),
+    (r"What is the (reward|penalty) of (.+)\?", lambda reader, field, words: reader.asked(words, field)),
+    (r"(?:Who|Which) is (.+)\?", Reader.led),
 ]

@@ -1,12 +1,14 @@
 """Decisions: what the rules want of a unit."""
 
+from collections import Counter
 from random import Random
 from typing import Any
 
 import pytest
 
-from agent_runtime.tuning.data.gamecore.decisions import decision, right_action
+from agent_runtime.tuning.data.gamecore.decisions import decision, linked_errand, right_action, rules_errand
 from agent_runtime.tuning.data.gamecore.land import Land, make_land
+from agent_runtime.tuning.data.gamecore.questions import Asker
 
 UNITS = [("Ann", "red", 50, "Fen"), ("Bo", "blue", 40, "Fen"), ("Cy", "blue", 70, "Fen"), ("Di", "red", 20, "Moor")]
 
@@ -53,3 +55,34 @@ def test_all_enemies_that_are_there_are_listed_and_never_oneself(num_blocks: int
         assert {f"attack {enemy['id']}" for enemy in made.enemies(unit)} <= {*question.actions}
         assert f"attack {unit['id']}" not in question.actions and f"go to {unit['region']}" not in question.actions
         assert "hold" in question.actions and question.target in question.actions
+
+
+@pytest.mark.parametrize("errand", [rules_errand, linked_errand])
+@pytest.mark.parametrize("num_blocks", [12, 300])
+def test_no_step_alone_and_no_pair_that_is_true_tells_which_action_is_right(errand: Asker, num_blocks: int) -> None:
+    made, sizes = make_land(Random(5), "test", num_blocks, 33), Counter[int]()
+    for seed in range(80):
+        question = errand(Random(seed), made)
+        if question is None:
+            continue
+        words = [action.split() for action in question.actions]
+        [first] = {each.index(next(word for word in each[1:] if word not in LITTLE)) for each in words}
+        steps = [(each[first], next(word for word in each[first + 1 :] if word not in LITTLE)) for each in words]
+        assert len({*steps}) == len(steps) and question.target in question.actions
+        for place in range(2):
+            assert {*Counter(step[place] for step in steps).values()} == {2}
+        assert question.chance == 1 / len(steps)
+        true = [step for step in steps if is_true(made, *step)]
+        assert len(true) == len(steps) / 2 and steps[question.actions.index(question.target)] in true
+        sizes[len(steps)] += 1
+    assert {*sizes} <= {4, 6, 8} and (num_blocks == 12 or {*sizes} == {4, 6, 8})
+
+
+LITTLE = {"to", "in", "of", "for", "the", "through"}
+
+
+def is_true(made: Land, one: str, other: str) -> bool:
+    if one in made.by_id:
+        return other in map(str, made.by_id[one].values())
+    rules = made.state["rules"]
+    return {**rules["fights"]["power"], **rules["land"]}[one] == int(other)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from agent_runtime.tuning.data.asking import QuestionMaker
 from agent_runtime.tuning.data.gamecore import HELD_OUT, KINDS, GameCore
 from agent_runtime.tuning.data.generating import Tally
+from agent_runtime.tuning.data.names import Manner
 from agent_runtime.tuning.errors import BadArgument
 from agent_runtime.tuning.samples import SPLITS, Ask, Split
 from prompts import load_game
@@ -44,6 +45,14 @@ def test_the_blocks_alone_tell_one_right_target_and_it_is_the_samples(
         assert reader.targets(question_of(ask), ask.actions) == [ask.target]
         assert ask.answer == ask.target.split("; ")[-1] and ask.kind == kind
         assert 0 < ask.chance <= 1
+
+
+def test_links_behind_links_are_worded_in_one_sense() -> None:
+    made = maker(3, "train", 120, 110, "linked", 200)
+    for number in range(6):
+        sample = made.sample(number)
+        reader = Reader(sample.blocks)
+        assert all(reader.targets(question_of(ask), ()) == [ask.target] for ask in sample.asks)
 
 
 @pytest.mark.parametrize("tokens", [33, 85])
@@ -119,14 +128,24 @@ def test_a_sample_is_the_same_whoever_makes_it_and_no_two_are_alike() -> None:
     assert len(texts) == 5
 
 
-def names_of(split: Split) -> set[str]:
-    made = maker(9, split, 300)
+def names_of(split: Split, manner: Manner = "like") -> set[str]:
+    made = GameCore(9, split, (300, 300), names=manner).maker()
     return {text.split("\n")[0].split("/")[2] for number in range(4) for _, text in made.sample(number).blocks[2:]}
 
 
 def test_splits_share_no_name() -> None:
     train, validation, test = (names_of(split) for split in SPLITS)
     assert not train & validation and not train & test and not validation & test
+
+
+def test_unlike_names_are_of_other_letters_and_words_and_not_for_train() -> None:
+    validation, test = (names_of(split, "unlike") for split in SPLITS[1:])
+    assert {name[0].lower() for name in test} <= {*"prstvz", *"opqrs"} and not validation & test
+    assert {name[0].lower() for name in validation} <= {*"fhjwy", *"ghil", "m"}
+    assert not (validation | test) & {name for split in SPLITS for name in names_of(split)}
+    with pytest.raises(BadArgument, match="names: Unlike names are unlike those of train"):
+        GameCore(names="unlike").maker()
+    assert GameCore().arguments()["names"] == "like"
 
 
 def test_blocks_are_as_long_as_asked_for_by_saying_more() -> None:
@@ -150,10 +169,11 @@ def test_blocks_are_as_long_as_asked_for_by_saying_more() -> None:
         GameCore(kinds=(("riddle", 1.0),)),
         GameCore(kinds=(("linked", 0.0),)),
         GameCore(split="exam"),  # type: ignore[arg-type]
+        GameCore(names="odd"),  # type: ignore[arg-type]
     ],
 )
 def test_what_cannot_be_generated_is_refused_with_a_sentence(recipe: GameCore) -> None:
-    with pytest.raises(BadArgument, match=r"^(blocks|block_tokens|asks|kinds|split): .*\.$"):
+    with pytest.raises(BadArgument, match=r"^(blocks|block_tokens|asks|kinds|names|split): .*\.$"):
         recipe.maker()
 
 
