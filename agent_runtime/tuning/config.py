@@ -46,10 +46,14 @@ class ModelPart:
 
 @dataclass(frozen=True, slots=True)
 class DataPart:
-    """Files of samples, relative to the configuration's folder, and the share of rows that each fills."""
+    """Files of samples, relative to the configuration's folder, and the share of rows that each fills.
+
+    Those of `remember`, conversations of the model with itself, are not learned: there it is to stay as it was.
+    """
 
     train: tuple[str, ...] = ()
     weights: tuple[float, ...] = ()
+    remember: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,8 @@ class TrainingPart:
     card has it of the adapter, else of the weights, that a run starts from, and the first of these without one.
 
     With `full_every` n full mode learns in every n-th step alone, and the others are filled with rows in the block
-    mode: full mode, where later blocks have seen earlier ones, learns more from a row.
+    mode: full mode, where later blocks have seen earlier ones, learns more from a row. With files to remember, every
+    `remember_every`-th step is theirs: the model comes closer to what its bare weights say there.
     """
 
     modes: tuple[str, ...] | None = None
@@ -79,6 +84,7 @@ class TrainingPart:
     clip_norm: float = 1.0
     distillation: float = 0.0
     full_every: int = 1
+    remember_every: int = 20
     lora_rank: int = 32
     lora_alpha: int = 64
     seed: int = 0
@@ -145,6 +151,8 @@ def read_config(path: Path, *, needs_samples: bool = True) -> TuneConfig:
     if config.training.full_every > 1 and not needs_samples:
         why = "over recordings the first mode teaches the others in every step. Leave it out"
         raise BadTuneConfig(path, "training.full_every", why)
+    if config.data.remember and not needs_samples:
+        raise BadTuneConfig(path, "data.remember", _NO_USE)
     return config
 
 
@@ -199,12 +207,15 @@ def _check(path: Path, config: TuneConfig) -> None:
     for name, known in (("positions", Positions), ("lead", Lead)):
         if getattr(training, name) not in [None, *(each.value for each in known)]:
             raise BadTuneConfig(path, f"training.{name}", f"one of {', '.join(known)}")
-    for name in ("steps", "rows", "row_tokens", "accumulate", "save_every", "full_every"):
+    for name in ("steps", "rows", "row_tokens", "accumulate", "save_every", "full_every", "remember_every"):
         if getattr(training, name) < 1:
             raise BadTuneConfig(path, f"training.{name}", "at least 1")
     if training.full_every > 1 and (training.distillation or len(modes) != 2 or "full" not in modes):
         why = "above 1 it takes full mode, one block mode, and no distillation, whose teacher full mode is"
         raise BadTuneConfig(path, "training.full_every", why)
+    if data.remember and not training.lora_rank:
+        why = "if all weights change (lora_rank 0), nobody has the bare ones to remember. Leave it out"
+        raise BadTuneConfig(path, "data.remember", why)
     if config.adapter not in (None, AdapterChoice.NONE) and not training.lora_rank:
         raise BadTuneConfig(path, "model.adapter", "if all weights change (lora_rank 0), no adapter does. Leave it out")
     if training.learning_rate <= 0:

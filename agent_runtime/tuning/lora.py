@@ -97,13 +97,30 @@ def as_it_began(adapted: Any, start: Start | None) -> Callable[[], AbstractConte
     if start is None:
         disabled: Callable[[], AbstractContextManager[None]] = adapted.disable_adapter
         return disabled
-    weights = [weight for weight in adapted.parameters() if weight.requires_grad]
-    first = [weight.detach().clone() for weight in weights]
+    weights = _trained(adapted)
+    return _showing(weights, [weight.detach().clone() for weight in weights])
 
+
+def as_bare(adapted: Any) -> Callable[[], AbstractContextManager[None]]:
+    """Return what shows a model, inside a `with`, without what its adapter adds. Nothing that is shown may be trained.
+
+    The same is computed as with the adapter, by weights that are 0: what was compiled for one serves the other.
+    """
+    weights = _trained(adapted)
+    return _showing(weights, [torch.zeros_like(weight) for weight in weights])
+
+
+def _trained(adapted: Any) -> list[torch.nn.Parameter]:
+    return [weight for weight in adapted.parameters() if weight.requires_grad]
+
+
+def _showing(
+    weights: list[torch.nn.Parameter], values: list[torch.Tensor]
+) -> Callable[[], AbstractContextManager[None]]:
     @contextmanager
     def shown() -> Iterator[None]:
         trained = [weight.data for weight in weights]
-        _exchange(weights, first)
+        _exchange(weights, values)
         try:
             yield
         finally:

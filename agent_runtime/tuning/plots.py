@@ -21,7 +21,7 @@ def require_plotting(out: Path) -> None:
 def plot_losses(metrics: Path, out: Path) -> None:
     """Draw the losses of a run's metrics.jsonl by step, one line per mode. Raises LacksTuningExtra, CannotWrite."""
     lines = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()]
-    names = [name for name in lines[0] if name.startswith("loss_")] if lines else []  # the first step has all modes
+    names = dict.fromkeys(name for line in lines for name in line if name.startswith("loss_"))
     figure, axes = _axes("step", "cross-entropy of the answers (nats a token)")
     for name in names:
         points = [(line["step"], line[name]) for line in lines if name in line]

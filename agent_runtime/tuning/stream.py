@@ -139,3 +139,26 @@ class BatchStream:
                 misses += 1
                 left_out += sample.num_tokens > longest
         return chosen, left_out
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The batches of a run's steps: those of `learned`, and in every `remember_every`-th step those of `remembered`."""
+
+    learned: BatchStream
+    remembered: BatchStream | None = None
+    remember_every: int = 1
+
+    def remembers(self, step: int) -> bool:
+        """Whether nothing new is learned in a step."""
+        return self.remembered is not None and (step + 1) % self.remember_every == 0
+
+    def modes_of(self, step: int) -> tuple[Mode, ...]:
+        """Return the modes of a step's batches."""
+        return (Mode.FULL,) if self.remembers(step) else self.learned.modes_of(step)
+
+    def __getitem__(self, number: int) -> Batch:
+        """Return batch `number`. Raises NotTrainable if no sample fits into a row."""
+        if self.remembered is not None and self.remembers(number // self.learned.batches_a_step):
+            return self.remembered[number]
+        return self.learned[number]

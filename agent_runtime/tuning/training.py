@@ -11,10 +11,10 @@ A run is a folder:
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_all_start_methods
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,12 @@ from agent_runtime.tuning.config import TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import LossNotFinite, NotTrainable
 from agent_runtime.tuning.figures import Figures, Mark
 from agent_runtime.tuning.kept_texts import KeptTexts
-from agent_runtime.tuning.lora import Start, as_it_began, start_of, with_lora
+from agent_runtime.tuning.lora import Start, as_bare, as_it_began, start_of, with_lora
 from agent_runtime.tuning.packing import Batch
 from agent_runtime.tuning.preparing import claim, load_for, served_card
+from agent_runtime.tuning.remembering import Memory, Remembered, bare_rope
 from agent_runtime.tuning.saving import Savings
-from agent_runtime.tuning.stream import BatchStream, FileSource, Source, TokenSource
+from agent_runtime.tuning.stream import BatchStream, FileSource, Schedule, Source, TokenSource
 from agent_runtime.tuning.student import Agreement, Losses, Student, losses_of, wanted_of
 from agent_runtime.turn import Mode
 
@@ -80,7 +81,8 @@ def tune(
     )
     start = start_of(config, recorded=turns is not None)
     with ThreadPoolExecutor(1) as beside:  # samples are read while the model is loaded
-        reading = [beside.submit(KeptTexts, config.folder / name) for name in config.data.train if turns is None]
+        names = (*config.data.train, *config.data.remember) if turns is None else ()
+        reading = [beside.submit(KeptTexts, config.folder / name) for name in names]
         config, loaded, card = load_for(config, start, accelerator.device, recorded=turns is not None)
         kept = [each.result() for each in reading]
     if start is not None:  # a hub's weights are here only now
@@ -93,8 +95,10 @@ def tune(
             "another way. Leave them out."
         )
     claim(folder, config, loaded, card, accelerator, start, recorded)
-    sources = _sources(config, loaded, kept) if recorded is None else [(1.0, TokenSource(recorded.train))]
-    run = _Run(config, folder, accelerator, loaded, card, start, recorded, sources)
+    texts = dict(zip(names, kept, strict=True))
+    sources = _sources(config, loaded, texts) if recorded is None else [(1.0, TokenSource(recorded.train))]
+    remembered = [(1.0, FileSource(config.folder / name, loaded.text, texts[name])) for name in config.data.remember]
+    run = _Run(config, folder, accelerator, loaded, card, start, recorded, sources, remembered)
     return run.go(tell, is_stopped)
 
 
@@ -121,6 +125,7 @@ class _Run:
         start: Start | None,
         turns: Turns | None,
         sources: Sequence[tuple[float, Source]],
+        remembered: Sequence[tuple[float, Source]],
     ) -> None:
         self._config, self._folder, self._accelerator, self._card = config, folder, accelerator, card
         self._loaded = loaded
@@ -151,7 +156,7 @@ class _Run:
             RotaryTable(model.get_decoder().rotary_emb.inv_freq, loaded.context_limit), accelerator.device
         )
         limit, positions = loaded.context_limit, card.positions
-        self._stream = BatchStream(
+        learned = BatchStream(
             sources,
             config.modes,
             part.rows,
@@ -162,6 +167,15 @@ class _Run:
             part.full_every,
             part.accumulate * accelerator.num_processes,
         )
+        self._schedule = Schedule(learned)
+        self._memory: Memory | None = None
+        if remembered:
+            rope = bare_rope(config.model.source, loaded)
+            rows = part.rows * len(config.modes)
+            limit = min(limit, rope.num_positions)
+            kept = BatchStream(remembered, (Mode.FULL,), rows, part.row_tokens, limit, part.seed)
+            self._schedule = Schedule(learned, kept, part.remember_every)
+            self._memory = Memory(as_bare(self._adapted), rope, self._answered)
         self._savings = Savings(folder, accelerator)
         began = nullcontext if self._adapted is None else as_it_began(self._adapted, start)
         self._teacher = Teacher(config.modes, began, self._answered, positions)
@@ -180,8 +194,8 @@ class _Run:
         begin = Mark.here(self._accelerator.device)
         for step in range(first, part.steps):
             _set_rate(self._optimizer, _rate(part, step))
-            modes = self._stream.modes_of(step)
-            losses, tokens, left_out = self._gradients(batches, modes)
+            modes = self._schedule.modes_of(step)
+            losses, tokens, left_out = self._gradients(batches, step)
             is_asked = is_stopped()
             names, values = self._figures(losses, modes, left_out, is_asked)
             self._accelerator.clip_grad_norm_(self._student.parameters(), part.clip_norm)
@@ -213,7 +227,7 @@ class _Run:
         numbers = range(first * part.accumulate * world + rank, part.steps * part.accumulate * world, world)
         can_fork = "fork" in get_all_start_methods()
         loader: Any = DataLoader(
-            self._stream,  # type: ignore[arg-type]
+            self._schedule,  # type: ignore[arg-type]
             sampler=numbers,
             batch_size=None,
             num_workers=part.workers if can_fork else 0,
@@ -224,10 +238,10 @@ class _Run:
         )
         return iter(loader)
 
-    def _gradients(self, batches: Iterator[Batch], modes: Sequence[Mode]) -> tuple[list[Losses | Agreement], int, int]:
+    def _gradients(self, batches: Iterator[Batch], step: int) -> tuple[list[Losses | Agreement | Remembered], int, int]:
         """Compute one step's gradients; return what its batches cost, their tokens, and how many were left out."""
         part = self._config.training
-        found: list[Losses | Agreement] = []
+        found: list[Losses | Agreement | Remembered] = []
         tokens, left_out = 0, 0
         for number in range(part.accumulate):
             batch = next(batches)
@@ -236,22 +250,29 @@ class _Run:
             batch = batch.to(self._accelerator.device)
             is_last = number + 1 == part.accumulate
             with nullcontext() if is_last else self._accelerator.no_sync(self._student):  # gradients are shared once
-                if self._turns is None:
-                    logits, labels = self._answered(batch)
-                    losses: Losses | Agreement = losses_of(logits, labels, len(modes), part.distillation)
-                else:
-                    losses = self._teacher.agreement(batch)
+                losses = self._losses(batch, step)
                 self._accelerator.backward(losses.total / part.accumulate)
             found.append(losses)
             tokens += batch.ids.numel()
             left_out += batch.left_out
         return found, tokens, left_out
 
-    def _answered(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the logits of all predicted tokens and what they should be."""
+    def _losses(self, batch: Batch, step: int) -> Losses | Agreement | Remembered:
+        if self._turns is not None:
+            return self._teacher.agreement(batch)
+        if self._memory is not None and self._schedule.remembers(step):
+            return self._memory.remembered(batch)
+        logits, labels = self._answered(batch)
+        return losses_of(logits, labels, len(self._schedule.modes_of(step)), self._config.training.distillation)
+
+    def _answered(self, batch: Batch, rope: RotaryTable | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the logits of all predicted tokens and what they should be; by `rope` places are others."""
         wanted = wanted_of(batch)
+        plan = self._planner.plan(batch)
+        if rope is not None:
+            plan = replace(plan, at_place=rope.at(batch.place.flatten()))
         with self._accelerator.autocast():
-            logits: torch.Tensor = self._student(batch.ids, self._planner.plan(batch), wanted)
+            logits: torch.Tensor = self._student(batch.ids, plan, wanted)
         return logits, batch.label.flatten().index_select(0, wanted)
 
     def _note_agreement(self, when: str) -> None:
@@ -269,7 +290,7 @@ class _Run:
         self._accelerator.wait_for_everyone()
 
     def _figures(
-        self, losses: list[Losses | Agreement], modes: Sequence[Mode], left_out: int, is_asked: bool
+        self, losses: list[Losses | Agreement | Remembered], modes: Sequence[Mode], left_out: int, is_asked: bool
     ) -> tuple[tuple[str, ...], torch.Tensor]:
         """Return the names of a step's figures, and what `Figures` has of them, over its batches and all processes."""
         names, columns = _columns(losses, modes)
@@ -307,16 +328,20 @@ class _Run:
         return folder
 
 
-def _sources(config: TuneConfig, loaded: LoadedModel, kept: Sequence[KeptTexts]) -> list[tuple[float, Source]]:
+def _sources(config: TuneConfig, loaded: LoadedModel, texts: Mapping[str, KeptTexts]) -> list[tuple[float, Source]]:
     weights = config.data.weights or (1.0,) * len(config.data.train)
     return [
-        (weight, FileSource(config.folder / name, loaded.text, texts))
-        for weight, name, texts in zip(weights, config.data.train, kept, strict=True)
+        (weight, FileSource(config.folder / name, loaded.text, texts[name]))
+        for weight, name in zip(weights, config.data.train, strict=True)
     ]
 
 
-def _columns(losses: Sequence[Losses | Agreement], modes: Sequence[Mode]) -> tuple[list[str], list[torch.Tensor]]:
+def _columns(
+    losses: Sequence[Losses | Agreement | Remembered], modes: Sequence[Mode]
+) -> tuple[list[str], list[torch.Tensor]]:
     """Return the names of a step's figures, and for each of its batches their values."""
+    if isinstance(losses[0], Remembered):
+        return ["loss", "loss_remembered"], [x.total.detach().expand(2) for x in losses if isinstance(x, Remembered)]
     if isinstance(losses[0], Losses):
         names = [
             "loss",

@@ -10,6 +10,7 @@ from agent_runtime.tuning.errors import BadTuneConfig
 from agent_runtime.turn import Mode
 
 DATA = '[data]\ntrain = ["a.jsonl"]\n'
+TALK = '[data]\nremember = ["talk.jsonl"]\n'
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -43,6 +44,7 @@ def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
         (f"{DATA}[training]\nfull_every = 2\ndistillation = 1\n", "no distillation"),
         (f'{DATA}[training]\nfull_every = 2\nmodes = ["star"]\n', "takes full mode, one block mode"),
         (f"{DATA}[training]\nfull_every = 0\n", "at least 1"),
+        (f'{DATA}remember = ["b.jsonl"]\n[training]\nlora_rank = 0\n', "nobody has the bare ones"),
         ("[data]\ntrain = []\n", r"data\.train: no file of samples"),
         ('[data]\ntrain = "a.jsonl"\n', r"data\.train: 'a\.jsonl' is not of its kind"),
         ('[data]\ntrain = ["a"]\nweights = [1, 2]\n', r"data\.weights: one number above 0 for each file"),
@@ -72,7 +74,7 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
         read_config(tmp_path / "none.toml")
 
 
-def test_over_recordings_full_mode_teaches_in_every_step(tmp_path: Path) -> None:
-    file = written(tmp_path, "[training]\nfull_every = 2\n")
-    with pytest.raises(BadTuneConfig, match=r"training\.full_every: over recordings"):
-        read_config(file, needs_samples=False)
+def test_over_recordings_full_mode_teaches_in_every_step_and_nothing_else_does(tmp_path: Path) -> None:
+    for text, said in (("[training]\nfull_every = 2\n", r"training\.full_every"), (TALK, r"data\.remember")):
+        with pytest.raises(BadTuneConfig, match=f"{said}: .*over recordings"):
+            read_config(written(tmp_path, text), needs_samples=False)
