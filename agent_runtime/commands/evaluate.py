@@ -20,7 +20,7 @@ from agent_runtime.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from agent_runtime.tuning.scoring import Condition
+    from agent_runtime.tuning.conditions import Condition
 
 _HELD_OUT = "held-out"
 
@@ -111,7 +111,7 @@ def evaluate(
 
 def _conditions(modes: str, *, plays: bool) -> "list[Condition]":
     """Return what `--modes` names; nobody plays with blocks that are not moved."""
-    from agent_runtime.tuning.evaluation import condition_of
+    from agent_runtime.tuning.conditions import condition_of
 
     conditions = []
     for name in (each.strip() for each in modes.split(",")):

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent_runtime.errors import CannotWrite
 from agent_runtime.tuning.errors import LacksTuningExtra
-from agent_runtime.tuning.evaluation import ALL
+from agent_runtime.tuning.tallies import ALL
 
 
 def require_plotting(out: Path) -> None:
