@@ -73,7 +73,9 @@ def evaluate(
 
     from agent_runtime.commands.evaluate_output import as_markdown, measure
     from agent_runtime.engine.loading import ModelSpec, load_model
-    from agent_runtime.tuning.plots import plot_accuracy, require_plotting
+    from agent_runtime.tuning.comparing import compare
+    from agent_runtime.tuning.curves import plot_curves
+    from agent_runtime.tuning.plots import require_plotting
     from agent_runtime.tuning.texts import HELD_OUT, read_conversations
 
     # Before the model is loaded: a refusal should not take half a minute.
@@ -105,7 +107,7 @@ def evaluate(
         text=file,
     )
     if plot is not None:
-        plot_accuracy(report, plot)
+        plot_curves(compare({"": report}), plot)
     print(json.dumps(report, indent=1) if as_json else as_markdown(report), end="\n" if as_json else "")
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 # Above chance by fewer points, full mode itself has not learned what is asked.
-_LEAST_LEARNED = 20.0
+LEAST_LEARNED = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Tally:
     @property
     def is_learned(self) -> bool:
         """Whether the first condition is far enough above chance for a difference to mean something."""
-        return self.share(next(iter(self.right))).points >= self.chance_points + _LEAST_LEARNED
+        return self.share(next(iter(self.right))).points >= self.chance_points + LEAST_LEARNED
 
     def share(self, name: str) -> Estimate:
         """Return the share of items that are right under a condition."""
