@@ -93,7 +93,8 @@ class _Twice:
             is_same = is_same and one["sums"]["items"] == other["sums"]["items"]
         if not is_same:
             points = " and ".join(f"{share['points']:.3f}" for share in shares)
-            raise self._differ(f"of {one['kind']} in {self._first['file']}, {points} % are right ({condition})")
+            but = "" if shares[0]["points"] != shares[1]["points"] else ", and not of the same samples"
+            raise self._differ(f"of {one['kind']} in {self._first['file']}, {points} % are right ({condition}){but}")
 
     def _differ(self, what: str, advice: str = _DECIDE) -> PartsDiffer:
         return PartsDiffer(self._name, *self._paths, what, advice)

@@ -92,7 +92,7 @@ FULL_ONLY = file_of("a.jsonl", {"fact": [2, 3]}, {"full": RIGHT["full"]})
         (
             report_of(FILE),
             report_of(file_of("a.jsonl", {"fact": [2, 3]}, {**RIGHT, "star": {"fact": [2, 2]}})),
-            "of fact in a.jsonl, 80.000 and 80.000 % are right (star)",
+            "80.000 and 80.000 % are right (star), and not of the same samples",
         ),
         (
             report_of(FILE),
