@@ -58,8 +58,6 @@ def compare(
         for key, values in report.get("differing", {}).items():
             say(f"The parts of {name} have not the same {key}: {', '.join(map(str, values))}.")
     comparison = compared(models, [each.strip() for each in against or ()])
-    if plot is not None:
-        plot_curves(comparison, plot)
     text = json.dumps(comparison, indent=1) + "\n"
     if out is not None:
         try:
@@ -67,6 +65,8 @@ def compare(
         except OSError as error:
             raise CannotWrite(out, error.strerror or str(error)) from error
     print(text if as_json else as_markdown(comparison), end="")
+    if plot is not None:
+        plot_curves(comparison, plot)
 
 
 def _meant(said: str) -> tuple[str | None, list[Path]]:

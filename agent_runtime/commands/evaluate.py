@@ -106,9 +106,9 @@ def evaluate(
         pool_mib=pool_mib,
         text=file,
     )
+    print(json.dumps(report, indent=1) if as_json else as_markdown(report), end="\n" if as_json else "")
     if plot is not None:
         plot_curves(compare({"": report}), plot)
-    print(json.dumps(report, indent=1) if as_json else as_markdown(report), end="\n" if as_json else "")
 
 
 def _conditions(modes: str, *, plays: bool) -> "list[Condition]":

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from agent_runtime.tuning.errors import BadArgument
 from agent_runtime.tuning.plots import INK, new_figure, save_figure
 
 File = Mapping[str, Any]
@@ -21,22 +22,28 @@ _LEAST_RATIO = 1.2
 
 
 def plot_curves(comparison: Mapping[str, Any], out: Path) -> None:
-    """Draw a comparison. Raises LacksTuningExtra, CannotWrite."""
+    """Draw a comparison, of each column the first of its differences.
+
+    Raises BadArgument if it has no answers, LacksTuningExtra, CannotWrite.
+    """
     panels = _panels(comparison["files"])
-    names = [each["name"] for each in comparison["differences"]]
+    if not panels:
+        raise BadArgument("--plot", "there is nothing to draw: no samples were answered.")
+    differences = list({each["column"]: each for each in reversed(comparison["differences"])}.values())[::-1]
+    names = [each["name"] for each in differences]
     rows = 2 if any(name in _first(file)["differences"] for files in panels for file in files for name in names) else 1
     widths = [2 + len({_num_blocks(file) for file in files}) for files in panels]
     figure, axes = new_figure(rows, widths, (3.6 + 0.45 * sum(widths), 2 + 1.7 * rows), heights=[2, 1.2][:rows])
     styles = _styles(comparison["columns"])
     for number, files in enumerate(panels):
         above = axes[0][number]
-        above.set_title(_title(files[0]), fontsize=11, color=INK)
+        above.set_title(_title(files[0]), fontsize=10, color=INK)
         for name, style in styles.items():
             _line(above, [(file, _first(file)["right"].get(name)) for file in files], style, name)
         chances = {_num_blocks(file): _first(file)["chance"] for file in files}
         above.plot([*chances], [*chances.values()], color=INK, linewidth=1, linestyle=":", label="chance")
         above.set_ylim(0, 102)
-        for each in comparison["differences"] if rows == 2 else ():
+        for each in differences if rows == 2 else ():
             points = [(file, _first(file)["differences"].get(each["name"])) for file in files]
             _line(axes[1][number], points, styles[each["column"]], each["name"])
         if rows == 2:
@@ -46,7 +53,7 @@ def plot_curves(comparison: Mapping[str, Any], out: Path) -> None:
         axes[-1][number].set_xlabel("blocks of the state")
     axes[0][0].set_ylabel("right answers (%)")
     if rows == 2:
-        axes[1][0].set_ylabel(_what(comparison["differences"]))
+        axes[1][0].set_ylabel(_what(differences, comparison["columns"]))
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", frameon=False, labelcolor=INK, fontsize=9)
     save_figure(figure, out)
@@ -79,9 +86,18 @@ def _title(file: File) -> str:
     return f"{file['generator']}{sizes}"
 
 
-def _what(differences: Sequence[Mapping[str, Any]]) -> str:
-    others = {each["other"] for each in differences}
-    return f"points above {others.pop()}" if len(others) == 1 else "points above another"
+def _what(differences: Sequence[Mapping[str, str]], columns: Sequence[Mapping[str, str]]) -> str:
+    """Return what all differences have in common: above one column, a model, or their own model in a mode."""
+    by_name = {each["name"]: each for each in columns}
+    pairs = [(by_name[each["column"]], by_name[each["other"]]) for each in differences]
+    others, models, modes = ({other[key] for _, other in pairs} for key in ("name", "model", "condition"))
+    if len(others) == 1:
+        return f"points above {others.pop()}"
+    if len(modes) == 1 and all(one["model"] == other["model"] for one, other in pairs):
+        return f"points above own {modes.pop()}"
+    if len(models) == 1 and all(one["condition"] == other["condition"] for one, other in pairs):
+        return f"points above {models.pop()}, same mode"
+    return "points above another"
 
 
 def _styles(columns: Sequence[Mapping[str, str]]) -> dict[str, dict[str, Any]]:

@@ -9,6 +9,7 @@ import pytest
 from agent_runtime.errors import CannotWrite
 from agent_runtime.tuning import curves
 from agent_runtime.tuning.comparing import compare
+from agent_runtime.tuning.errors import BadArgument
 from tests.agent_runtime.tuning.reported import file_of, report_of
 
 NUMBERS = (8, 16, 32, 64, 128, 200, 300, 400)
@@ -80,3 +81,32 @@ def test_a_picture_has_no_ground_of_its_own(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(CannotWrite):
         curves.plot_curves(compare({"tuned": report_of(file(8, 33))}), tmp_path / "none" / "a.svg")
+
+
+def test_the_same_comparison_is_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a.svg", "b.svg"):
+        curves.plot_curves(compare({"tuned": report_of(file(8, 33), file(16, 33))}), tmp_path / name)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_where_nothing_was_answered_nothing_is_drawn(tmp_path: Path) -> None:
+    with pytest.raises(BadArgument, match="nothing to draw"):
+        curves.plot_curves(compare({"tuned": report_of()}), tmp_path / "a.svg")
+
+
+@pytest.mark.parametrize(
+    ("against", "what"),
+    [
+        ([], "points above untuned full"),
+        ([":full"], "points above own full"),
+        (["untuned"], "points above untuned, same mode"),
+        (["untuned", ":full"], "points above another"),
+    ],
+)
+def test_what_differences_are_above_stands_beside_them(drawn: list[Any], against: list[str], what: str) -> None:
+    models = {name: report_of(file(8, 33), file(16, 33)) for name in ("untuned", "tuned")}
+    curves.plot_curves(compare(models, against), Path("a.svg"))
+    below = drawn[0].axes[1]
+    assert below.get_ylabel() == what
+    columns = [each.get_label().split(" - ")[0] for each in below.containers]
+    assert len(columns) == len({*columns})
