@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from agent_runtime.commands.bench import bench_app
+from agent_runtime.commands.compare import compare
 from agent_runtime.commands.data import data_app
 from agent_runtime.commands.demo import demo
 from agent_runtime.commands.doctor import doctor
@@ -61,6 +62,7 @@ app.add_typer(bench_app, name="bench")
 app.add_typer(data_app, name="data")
 app.command()(tune)
 app.command()(evaluate)
+app.command()(compare)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from agent_runtime.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from agent_runtime.tuning.scoring import Condition
+    from agent_runtime.tuning.conditions import Condition
 
 _HELD_OUT = "held-out"
 
@@ -73,7 +73,9 @@ def evaluate(
 
     from agent_runtime.commands.evaluate_output import as_markdown, measure
     from agent_runtime.engine.loading import ModelSpec, load_model
-    from agent_runtime.tuning.plots import plot_accuracy, require_plotting
+    from agent_runtime.tuning.comparing import compare
+    from agent_runtime.tuning.curves import plot_curves
+    from agent_runtime.tuning.plots import require_plotting
     from agent_runtime.tuning.texts import HELD_OUT, read_conversations
 
     # Before the model is loaded: a refusal should not take half a minute.
@@ -104,14 +106,14 @@ def evaluate(
         pool_mib=pool_mib,
         text=file,
     )
-    if plot is not None:
-        plot_accuracy(report, plot)
     print(json.dumps(report, indent=1) if as_json else as_markdown(report), end="\n" if as_json else "")
+    if plot is not None:
+        plot_curves(compare({"": report}), plot)
 
 
 def _conditions(modes: str, *, plays: bool) -> "list[Condition]":
     """Return what `--modes` names; nobody plays with blocks that are not moved."""
-    from agent_runtime.tuning.evaluation import condition_of
+    from agent_runtime.tuning.conditions import condition_of
 
     conditions = []
     for name in (each.strip() for each in modes.split(",")):

@@ -10,7 +10,7 @@ from agent_runtime.commands.options import say
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.errors import CannotWrite
 from agent_runtime.tuning import evaluation, texts
-from agent_runtime.tuning.scoring import Condition
+from agent_runtime.tuning.conditions import Condition
 
 if TYPE_CHECKING:
     from agent_runtime.tuning.contests import Arena

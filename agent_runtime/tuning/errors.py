@@ -12,6 +12,8 @@ HotseatError (agent_runtime.errors)
     ├── LacksTuningExtra   a package of the extra is not installed
     ├── MatchFailed        a match that could not be played to its end
     ├── BadConversation    a line of a file of conversations that is none
+    ├── NotEvaluation      some other file than a report of an evaluation, or a damaged one
+    ├── PartsDiffer        reports that cannot be parts of one evaluation
     └── SamplesError       a file of samples that cannot be read
         ├── NotSamples     some other file, or none
         ├── NewerSamples   written by a later version of this program
@@ -205,3 +207,32 @@ class BadConversation(TuningError):
             f"{self.path}, line {self.line}: {self.why}. A line is "
             '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}'
         )
+
+
+@dataclass(eq=False)
+class NotEvaluation(TuningError):
+    """A file that is no report of an evaluation."""
+
+    path: Path
+    why: str
+    code: ClassVar[str] = "not_evaluation"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} is no report of an evaluation: {self.why}. Name a file that `hotseat evaluate --out` wrote."
+        )
+
+
+@dataclass(eq=False)
+class PartsDiffer(TuningError):
+    """Two reports that are said to be parts of one evaluation and cannot be; `what` says what is not the same."""
+
+    name: str
+    first: Path
+    second: Path
+    what: str
+    advice: str
+    code: ClassVar[str] = "parts_differ"
+
+    def __str__(self) -> str:
+        return f"{self.first} and {self.second} cannot both be {self.name!r}: {self.what}. {self.advice}"

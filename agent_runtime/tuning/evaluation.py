@@ -9,60 +9,22 @@ What was asked before behind the same blocks in the same file is left out, and s
 game a file holds some positions hundreds of times, and their answers are one answer.
 """
 
-import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.environment import environment
-from agent_runtime.tuning.findings import difference, share_right
-from agent_runtime.tuning.samples import Header, Sample, read_header, read_samples
-from agent_runtime.tuning.scoring import Condition, Item, Scorer
+from agent_runtime.tuning.conditions import Condition
+from agent_runtime.tuning.reports import by_source, tallies_in
+from agent_runtime.tuning.samples import Sample, encode_sample, read_header, read_samples
+from agent_runtime.tuning.scoring import Item, Scorer
 from agent_runtime.tuning.tables import as_table, with_interval
-from agent_runtime.turn import Mode
+from agent_runtime.tuning.tallies import tallies_of
 
-ALL = "all"
-# Above chance by fewer points, full mode itself has not learned what is asked.
-_LEAST_LEARNED = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """The items of one kind in one file, answered under every condition."""
-
-    kind: str
-    conditions: tuple[Condition, ...]
-    items: tuple[Item, ...]
-
-    @property
-    def chance(self) -> float:
-        """Return the points that blind guesses would reach."""
-        return 100 * statistics.fmean(item.chance for item in self.items)
-
-    @property
-    def is_learned(self) -> bool:
-        """Whether the first condition is far enough above chance for a difference to mean something."""
-        return share_right(self.items, 0).points >= self.chance + _LEAST_LEARNED
-
-    def report(self) -> dict[str, Any]:
-        """Return the cell as the JSON report has it."""
-        first, *others = range(len(self.conditions))
-        names = [condition.name for condition in self.conditions]
-        report: dict[str, Any] = {
-            "kind": self.kind,
-            "chance": round(self.chance, 2),
-            "learned": self.is_learned,
-            "right": {names[number]: share_right(self.items, number).report() for number in (first, *others)},
-            "cost": {names[number]: difference(self.items, first, number).report() for number in others},
-        }
-        masses = [item.legal_mass for item in self.items if item.legal_mass is not None]
-        if masses:
-            report["legal_mass"] = {
-                name: statistics.fmean(mass[number] for mass in masses) for number, name in enumerate(names)
-            }
-        return report
+_DIGEST_BYTES = 16
 
 
 def evaluate(
@@ -76,7 +38,7 @@ def evaluate(
 
     `tell` hears the file and the number of items answered so far. Raises SamplesError.
     """
-    conditions = tuple(conditions)
+    conditions = tuple(dict.fromkeys(conditions))
     answered = []
     if files:  # a model that is served may be one that packed rows do not do for
         scorer = Scorer(loaded, conditions, row_tokens)
@@ -86,95 +48,69 @@ def evaluate(
         "block_modes": list(loaded.block_modes),
         "context": loaded.context_limit,
         "conditions": [condition.name for condition in conditions],
-        "files": [each.report(conditions) for each in answered],
-        "generators": _by_generator(answered, conditions),
+        "files": answered,
+        "generators": by_source([(file, tallies_in(file)) for file in answered]),
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    """A file, what was answered of it, the tokens of samples that were too long, and how many asks were left out."""
+class _Distinct:
+    """Samples without the asks that came before, or that only one action answers, as an iterator.
 
-    path: Path
-    header: Header
-    items: tuple[Item, ...]
-    too_long: tuple[int, ...]
-    repeated: int
+    When it has come to its end it knows how many samples there were and how many asks were left out, and the digest
+    of all that is asked: two files of one digest ask the same, whatever they are called.
+    """
+
+    def __init__(self, samples: Iterable[Sample]) -> None:
+        self.num_samples = 0
+        self.num_repeated = 0
+        self._samples = samples
+        self._digest = blake2b(digest_size=_DIGEST_BYTES)
 
     @property
-    def source(self) -> str:
-        """The generator, and of games which."""
-        return " ".join([self.header.generator, *filter(None, [self.header.arguments.get("game")])])
+    def digest(self) -> str:
+        """Return the digest of what has been yielded."""
+        return self._digest.hexdigest()
 
-    def report(self, conditions: tuple[Condition, ...]) -> dict[str, Any]:
-        blocks = [item.num_blocks for item in self.items]
-        return {
-            "file": self.path.name,
-            "generator": self.header.generator,
-            "split": self.header.split,
-            "arguments": dict(self.header.arguments),
-            "blocks": [min(blocks), max(blocks)] if blocks else None,
-            "too_long": {"samples": len(self.too_long), "most_tokens": max(self.too_long, default=0)},
-            "repeated": self.repeated,
-            "cells": [cell.report() for cell in _cells(self.items, conditions)],
-        }
+    def __iter__(self) -> Iterator[Sample]:
+        seen: set[tuple[int, str]] = set()
+        for sample in self._samples:
+            state = hash((sample.anchor, sample.blocks))
+            asks = []
+            for ask in sample.asks:
+                if ask.chance < 1 and (state, ask.observation) not in seen:
+                    seen.add((state, ask.observation))
+                    asks.append(ask)
+            self.num_repeated += len(sample.asks) - len(asks)
+            if asks:
+                asked = replace(sample, asks=tuple(asks))
+                self.num_samples += 1
+                self._digest.update(encode_sample(asked))
+                yield asked
 
 
-def _answered(scorer: Scorer, path: Path, tell: Callable[[Path, int], None]) -> _Answered:
+def _answered(scorer: Scorer, path: Path, tell: Callable[[Path, int], None]) -> dict[str, Any]:
+    """Return what the report says of a file."""
+    header = read_header(path)
     too_long: list[int] = []
-    repeated: list[int] = []
     items: list[Item] = []
-    samples = _distinct(read_samples(path), repeated.append)
+    samples = _Distinct(read_samples(path))
     for item in scorer.score(samples, lambda number, tokens: too_long.append(tokens)):
         items.append(item)
         if len(items) % 100 == 0:
             tell(path, len(items))
-    return _Answered(path, read_header(path), tuple(items), tuple(too_long), sum(repeated))
-
-
-def _distinct(samples: Iterable[Sample], left_out: Callable[[int], None]) -> Iterator[Sample]:
-    """Yield samples without the asks that came before, or that only one action answers."""
-    seen: set[tuple[int, str]] = set()
-    for sample in samples:
-        state = hash((sample.anchor, sample.blocks))
-        asks = []
-        for ask in sample.asks:
-            if ask.chance < 1 and (state, ask.observation) not in seen:
-                seen.add((state, ask.observation))
-                asks.append(ask)
-        left_out(len(sample.asks) - len(asks))
-        if asks:
-            yield replace(sample, asks=tuple(asks))
-
-
-def _cells(items: Sequence[Item], conditions: tuple[Condition, ...]) -> list[Cell]:
-    kinds = sorted({item.kind for item in items})
-    cells = [Cell(kind, conditions, tuple(each for each in items if each.kind == kind)) for kind in kinds]
-    return [Cell(ALL, conditions, tuple(items)), *cells] if len(kinds) > 1 else cells
-
-
-def _by_generator(answered: Sequence[_Answered], conditions: tuple[Condition, ...]) -> list[dict[str, Any]]:
-    """Return the cells of each generator that there are several files of, their samples numbered through."""
-    reports = []
-    for source in dict.fromkeys(each.source for each in answered):
-        of_it = [each for each in answered if each.source == source and each.items]
-        items: list[Item] = []
-        first = 0
-        for each in of_it:
-            items += [replace(item, sample=first + item.sample) for item in each.items]
-            first += 1 + max(item.sample for item in each.items)
-        if len(of_it) > 1:
-            cells = [cell.report() for cell in _cells(items, conditions)]
-            reports.append({"generator": source, "files": [each.path.name for each in of_it], "cells": cells})
-    return reports
-
-
-def condition_of(name: str) -> Condition:
-    """Return the condition that a command line names: a mode, or a mode and `:unmoved`. Raises ValueError."""
-    mode, _, how = name.partition(":")
-    if how not in ("", "unmoved") or (how and mode == Mode.FULL):
-        raise ValueError(name)
-    return Condition(Mode(mode), moved=not how)
+    blocks = [item.num_blocks for item in items]
+    tallies = tallies_of([condition.name for condition in scorer.conditions], items, samples.num_samples)
+    return {
+        "file": path.name,
+        "digest": samples.digest,
+        "generator": header.generator,
+        "split": header.split,
+        "arguments": dict(header.arguments),
+        "blocks": [min(blocks), max(blocks)] if blocks else None,
+        "too_long": {"samples": len(too_long), "most_tokens": max(too_long, default=0)},
+        "repeated": samples.num_repeated,
+        "cells": [tally.cell_with_sums() for tally in tallies],
+    }
 
 
 def as_markdown(report: dict[str, Any]) -> str:

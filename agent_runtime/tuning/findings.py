@@ -1,4 +1,4 @@
-"""Shares and paired differences with 95 % intervals, over items that come in clusters: the questions of one sample.
+"""Means with 95 % intervals, over values that come in clusters: the questions of one sample.
 
 Questions about one state are alike: if its rules are misread, many go wrong at once. So are matches of one seed, and
 the tokens of one conversation. So the spread is that of whole clusters (a ratio estimator), and Student's t has one
@@ -6,12 +6,10 @@ degree of freedom less than there are clusters.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agent_runtime.replay.figures import student_t
-from agent_runtime.tuning.scoring import Item
 
 # An interval from fewer clusters would be wider than what it is about.
 _LEAST_CLUSTERS = 5
@@ -85,24 +83,3 @@ class Clusters:
         mean, half = self.mean, self.half_width
         ends = [None, None] if half is None else [round(mean - half, 5), round(mean + half, 5)]
         return {"mean": round(mean, 5), "interval": ends}
-
-
-def share_right(items: Sequence[Item], condition: int) -> Estimate:
-    """Return the share of items that are right under a condition."""
-    return _estimate(items, [float(item.right[condition]) for item in items])
-
-
-def difference(items: Sequence[Item], above: int, below: int) -> Estimate:
-    """Return by how many points condition `above` is right more often than `below`, on the same items."""
-    return _estimate(items, [float(item.right[above]) - float(item.right[below]) for item in items])
-
-
-def _estimate(items: Sequence[Item], values: Sequence[float]) -> Estimate:
-    sums: dict[int, tuple[float, int]] = {}
-    for item, value in zip(items, values, strict=True):
-        total, count = sums.get(item.sample, (0.0, 0))
-        sums[item.sample] = (total + value, count + 1)
-    clusters = Clusters()
-    for total, count in sums.values():
-        clusters.add(total, count)
-    return clusters.in_points()

@@ -1,13 +1,15 @@
-"""Plots of a run and of an evaluation, as files that a browser shows."""
+"""Plots as files that a browser shows: the losses of a run, and what other plots are drawn on."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from agent_runtime.errors import CannotWrite
 from agent_runtime.tuning.errors import LacksTuningExtra
-from agent_runtime.tuning.evaluation import ALL
+
+INK = "#76808c"
+"""What is written on a plot: as far from white as from black, for a page may be either."""
 
 
 def require_plotting(out: Path) -> None:
@@ -27,51 +29,48 @@ def plot_losses(metrics: Path, out: Path) -> None:
         points = [(line["step"], line[name]) for line in lines if name in line]
         axes.plot(*zip(*points, strict=True), label=name.removeprefix("loss_"))
     axes.set_yscale("log")
-    _save(figure, axes, out)
+    axes.legend(frameon=False, labelcolor=INK)
+    save_figure(figure, out)
 
 
-def plot_accuracy(report: Mapping[str, Any], out: Path) -> None:
-    """Draw the share of right answers by the number of blocks, one line per condition, with its intervals.
-
-    Raises LacksTuningExtra, CannotWrite.
-    """
-    figure, axes = _axes("blocks of the state", "right answers (%)")
-    files = sorted((file for file in report["files"] if file["blocks"]), key=lambda file: file["blocks"][1])
-    for name in report["conditions"]:
-        points = [(file["blocks"][1], _all(file)["right"][name]) for file in files]
-        axes.errorbar(
-            [blocks for blocks, _ in points],
-            [point["points"] for _, point in points],
-            yerr=[point["points"] - (point["interval"][0] or point["points"]) for _, point in points],
-            label=name,
-            marker="o",
-            capsize=2,
-        )
-    axes.set_xscale("log", base=2)
-    _save(figure, axes, out)
-
-
-def _all(file: Mapping[str, Any]) -> Mapping[str, Any]:
-    cells: list[Mapping[str, Any]] = file["cells"]
-    return next((cell for cell in cells if cell["kind"] == ALL), cells[0])
-
-
-def _axes(x: str, y: str) -> tuple[Any, Any]:
+def new_figure(
+    rows: int, widths: Sequence[float], size: tuple[float, float], heights: Sequence[float] = (1,)
+) -> tuple[Any, Any]:
+    """Return a figure and its axes as a grid, on no ground of its own. Raises LacksTuningExtra."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise LacksTuningExtra("A plot", "matplotlib") from error
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.grid(alpha=0.3)
-    return figure, axes
+    figure = Figure(figsize=size, layout="constrained")
+    figure.patch.set_alpha(0)
+    grid = figure.subplots(
+        rows, len(widths), squeeze=False, sharex="col", sharey="row", width_ratios=widths, height_ratios=heights
+    )
+    for axes in grid.flat:
+        axes.patch.set_alpha(0)
+        axes.grid(alpha=0.3, color=INK)
+        axes.tick_params(colors=INK)
+        for label in (axes.xaxis.label, axes.yaxis.label):
+            label.set_color(INK)
+        for name, spine in axes.spines.items():
+            spine.set_color(INK)
+            spine.set_visible(name in ("left", "bottom"))
+    return figure, grid
 
 
-def _save(figure: Any, axes: Any, out: Path) -> None:
-    axes.legend()
+def save_figure(figure: Any, out: Path) -> None:
+    """Write a figure; the same one is the same bytes. Raises CannotWrite."""
+    from matplotlib import rc_context
+
     try:
-        figure.savefig(out)
+        with rc_context({"svg.hashsalt": "hotseat"}):
+            figure.savefig(out, dpi=150, metadata={"Date": None} if out.suffix == ".svg" else None)
     except OSError as error:
         raise CannotWrite(out, error.strerror or str(error)) from error
+
+
+def _axes(x: str, y: str) -> tuple[Any, Any]:
+    figure, [[axes]] = new_figure(1, [1], (8, 4.5))
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    return figure, axes

@@ -18,25 +18,12 @@ from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.text import TextEncoder
 from agent_runtime.tuning.attention import Planner
+from agent_runtime.tuning.conditions import Condition
 from agent_runtime.tuning.packing import Batch, batch_of, joined
 from agent_runtime.tuning.rows import Row, TokenSample, row_of
 from agent_runtime.tuning.samples import Ask, Sample
 from agent_runtime.tuning.student import Student, wanted_of
 from agent_runtime.tuning.tokens import in_tokens
-from agent_runtime.turn import Mode
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A way of attending. `moved` False leaves every block at its own positions: the paper's ablation."""
-
-    mode: Mode
-    moved: bool = True
-
-    @property
-    def name(self) -> str:
-        """Return how reports call it."""
-        return self.mode.value if self.moved else f"{self.mode.value}, not moved"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,6 @@ def as_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 def with_interval(estimate: Mapping[str, Any]) -> str:
     """Return an estimate of a report, in points or a mean, with its 95 % interval where it has one."""
     low, high = estimate["interval"]
-    return f"{estimate['points' if 'points' in estimate else 'mean']:.2f}" + (
-        "" if low is None else f" [{low:.2f}, {high:.2f}]"
+    return f"{estimate['points' if 'points' in estimate else 'mean']:z.2f}" + (
+        "" if low is None else f" [{low:z.2f}, {high:z.2f}]"
     )

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from agent_runtime.engine.loading import ModelSpec, load_model
-from agent_runtime.tuning.evaluation import as_markdown, condition_of, evaluate
+from agent_runtime.tuning.conditions import condition_of
+from agent_runtime.tuning.evaluation import as_markdown, evaluate
 from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter
 from tests.tiny_models import save_tiny_model
 
@@ -64,3 +65,21 @@ def test_files_of_one_generator_are_added_up_and_of_games_those_of_one(tmp_path:
     points = [file["cells"][0]["right"]["full"]["points"] for file in report["files"][:2]]
     assert cell["right"]["full"]["points"] == pytest.approx(sum(points) / 2)
     assert "| all of gates | unit_fact | 12 |" in as_markdown(report)
+
+
+def test_the_digest_is_of_what_is_asked_and_of_nothing_else(tmp_path: Path) -> None:
+    asked = [sample(1, question("Is it?")), sample(2, question("Was it?"))]
+    again = [asked[0], asked[0], replace(asked[1], asks=(question("Was it?"), NO_CHOICE))]
+    made = {"a.jsonl": asked, "b.jsonl": again, "c.jsonl": asked[::-1]}
+    report = report_of(tmp_path, {name: ("gates", {}, samples) for name, samples in made.items()})
+    first, same, other = (file["digest"] for file in report["files"])
+    assert first == same and first != other
+
+
+def test_sums_of_samples_are_kept_in_the_order_of_the_file_those_too_long_as_nothing(tmp_path: Path) -> None:
+    asked = [sample(number, *[question(f"Is it {each}?") for each in range(number)]) for number in (3, 1, 2)]
+    long = replace(asked[1], blocks=(("gate/a", "open: yes\n" * 1000),))
+    [file] = report_of(tmp_path, {"a.jsonl": ("gates", {}, [asked[0], long, asked[2]])})["files"]
+    [cell] = file["cells"]
+    assert file["too_long"]["samples"] == 1 and cell["sums"]["items"] == "3 0 2"
+    assert {*cell["sums"]["right"]} == {"full", "star"} and cell["sums"]["chance"] == pytest.approx(0.5)

@@ -6,7 +6,7 @@ import pytest
 
 from agent_runtime.tuning.playing import Pair, Played
 from agent_runtime.tuning.standings import Measure, Standings, by_seed, points
-from tests.agent_runtime.tuning.test_findings import items
+from tests.agent_runtime.tuning.test_tallies import items
 
 SEATS = ("a", "b")
 NAMES = ("full", "star", "random", "constant:go", "constant:stay")

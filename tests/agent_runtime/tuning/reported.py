@@ -1,0 +1,59 @@
+"""Reports of evaluations that nobody made, with the figures that a test wants."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agent_runtime.tuning.reports import by_source, tallies_in
+from agent_runtime.tuning.tallies import ALL, Tally
+
+Counts = Sequence[int]
+
+
+def file_of(
+    name: str, items: Mapping[str, Counts], right: Mapping[str, Mapping[str, Counts]], **said: Any
+) -> dict[str, Any]:
+    """Return a file as a report has it: `items` of each kind by sample, and `right` of them under each condition."""
+    tallies = []
+    for kind, counts in items.items():
+        sums = {condition: tuple(kinds[kind]) for condition, kinds in right.items()}
+        tallies.append(Tally(kind, tuple(counts), sums, 0.1 * sum(counts), 0, dict.fromkeys(sums, 0.0)))
+    if len(tallies) > 1:
+        together = {name: _sum([each.right[name] for each in tallies]) for name in right}
+        counts = _sum([each.items for each in tallies])
+        tallies.insert(0, Tally(ALL, counts, together, 0.1 * sum(counts), 0, dict.fromkeys(together, 0.0)))
+    return {
+        "file": name,
+        "digest": f"digest of {name}",
+        "generator": "gates",
+        "split": "test",
+        "arguments": {"blocks": [8, 8], "block_tokens": [33, 33]},
+        "blocks": [8, 8],
+        "too_long": {"samples": 0, "most_tokens": 0},
+        "repeated": 0,
+        "cells": [tally.cell_with_sums() for tally in tallies],
+        **said,
+    }
+
+
+def report_of(*files: Mapping[str, Any], weights: str = "w1", **said: Any) -> dict[str, Any]:
+    """Return a report of files that `file_of` made."""
+    conditions = dict.fromkeys(name for file in files for cell in file["cells"] for name in cell["right"])
+    return {
+        "environment": {"model": "guard", "weights_digest": weights, "device": "cpu"},
+        "block_modes": ["star"],
+        "context": 8192,
+        "conditions": [*conditions] or ["full"],
+        "files": list(files),
+        "generators": by_source([(file, tallies_in(file)) for file in files]),
+        **said,
+    }
+
+
+def as_before(file: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a file as reports had it before they kept digests and sums."""
+    cells = [{key: value for key, value in cell.items() if key != "sums"} for cell in file["cells"]]
+    return {**{key: value for key, value in file.items() if key != "digest"}, "cells": cells}
+
+
+def _sum(counts: Sequence[Counts]) -> tuple[int, ...]:
+    return tuple(map(sum, zip(*counts, strict=True)))

@@ -1,0 +1,66 @@
+"""Reports read back: what is none is refused with the reason."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_runtime.tuning.errors import NotEvaluation
+from agent_runtime.tuning.reports import read_report, tallies_in
+from tests.agent_runtime.tuning.reported import as_before, file_of, report_of
+
+FILE = file_of("a.jsonl", {"fact": [2, 3]}, {"full": {"fact": [2, 3]}, "star": {"fact": [1, 3]}})
+
+
+def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
+    written = report_of(FILE)
+    (tmp_path / "a.json").write_text(json.dumps(written, indent=1))
+    part = read_report(tmp_path / "a.json")
+    assert part.report == written and (part.model, part.weights) == ("guard", "w1")
+    assert [tally.right["star"] for tally in tallies_in(FILE)] == [(1, 3)]
+
+
+def test_one_from_before_sums_were_kept_is_read_too(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(report_of(as_before(FILE))))
+    assert tallies_in(read_report(tmp_path / "a.json").report["files"][0]) == []
+
+
+def lacking(name: str) -> Callable[[dict[str, Any]], None]:
+    return lambda report: report["files"][0]["cells"][0].pop(name)
+
+
+def with_sums(**sums: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda report: report["files"][0]["cells"][0]["sums"].update(sums)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda report: report.pop("environment"), "it lacks 'environment'"),
+        (lambda report: report.update(conditions=[]), "names no model or no conditions"),
+        (lacking("right"), "it lacks 'right'"),
+        (with_sums(items="2 x"), "invalid literal"),
+        (with_sums(items="2 3 4"), "of several lengths"),
+        (with_sums(right={"full": "2 2", "star": "1 3"}), "the sums of fact do not add up"),
+    ],
+)
+def test_what_is_no_report_says_what_is_wrong(
+    tmp_path: Path, change: Callable[[dict[str, Any]], None], why: str
+) -> None:
+    report = json.loads(json.dumps(report_of(FILE)))
+    change(report)
+    (tmp_path / "a.json").write_text(json.dumps(report))
+    with pytest.raises(NotEvaluation, match=why):
+        read_report(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [("[1]", "no report"), ("step,loss", "not JSON"), (None, "cannot be read")]
+)
+def test_other_files_are_no_reports(tmp_path: Path, content: str | None, why: str) -> None:
+    if content is not None:
+        (tmp_path / "a.json").write_text(content)
+    with pytest.raises(NotEvaluation, match=why):
+        read_report(tmp_path / "a.json")

@@ -1,0 +1,122 @@
+"""Parts of an evaluation come to what one run over all files comes to, and those that contradict are refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_runtime.engine.loading import ModelSpec, load_model
+from agent_runtime.tuning.conditions import condition_of
+from agent_runtime.tuning.errors import PartsDiffer
+from agent_runtime.tuning.evaluation import evaluate
+from agent_runtime.tuning.reports import Part
+from agent_runtime.tuning.samples import Header, SampleWriter
+from agent_runtime.tuning.uniting import united
+from tests.agent_runtime.tuning.reported import as_before, file_of, report_of
+from tests.agent_runtime.tuning.test_evaluation import question, sample
+from tests.tiny_models import save_tiny_model
+
+RIGHT = {"full": {"fact": [2, 3]}, "star": {"fact": [1, 3]}}
+FILE = file_of("a.jsonl", {"fact": [2, 3]}, RIGHT)
+OTHER = file_of("b.jsonl", {"fact": [2, 3]}, RIGHT)
+
+
+def parts_of(*reports: dict[str, Any]) -> list[Part]:
+    return [Part(Path(f"{number}.json"), json.loads(json.dumps(report))) for number, report in enumerate(reports)]
+
+
+def test_parts_come_to_what_one_run_over_all_files_says(tmp_path: Path) -> None:
+    save_tiny_model(tmp_path / "guard", "llama")
+    paths = [tmp_path / name for name in ("a.jsonl", "b.jsonl", "c.jsonl.gz")]
+    for number, path in enumerate(paths):
+        with SampleWriter(path, Header("gates", {"blocks": [8, 8]}, "1", number, "test")) as writer:
+            for each in range(6):
+                asks = [question(f"Is it {number} {each} {ask}?") for ask in range(1 + each % 3)]
+                writer.write(sample(10 * number + each, *asks))
+    loaded = load_model(ModelSpec(str(tmp_path / "guard")), tmp_path / "cache")
+
+    def evaluated(files: list[Path], modes: str) -> dict[str, Any]:
+        conditions = [condition_of(name) for name in modes.split(",")]
+        found = evaluate(loaded, files, conditions, 2000, lambda path, number: None)
+        return json.loads(json.dumps(found))  # type: ignore[no-any-return]
+
+    whole = evaluated(paths, "full,star,star:unmoved")
+    by_file = [evaluated([path], "full,star,star:unmoved") for path in paths]
+    assert united("guard", parts_of(*by_file)) == whole
+    by_condition = [evaluated(paths, modes) for modes in ("full", "star", "star:unmoved,full")]
+    assert united("guard", parts_of(*by_condition)) == whole
+    by_both = [evaluated(paths[:1], "full,star"), evaluated(paths[1:], "full,star,star:unmoved")]
+    by_both.append(evaluated(paths[:1], "star:unmoved"))
+    assert united("guard", parts_of(*by_both)) == whole
+
+
+def test_what_is_said_twice_counts_once() -> None:
+    once = report_of(FILE, OTHER)
+    assert united("a", parts_of(once, report_of(OTHER))) == once
+    games = [{"game": "leduc", "options": {}, "opponent": "random", "players": {"full": {"decisions_per_s": 7}}}]
+    slower = [{**games[0], "players": {"full": {"decisions_per_s": 5}}}]
+    assert united("a", parts_of(report_of(games=games), report_of(games=slower)))["games"] == games
+
+
+def test_parts_of_several_machines_say_so() -> None:
+    environment = {"model": "guard", "weights_digest": "w1", "device": "gpu"}
+    found = united("a", parts_of(report_of(FILE), report_of(OTHER, environment=environment)))
+    assert found["differing"] == {"device": ["cpu", "gpu"]}
+
+
+def test_files_without_sums_are_united_and_nothing_is_said_of_all_of_them() -> None:
+    found = united("a", parts_of(report_of(as_before(FILE)), report_of(OTHER)))
+    assert [file["file"] for file in found["files"]] == ["a.jsonl", "b.jsonl"] and found["generators"] == []
+
+
+STAR_ONLY = file_of("a.jsonl", {"fact": [2, 3]}, {"star": RIGHT["star"]})
+FULL_ONLY = file_of("a.jsonl", {"fact": [2, 3]}, {"full": RIGHT["full"]})
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "what"),
+    [
+        (report_of(FILE), report_of(OTHER, weights="w2"), "other weights (guard, w1; guard, w2). Name each model"),
+        (report_of(FILE), report_of({**FILE, "digest": "d2"}), "what they call a.jsonl is not the same file"),
+        (
+            report_of(as_before(FILE)),
+            report_of(as_before({**FILE, "arguments": {"blocks": [9, 9]}})),
+            "what they call a.jsonl is not the same file",
+        ),
+        (
+            report_of(FILE),
+            report_of(file_of("a.jsonl", {"fact": [2, 3]}, {**RIGHT, "star": {"fact": [1, 2]}})),
+            "of fact in a.jsonl, 80.000 and 60.000 % are right (star)",
+        ),
+        (
+            report_of(FILE),
+            report_of(file_of("a.jsonl", {"fact": [2, 3]}, {**RIGHT, "star": {"fact": [2, 2]}})),
+            "80.000 and 80.000 % are right (star), and not of the same samples",
+        ),
+        (
+            report_of(FILE),
+            report_of(file_of("a.jsonl", {"fact": [2, 0]}, {"full": {"fact": [2, 0]}, "star": {"fact": [1, 0]}})),
+            "they answered other items of a.jsonl",
+        ),
+        (
+            report_of(as_before(FULL_ONLY)),
+            report_of(as_before(STAR_ONLY)),
+            "other conditions and keep no sums by sample. Evaluate again",
+        ),
+        (
+            report_of(texts=[{"file": "talk.jsonl", "perplexity": {"mean": 2.0}}]),
+            report_of(texts=[{"file": "talk.jsonl", "perplexity": {"mean": 3.0}}]),
+            "other figures of talk.jsonl",
+        ),
+        (
+            report_of(games=[{"game": "leduc", "options": {}, "opponent": "random", "players": {"full": {"won": 3}}}]),
+            report_of(games=[{"game": "leduc", "options": {}, "opponent": "random", "players": {"full": {"won": 4}}}]),
+            "other figures of leduc against random",
+        ),
+    ],
+)
+def test_parts_that_contradict_are_refused(first: dict[str, Any], second: dict[str, Any], what: str) -> None:
+    with pytest.raises(PartsDiffer) as refused:
+        united("tuned", parts_of(first, second))
+    assert what in str(refused.value) and "0.json and 1.json cannot both be 'tuned'" in str(refused.value)
