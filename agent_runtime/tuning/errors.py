@@ -9,6 +9,8 @@ HotseatError (agent_runtime.errors)
     ├── BadTuneConfig      a configuration with a key or a value that cannot be
     ├── LossNotFinite      training that has come apart
     ├── OtherRun           a folder with a run of another configuration
+    ├── BadLaunch          a setting of accelerate's that no run can follow
+    ├── OtherLaunch        a run that was saved by other processes than are to go on with it
     ├── LacksTuningExtra   a package of the extra is not installed
     ├── MatchFailed        a match that could not be played to its end
     ├── BadConversation    a line of a file of conversations that is none
@@ -165,6 +167,34 @@ class OtherRun(TuningError):
 
     def __str__(self) -> str:
         return f"{self.folder} holds a run with another {self.what}. Name another folder, or remove that one first."
+
+
+@dataclass(eq=False)
+class BadLaunch(TuningError):
+    """A setting of accelerate's configuration that a run cannot follow."""
+
+    setting: str
+    why: str
+    code: ClassVar[str] = "bad_launch"
+
+    def __str__(self) -> str:
+        return f"accelerate's {self.setting}: {self.why}."
+
+
+@dataclass(eq=False)
+class OtherLaunch(TuningError):
+    """A run that was saved by other processes than are to go on with it; `saved` and `now` are theirs, in words."""
+
+    folder: Path
+    saved: str
+    now: str
+    code: ClassVar[str] = "other_launch"
+
+    def __str__(self) -> str:
+        return (
+            f"What {self.folder} has saved is that of {self.saved}, and here is {self.now}: its steps would be of "
+            "other batches. Launch it as it was, or name another folder."
+        )
 
 
 @dataclass(eq=False)

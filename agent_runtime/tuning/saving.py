@@ -7,15 +7,19 @@ from pathlib import Path
 from accelerate import Accelerator
 
 from agent_runtime.engine.digests import write_atomically
+from agent_runtime.tuning.errors import OtherLaunch
 
-_SAVED, _STEP = "saved", "step.json"
+_SAVED, _STEP, _LAUNCH = "saved", "step.json", "launch.json"
 
 
 class Savings:
-    """The state that accelerate keeps of a step, in a run's folder, and `step`: which one it is, 0 for none."""
+    """The state that accelerate keeps of a step, in a run's folder, and `step`: which one it is, 0 for none.
 
-    def __init__(self, folder: Path, accelerator: Accelerator) -> None:
-        self._accelerator = accelerator
+    `launch` says in words by which processes (`launching.kind_of`).
+    """
+
+    def __init__(self, folder: Path, accelerator: Accelerator, launch: str = "1 process") -> None:
+        self._folder, self._accelerator, self._launch = folder, accelerator, launch
         self._saved, self._old, self._fresh = (folder / f"{_SAVED}{end}" for end in ("", ".old", ".new"))
         self.step = 0
 
@@ -27,6 +31,7 @@ class Savings:
         self._accelerator.save_state(str(self._fresh))
         self._accelerator.wait_for_everyone()
         if self._accelerator.is_main_process:
+            write_atomically(self._fresh / _LAUNCH, json.dumps({"launch": self._launch}))
             write_atomically(self._fresh / _STEP, json.dumps({"step": step}))
             shutil.rmtree(self._old, ignore_errors=True)
             if self._saved.exists():
@@ -37,11 +42,18 @@ class Savings:
         self.step = step
 
     def resume(self) -> int:
-        """Take up what was saved last, and return the step to go on with."""
+        """Take up what was saved last, and return the step to go on with.
+
+        Raises OtherLaunch if other processes saved it; what was saved before they were noted is taken up by any.
+        """
         if not self._saved.exists() and self._old.exists() and self._accelerator.is_main_process:
             self._old.rename(self._saved)  # killed between two renames
         self._accelerator.wait_for_everyone()
         if (self._saved / _STEP).is_file():
+            noted = self._saved / _LAUNCH
+            launch = json.loads(noted.read_text("utf-8"))["launch"] if noted.is_file() else self._launch
+            if launch != self._launch:
+                raise OtherLaunch(self._folder, launch, self._launch)
             self.step = int(json.loads((self._saved / _STEP).read_text("utf-8"))["step"])
             self._accelerator.load_state(str(self._saved))
         return self.step

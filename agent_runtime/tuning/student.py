@@ -30,6 +30,13 @@ class Student(torch.nn.Module):
         self._check_head()
         register()
         model.set_attn_implementation(TRAINING)
+        # What layers add to each other is float32, also where embeddings have come in fewer bits from other processes.
+        model.get_input_embeddings().register_forward_hook(_in_float32)
+
+    @property
+    def _no_split_modules(self) -> set[str]:
+        """Names of the classes of layers: what accelerate asks a model for that is to be shared in parts (FSDP)."""
+        return {type(layer).__name__ for layer in self.model.get_decoder().layers}
 
     def forward(self, ids_BT: torch.Tensor, plan: Plan, wanted_N: torch.Tensor) -> torch.Tensor:
         """Return float32 logits [N, V] of the flat places `wanted_N` of B x T."""
@@ -58,6 +65,10 @@ class Student(torch.nn.Module):
         by_head = self._head()(self._decoded(ids_BT)).float()
         if (own - by_head).abs().max() > _TOLERANCE * own.abs().max():
             raise NotTrainable("the model changes its logits behind its head, which tuning does not do. Use another.")
+
+
+def _in_float32(module: torch.nn.Module, given: object, made: torch.Tensor) -> torch.Tensor:
+    return made.float()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import DistributedDataParallelKwargs, set_seed
+from accelerate.utils import set_seed
 from torch.utils.data import DataLoader
 
 from agent_runtime.engine.adapters import check_base
@@ -36,6 +36,7 @@ from agent_runtime.tuning.config import TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import LossNotFinite, NotTrainable
 from agent_runtime.tuning.figures import Figures, Mark
 from agent_runtime.tuning.kept_texts import KeptTexts
+from agent_runtime.tuning.launching import check_layers, is_sharded, kind_of, launched
 from agent_runtime.tuning.lora import Start, as_bare, as_it_began, start_of, with_lora
 from agent_runtime.tuning.packing import Batch
 from agent_runtime.tuning.preparing import claim, load_for, served_card
@@ -71,14 +72,12 @@ def tune(
     With `turns` nothing is learned from answers: every mode learns what the first one decided in them before the run
     (`Agreement`), in the model as it is served; and the report of before and after is in the folder, as agreement.json.
 
-    Raises TuningError (OtherRun, LossNotFinite, NotTrainable, SamplesError) and what loading a model raises.
+    Raises TuningError (BadLaunch, OtherLaunch, OtherRun, LossNotFinite, NotTrainable, SamplesError) and what loading a
+    model raises.
     """
     # Batches are made in forked processes, and the tokenizer's threads do not survive a fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    accelerator = Accelerator(
-        mixed_precision="bf16" if torch.cuda.is_available() else "no",
-        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
-    )
+    accelerator = launched(exchanges=turns is not None or bool(config.data.remember))
     start = start_of(config, recorded=turns is not None)
     with ThreadPoolExecutor(1) as beside:  # samples are read while the model is loaded
         names = (*config.data.train, *config.data.remember) if turns is None else ()
@@ -142,6 +141,7 @@ class _Run:
             model.requires_grad_(True)
         model.train()
         student = Student(model)
+        check_layers(accelerator, student._no_split_modules)
         if part.compile:
             # torch would cut every compiled graph into its buckets of gradients, and cannot where FlexAttention is.
             torch._dynamo.config.optimize_ddp = False
@@ -176,7 +176,7 @@ class _Run:
             kept = BatchStream(remembered, (Mode.FULL,), rows, part.row_tokens, limit, part.seed)
             self._schedule = Schedule(learned, kept, part.remember_every)
             self._memory = Memory(as_bare(self._adapted), rope, self._answered)
-        self._savings = Savings(folder, accelerator)
+        self._savings = Savings(folder, accelerator, kind_of(accelerator))
         began = nullcontext if self._adapted is None else as_it_began(self._adapted, start)
         self._teacher = Teacher(config.modes, began, self._answered, positions)
 
@@ -249,7 +249,9 @@ class _Run:
                 batch = batch.trimmed()
             batch = batch.to(self._accelerator.device)
             is_last = number + 1 == part.accumulate
-            with nullcontext() if is_last else self._accelerator.no_sync(self._student):  # gradients are shared once
+            # Gradients are shared once, but in parts: every process would hold all of them until then.
+            is_shared = is_last or is_sharded(self._accelerator)
+            with nullcontext() if is_shared else self._accelerator.no_sync(self._student):
                 losses = self._losses(batch, step)
                 self._accelerator.backward(losses.total / part.accumulate)
             found.append(losses)
@@ -315,6 +317,8 @@ class _Run:
         state = accelerator.get_state_dict(self._student)
         if accelerator.is_main_process:
             weights = {name.removeprefix("model."): weight for name, weight in state.items()}
+            for name in _doubled(self._loaded.model):  # where they were in parts, they would be written twice
+                weights.pop(name, None)
             if self._adapted is not None:
                 named = {f"base_model.model.{name}": weight for name, weight in weights.items()}
                 self._adapted.save_pretrained(str(folder), state_dict=named)
@@ -354,6 +358,12 @@ def _columns(
     names = ["loss", *[f"{what}_{mode}" for what in ("loss", "variation", "agreed") for mode in modes]]
     agreements = [each for each in losses if isinstance(each, Agreement)]
     return names, [torch.stack([x.total.detach(), *x.divergence, *x.variation, *x.agreed]) for x in agreements]
+
+
+def _doubled(model: torch.nn.Module) -> set[str]:
+    """Return the further names of parameters that have several: a head that is the embeddings."""
+    once, all_of_them = (model.named_parameters(remove_duplicate=each) for each in (True, False))
+    return {name for name, _ in all_of_them} - {name for name, _ in once}
 
 
 def _rate(part: TrainingPart, step: int) -> float:

@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from agent_runtime.tuning.errors import OtherLaunch
 from agent_runtime.tuning.saving import Savings
 
 
@@ -51,3 +54,14 @@ def test_whoever_was_killed_while_saving_goes_on_with_what_was_whole(tmp_path: P
     assert (after.resume(), fake.state) == (4, "whole")
     after.save(6)
     assert savings(tmp_path)[0].resume() == 6
+
+
+def test_what_other_processes_saved_is_refused_and_left_alone(tmp_path: Path) -> None:
+    first, fake = savings(tmp_path, "theirs")
+    first.save(4)
+    fresh: Any = FakeAccelerator()
+    with pytest.raises(OtherLaunch, match="that of 1 process, and here is 2 processes.*Launch it as it was") as caught:
+        Savings(tmp_path, fresh, "2 processes").resume()
+    assert (caught.value.saved, caught.value.now, fresh.state) == ("1 process", "2 processes", "")
+    (tmp_path / "saved" / "launch.json").unlink()  # as it was before it was noted
+    assert Savings(tmp_path, fresh, "2 processes").resume() == 4
