@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_runtime.tuning.comparing import compare
@@ -50,6 +50,7 @@ def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
         yield from places(each, (*place, key))
 
 
+@settings(deadline=None)
 @given(
     place=st.sampled_from([*places(WHOLE)]),
     value=st.sampled_from([None, 0, -1, "x", "", [], {}, [[]], float("inf"), True, ["a"], {"a": 1}]),
