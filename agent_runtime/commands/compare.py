@@ -74,7 +74,7 @@ def _meant(said: str) -> tuple[str | None, list[Path]]:
     name, separator, place = said.partition("=")
     if not separator or Path(said).exists():
         name, place = "", said
-    if separator and (not name and not Path(said).exists() or ":" in name):
+    if not place or separator and (not name and not Path(said).exists() or ":" in name):
         raise typer.BadParameter(f"{said!r} is not of the form NAME=REPORT, a name without ':'", param_hint="REPORT")
     path = Path(place)
     if path.is_dir():

@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from agent_runtime.adapter_choice import adapter_named
 from agent_runtime.commands.options import (
     CountedAdapterOption,
     GameArgument,
     GameOptions,
     JsonOption,
+    counted_adapter,
     game_options,
     import_from_here,
 )
@@ -42,5 +42,7 @@ def games_check(
     from agent_runtime.commands.games_output import print_check
 
     import_from_here()
-    is_well = print_check(game, game_options(option), range(seeds), turns, model, adapter_named(adapter), as_json)
+    is_well = print_check(
+        game, game_options(option), range(seeds), turns, model, counted_adapter(model, adapter), as_json
+    )
     raise typer.Exit(0 if is_well else 1)

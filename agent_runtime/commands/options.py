@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from agent_runtime.adapter_choice import Adapter, AdapterChoice, adapter_named
 from agent_runtime.turn import Mode
 
 
@@ -93,6 +94,14 @@ PoolOption = Annotated[
     int, typer.Option(min=1, help="Memory for keys and values, in MiB; on a CPU up to a quarter more.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+
+def counted_adapter(model: str, said: str | None) -> Adapter:
+    """Return the adapter of a command that counts tokens. Raises BadParameter if they are estimated, for no model."""
+    adapter = adapter_named(said)
+    if model == "none" and adapter not in (AdapterChoice.DEFAULT, AdapterChoice.NONE):
+        raise typer.BadParameter("with --model none there is no model that it could belong to", param_hint="--adapter")
+    return adapter
 
 
 def say(sentence: str) -> None:

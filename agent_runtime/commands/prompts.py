@@ -5,8 +5,13 @@ from typing import Annotated
 
 import typer
 
-from agent_runtime.adapter_choice import adapter_named
-from agent_runtime.commands.options import CountedAdapterOption, GamesOption, JsonOption, import_from_here
+from agent_runtime.commands.options import (
+    CountedAdapterOption,
+    GamesOption,
+    JsonOption,
+    counted_adapter,
+    import_from_here,
+)
 
 prompts_app = typer.Typer(no_args_is_help=True, help="Look at a game's prompts before any model does.")
 
@@ -40,4 +45,6 @@ def prompts_check(
     from agent_runtime.commands.prompts_output import print_prompts
 
     import_from_here()
-    print_prompts(game, states, tuple(games or ()), tuple(sight or ()), model, adapter_named(adapter), html, as_json)
+    print_prompts(
+        game, states, tuple(games or ()), tuple(sight or ()), model, counted_adapter(model, adapter), html, as_json
+    )

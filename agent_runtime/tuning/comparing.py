@@ -272,10 +272,12 @@ def _mean_cell(cells: Sequence[Report]) -> Report:
     """Return what files that keep no sums say of a kind together."""
     counts = [next(iter(cell["right"].values()))["items"] for cell in cells]
     chance = sum(cell["chance"] * count for cell, count in zip(cells, counts, strict=True)) / sum(counts)
-    means = {
-        part: {name: _mean([cell[part][name] for cell in cells]) for name in cells[0][part]}
-        for part in ("right", "cost")
-    }
+    # Costs are above a cell's first condition: they have a mean where that is the same one everywhere.
+    parts = ("right", "cost") if len({next(iter(cell["right"])) for cell in cells}) == 1 else ("right",)
+    means: dict[str, dict[str, Report]] = {"right": {}, "cost": {}}
+    for part in parts:
+        names = [name for name in cells[0][part] if all(name in cell[part] for cell in cells)]
+        means[part] = {name: _mean([cell[part][name] for cell in cells]) for name in names}
     learned = next(iter(means["right"].values()))["points"] >= chance + LEAST_LEARNED
     return {"kind": cells[0]["kind"], "chance": round(chance, 2), "learned": learned, **means}
 

@@ -216,6 +216,9 @@ def _check(path: Path, config: TuneConfig) -> None:
     if data.remember and not training.lora_rank:
         why = "if all weights change (lora_rank 0), nobody has the bare ones to remember. Leave it out"
         raise BadTuneConfig(path, "data.remember", why)
+    if data.remember and training.remember_every < (3 if training.full_every == 2 else 2):
+        why = "remembering leaves no step in which something (with full_every 2: the block mode) is learned. Raise it"
+        raise BadTuneConfig(path, "training.remember_every", why)
     if config.adapter not in (None, AdapterChoice.NONE) and not training.lora_rank:
         raise BadTuneConfig(path, "model.adapter", "if all weights change (lora_rank 0), no adapter does. Leave it out")
     if training.learning_rate <= 0:

@@ -18,7 +18,7 @@ from agent_runtime.engine.positions import Positions
 from agent_runtime.engine.sources import cache_folder
 from agent_runtime.engine.text import Lead
 from agent_runtime.tuning.agreement import Turns
-from agent_runtime.tuning.config import TuneConfig
+from agent_runtime.tuning.config import TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import OtherRun
 from agent_runtime.tuning.lora import Start
 from agent_runtime.turn import Mode
@@ -26,6 +26,12 @@ from agent_runtime.turn import Mode
 _RUN = "run.json"
 # In no folder of a run that was begun before there was the key.
 _LATER = "card"
+# Keys of a configuration that came later, and how runs were before.
+_LATER_KEYS: tuple[tuple[str, str, Any], ...] = (
+    ("data", "remember", []),
+    ("training", "full_every", 1),
+    ("training", "remember_every", TrainingPart().remember_every),
+)
 
 
 def served_card(config: TuneConfig, start: Start | None) -> Card:
@@ -102,6 +108,8 @@ def claim(
     file = folder / _RUN
     if file.is_file():
         theirs = json.loads(file.read_text("utf-8"))
+        for part, key, before in _LATER_KEYS:
+            theirs["config"][part].setdefault(key, before)
         mine_too = json.loads(json.dumps(mine))
         for what in mine:
             if theirs.get(what, mine_too[what] if what == _LATER else "") != mine_too[what]:

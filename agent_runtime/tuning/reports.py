@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_runtime.tuning.errors import NotEvaluation
+from agent_runtime.tuning.report_form import check_form
 from agent_runtime.tuning.tallies import Tally, joined_by_kind
 
 
@@ -34,36 +35,23 @@ def read_report(path: Path) -> Part:
         report = json.loads(path.read_bytes())
     except OSError as error:
         raise NotEvaluation(path, f"it cannot be read ({error.strerror or error})") from error
-    except ValueError:
+    except (ValueError, RecursionError):
         raise NotEvaluation(path, "it is not JSON") from None
     try:
-        part = Part(path, report)
-        if not (part.model and part.weights and report["conditions"]):
-            raise ValueError("it names no model or no conditions")
+        check_form(report)
         for file in report["files"]:
-            _check_file(file)
-        for game in report.get("games", ()):
-            _check_all(game, "game", "options", "opponent", "wander", "matches", "players")
-        for text in report.get("texts", ()):
-            _check_all(text, "file", "conversations", "tokens", "perplexity")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+            _check_sums(file)
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise NotEvaluation(path, why) from None
-    return part
+    return Part(path, report)
 
 
-def _check_file(file: Mapping[str, Any]) -> None:
-    _check_all(file, "file", "generator", "split", "arguments", "blocks", "cells")
-    for cell in file["cells"]:
-        _check_all(cell, "kind", "chance", "learned", "right", "cost")
-        for share in (*cell["right"].values(), *cell["cost"].values()):
-            _check_all(share, "points", "interval", "items", "samples")
-        Tally.of_cell(cell)
-
-
-def _check_all(values: Mapping[str, Any], *names: str) -> None:
-    for name in names:
-        values[name]
+def _check_sums(file: Mapping[str, Any]) -> None:
+    """Look whether the sums of a file's cells say what its shares say, all of the same samples."""
+    tallies = [Tally.of_cell(cell) for cell in file["cells"]]
+    if len({None if tally is None else len(tally.items) for tally in tallies}) > 1:
+        raise ValueError(f"the cells of {file['file']} keep sums of other samples")
 
 
 def tallies_in(file: Mapping[str, Any]) -> list[Tally]:
@@ -74,15 +62,20 @@ def tallies_in(file: Mapping[str, Any]) -> list[Tally]:
 
 def source_of(file: Mapping[str, Any]) -> str:
     """Return the generator of a report's file, and of games which."""
-    return " ".join([file["generator"], *filter(None, [file["arguments"].get("game")])])
+    return " ".join([file["generator"], *map(str, filter(None, [file["arguments"].get("game")]))])
 
 
 def by_source(files: Sequence[tuple[Mapping[str, Any], Sequence[Tally]]]) -> list[dict[str, Any]]:
-    """Return the cells of each generator that there are several files of, if all of them keep their sums."""
+    """Return the cells of each generator that there are several files of, if all of them keep their sums.
+
+    They are under the conditions that all of these files were answered under; none if there is no such condition.
+    """
     reports = []
     for source in dict.fromkeys(source_of(file) for file, _ in files):
         of_it = [(file, tallies) for file, tallies in files if source_of(file) == source and file["cells"]]
         if len(of_it) > 1 and all(tallies for _, tallies in of_it):
-            cells = [tally.cell() for tally in joined_by_kind([tallies for _, tallies in of_it])]
-            reports.append({"generator": source, "files": [file["file"] for file, _ in of_it], "cells": cells})
+            joined = joined_by_kind([tallies for _, tallies in of_it])
+            if all(tally.right for tally in joined):
+                cells = [tally.cell() for tally in joined]
+                reports.append({"generator": source, "files": [file["file"] for file, _ in of_it], "cells": cells})
     return reports

@@ -83,6 +83,8 @@ class _Twice:
         tallies = list(zip(tallies_in(first), tallies_in(second), strict=False))
         if len(tallies) != len(pairs):
             raise self._differ(f"they answered {file} under other conditions and keep no sums by sample", _AGAIN)
+        if any(one.items != other.items for one, other in tallies):
+            raise self._differ(f"they answered other items of {file}")
         return {**first, "cells": [_merged(*each).cell_with_sums() for each in tallies]}
 
     def _check(self, one: Report, other: Report, condition: str) -> None:
@@ -150,4 +152,8 @@ def _without_speed(values: Any) -> Any:
 
 def _differing(environments: Sequence[Report]) -> dict[str, list[Any]]:
     values = {key: [each.get(key) for each in environments] for key in environments[0]}
-    return {key: list(dict.fromkeys(each)) for key, each in values.items() if any(one != each[0] for one in each)}
+    return {
+        key: [one for number, one in enumerate(each) if one not in each[:number]]
+        for key, each in values.items()
+        if any(one != each[0] for one in each)
+    }

@@ -1,9 +1,9 @@
 """Names, of the same kinds in every split, and no name in two: a digest of its text says to which split it belongs.
 
 So a name of `test` looks like those that were learned from and is none of them, whatever seeds and generators they came
-from. Names and things that are unlike any of those are for a test of its own, of spelling: who never wrote a name that
-begins so finds the right block and then writes another letter (LOG.md). Theirs are letters and words that no other name
-and no other thing is made of, apart for validation and test.
+from. Names and things that are unlike any of those are for a test of its own, of spelling: who finds the right block
+may still write another letter (LOG.md). Such names are made of a few syllables, of which alone no other name is made,
+and such things of words that no other thing is made of, apart for validation and test.
 """
 
 import hashlib

@@ -78,6 +78,7 @@ def test_parts_of_several_machines_are_told(home: Path) -> None:
     [
         (["none.json"], "'none.json': there is no such file"),
         (["a:b=tuned"], "is not of the form NAME=REPORT"),
+        (["tuned="], "is not of the form NAME=REPORT"),
         (["=tuned"], "is not of the form NAME=REPORT"),
     ],
 )

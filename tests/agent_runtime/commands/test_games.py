@@ -56,6 +56,12 @@ def test_the_lead_of_an_adapters_blocks_is_counted(tmp_path: Path) -> None:
     assert high == low + 2
 
 
+def test_an_adapter_of_no_model_is_refused() -> None:
+    result = run("check", LAMPS, "--model", "none", "--adapter", "tuned")
+    assert result.exit_code == 2 and "with --model none there is no model" in result.output
+    assert run("check", LAMPS, "--model", "none", "--adapter", "none", "--turns", 2).exit_code == 0
+
+
 def test_a_sound_game_passes_with_a_line_for_each_check() -> None:
     result = run("check", LAMPS, "--model", "none", "--option", "players=3")
     assert result.exit_code == 0

@@ -45,6 +45,8 @@ def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
         (f'{DATA}[training]\nfull_every = 2\nmodes = ["star"]\n', "takes full mode, one block mode"),
         (f"{DATA}[training]\nfull_every = 0\n", "at least 1"),
         (f'{DATA}remember = ["b.jsonl"]\n[training]\nlora_rank = 0\n', "nobody has the bare ones"),
+        (f'{DATA}remember = ["b.jsonl"]\n[training]\nremember_every = 1\n', r"remember_every: .* no step"),
+        (f'{DATA}remember = ["b.jsonl"]\n[training]\nremember_every = 2\nfull_every = 2\n', "the block mode"),
         ("[data]\ntrain = []\n", r"data\.train: no file of samples"),
         ('[data]\ntrain = "a.jsonl"\n', r"data\.train: 'a\.jsonl' is not of its kind"),
         ('[data]\ntrain = ["a"]\nweights = [1, 2]\n', r"data\.weights: one number above 0 for each file"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent_runtime.tuning.errors import NotEvaluation
-from agent_runtime.tuning.reports import read_report, tallies_in
+from agent_runtime.tuning.reports import by_source, read_report, tallies_in
 from tests.agent_runtime.tuning.reported import as_before, file_of, report_of
 
 FILE = file_of("a.jsonl", {"fact": [2, 3]}, {"full": {"fact": [2, 3]}, "star": {"fact": [1, 3]}})
@@ -35,12 +35,26 @@ def with_sums(**sums: Any) -> Callable[[dict[str, Any]], None]:
     return lambda report: report["files"][0]["cells"][0]["sums"].update(sums)
 
 
+def with_share(**figures: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda report: report["files"][0]["cells"][0]["right"]["full"].update(figures)
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
         (lambda report: report.pop("environment"), "it lacks 'environment'"),
-        (lambda report: report.update(conditions=[]), "names no model or no conditions"),
-        (lacking("right"), "it lacks 'right'"),
+        (lambda report: report["environment"].update(model=""), r"environment\.model: .* at least 1"),
+        (lambda report: report.update(conditions=[]), "it names no conditions"),
+        (lambda report: report.update(conditions=["full"]), "conditions lacks star"),
+        (lambda report: report.update(texts=[{"file": "t"}]), r"it lacks 'texts\.0\.conversations'"),
+        (lambda report: report["files"][0].update(arguments=None), r"files\.0\.arguments: .* dictionary"),
+        (lacking("right"), r"it lacks 'files\.0\.cells\.0\.right'"),
+        (with_share(items="5"), r"right\.full\.items: .* integer"),
+        (with_share(interval=[1.0, None]), r"right\.full\.interval"),
+        (lambda report: report["files"][0]["cells"][0].update(cost={}), "cost of fact is not that of every condition"),
+        (lambda report: report["files"][0]["cells"][0].update(sums=None), "subscriptable"),
+        (with_sums(items="0 0"), "division by zero"),
+        (with_sums(decisions=float("inf")), "integer"),
         (with_sums(items="2 x"), "invalid literal"),
         (with_sums(items="2 3 4"), "of several lengths"),
         (with_sums(right={"full": "2 2", "star": "1 3"}), "the sums of fact do not add up"),
@@ -56,8 +70,22 @@ def test_what_is_no_report_says_what_is_wrong(
         read_report(tmp_path / "a.json")
 
 
+def test_cells_of_one_file_keep_sums_of_the_same_samples(tmp_path: Path) -> None:
+    two = file_of("a.jsonl", {"fact": [2, 3], "link": [1, 1]}, {"full": {"fact": [2, 3], "link": [1, 1]}})
+    two["cells"][1]["sums"].update(items="2 3 0", right={"full": "2 3 0"})
+    (tmp_path / "a.json").write_text(json.dumps(report_of(FILE) | {"files": [two]}))
+    with pytest.raises(NotEvaluation, match="sums of other samples"):
+        read_report(tmp_path / "a.json")
+
+
+def test_files_without_a_condition_in_common_have_nothing_together() -> None:
+    full, star = (file_of(f"{name}.jsonl", {"fact": [1, 1]}, {name: {"fact": [1, 0]}}) for name in ("full", "star"))
+    assert by_source([(file, tallies_in(file)) for file in (full, star)]) == []
+
+
 @pytest.mark.parametrize(
-    ("content", "why"), [("[1]", "no report"), ("step,loss", "not JSON"), (None, "cannot be read")]
+    ("content", "why"),
+    [("[1]", "no report"), ("step,loss", "not JSON"), ("[" * 100_000, "not JSON"), (None, "cannot be read")],
 )
 def test_other_files_are_no_reports(tmp_path: Path, content: str | None, why: str) -> None:
     if content is not None:

@@ -229,6 +229,18 @@ def test_a_run_begun_before_cards_were_noted_is_taken_up(home: Path) -> None:
     assert json.loads(file.read_text())["card"] == {"positions": "sequential", "lead": "none"}
 
 
+def test_a_run_begun_before_there_were_some_keys_is_taken_up_as_it_was(home: Path) -> None:
+    run(config(home), home / "run", stop_after=2)
+    file = home / "run" / "run.json"
+    began = json.loads(file.read_text())
+    for part, key in (("data", "remember"), ("training", "full_every"), ("training", "remember_every")):
+        del began["config"][part][key]
+    file.write_text(json.dumps(began))
+    with pytest.raises(OtherRun, match="configuration"):
+        run(config(home, full_every=2), home / "run")
+    assert run(config(home), home / "run")[0].step == 12
+
+
 def test_a_run_goes_on_from_the_adapter_of_another_with_its_positions(home: Path) -> None:
     _, first = run(config(home, rope_theta=500_000.0, context=8_192, steps=20), home / "first")
     result, second = run(config(home, adapter="first/adapter", steps=3, seed=1), home / "second")

@@ -65,6 +65,12 @@ def test_parts_of_several_machines_say_so() -> None:
     assert found["differing"] == {"device": ["cpu", "gpu"]}
 
 
+def test_parts_may_have_other_files_in_other_modes() -> None:
+    full, star = (file_of(f"{name}.jsonl", {"fact": [2, 3]}, {name: RIGHT[name]}) for name in ("full", "star"))
+    found = united("a", parts_of(report_of(full), report_of(star)))
+    assert found["conditions"] == ["full", "star"] and found["generators"] == []
+
+
 def test_files_without_sums_are_united_and_nothing_is_said_of_all_of_them() -> None:
     found = united("a", parts_of(report_of(as_before(FILE)), report_of(OTHER)))
     assert [file["file"] for file in found["files"]] == ["a.jsonl", "b.jsonl"] and found["generators"] == []
@@ -97,6 +103,11 @@ FULL_ONLY = file_of("a.jsonl", {"fact": [2, 3]}, {"full": RIGHT["full"]})
         (
             report_of(FILE),
             report_of(file_of("a.jsonl", {"fact": [2, 0]}, {"full": {"fact": [2, 0]}, "star": {"fact": [1, 0]}})),
+            "they answered other items of a.jsonl",
+        ),
+        (
+            report_of(file_of("a.jsonl", {"fact": [2, 3]}, {"full": RIGHT["full"]})),
+            report_of(file_of("a.jsonl", {"fact": [3, 2]}, {"star": {"fact": [1, 2]}})),
             "they answered other items of a.jsonl",
         ),
         (

@@ -1,0 +1,93 @@
+"""Whatever is wrong with a report is said when it is read: what is compared afterwards is what it seems to be."""
+
+import json
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent_runtime.tuning.comparing import compare
+from agent_runtime.tuning.comparison_tables import as_markdown
+from agent_runtime.tuning.errors import TuningError
+from agent_runtime.tuning.report_form import check_form
+from agent_runtime.tuning.reports import read_report
+from agent_runtime.tuning.uniting import united
+from tests.agent_runtime.tuning.reported import as_before, file_of, report_of
+
+ITEMS = {"one": [2, 1, 0], "two": [1, 1, 2]}
+RIGHT = {"full": ITEMS, "star": {"one": [1, 1, 0], "two": [0, 1, 1]}}
+SHARE = {"points": 50.0, "interval": [40.0, 60.0], "items": 10, "samples": 10}
+GAME = {
+    "game": "leduc",
+    "options": {},
+    "opponent": "random",
+    "wander": 0.0,
+    "matches": 10,
+    "measure": "score",
+    "players": {"full": {"score": SHARE}, "star": {"score": SHARE}, "random": {"score": SHARE}},
+}
+TEXT = {
+    "file": "held-out",
+    "conversations": 9,
+    "tokens": 90,
+    "perplexity": {"mean": 25.0, "interval": [20.0, 30.0]},
+}
+WHOLE = report_of(
+    file_of("a.jsonl", ITEMS, RIGHT),
+    as_before(file_of("b.jsonl", ITEMS, RIGHT, blocks=[16, 16])),
+    games=[GAME],
+    texts=[TEXT],
+)
+
+
+def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in below:
+        yield (*place, key)
+        yield from places(each, (*place, key))
+
+
+@settings(deadline=None)
+@given(
+    place=st.sampled_from([*places(WHOLE)]),
+    value=st.sampled_from([None, 0, -1, "x", "", [], {}, [[]], float("inf"), True, ["a"], {"a": 1}]),
+)
+def test_a_report_with_something_else_in_some_place_is_refused_or_compared(
+    tmp_path_factory: pytest.TempPathFactory, place: tuple[Any, ...], value: Any
+) -> None:
+    report = deepcopy(WHOLE)
+    within: Any = report
+    for key in place[:-1]:
+        within = within[key]
+    within[place[-1]] = value
+    folder = tmp_path_factory.mktemp("reports")
+    paths = [folder / "whole.json", folder / "changed.json"]
+    for path, content in zip(paths, (WHOLE, report), strict=True):
+        path.write_text(json.dumps(content))
+    try:
+        whole, changed = map(read_report, paths)
+    except TuningError as error:
+        assert str(folder / "changed.json") in str(error)
+        return
+    for models in ({"a": [changed]}, {"a": [whole], "b": [changed]}, {"a": [whole, changed]}):
+        try:
+            as_markdown(compare({name: united(name, parts) for name, parts in models.items()}))
+        except TuningError as error:
+            assert "cannot both be" in str(error)
+
+
+def test_only_a_few_of_the_things_that_are_wrong_are_said() -> None:
+    with pytest.raises(ValueError, match="^it lacks 'environment'; it lacks 'conditions'; it lacks 'files'$"):
+        check_form({"games": [{}], "texts": [{}]})
+
+
+def test_players_are_measured_by_what_the_game_is_played_for() -> None:
+    game = deepcopy(GAME) | {"measure": "reward"}
+    with pytest.raises(ValueError, match=r"games\.0: full has no reward"):
+        check_form(WHOLE | {"games": [game]})
+    for player in game["players"].values():  # type: ignore[attr-defined]
+        player["reward"] = {"mean": 0.5, "interval": [None, None]}
+    check_form(WHOLE | {"games": [game]})
