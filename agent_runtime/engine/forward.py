@@ -70,6 +70,12 @@ class ForwardRunner:
         self.input_device: torch.device = next(embedding.parameters()).device
         self._hook = embedding.register_forward_hook(self._count)
 
+    def wait(self) -> None:
+        """Return when the devices have computed what they were given so far."""
+        for device in dict.fromkeys(self.pool.geometry.devices):
+            if device.type == "cuda":
+                torch.cuda.current_stream(device).synchronize()
+
     def close(self) -> None:
         """Let go of the model, which would otherwise keep the pool alive as long as it lives itself, and of graphs."""
         self._hook.remove()

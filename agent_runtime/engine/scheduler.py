@@ -11,7 +11,8 @@ this thread, or, where a model computes on the CPU, on the one thread of all suc
   forward every `background_patience_s`, or every forward as long as it finds nothing to compute: a session opened then
   gets ready late, but it does.
 - For `quiet_s` behind a turn the next one may come, so background work fills forwards of `max_rows` only, and a turn
-  never waits for more. Otherwise they are as large as `quiet_rows`, which a GPU takes to be busy.
+  never waits for more. Otherwise they are as large as `quiet_rows`, which a GPU takes to be busy, if the device
+  computes that many in a quarter of a second, and its memory allows it.
 """
 
 import atexit
@@ -27,6 +28,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+import torch
+
 from agent_runtime.engine.compute_thread import Compute, at_once
 from agent_runtime.engine.errors import EngineClosed
 from agent_runtime.engine.forward import ForwardRunner, Logits
@@ -36,6 +39,8 @@ _log = logging.getLogger(__name__)
 
 # Background work is cut into pieces of at most this many rows, if no single block is longer.
 BACKGROUND_ROWS = 256
+# How long a forward of background work may take, since a turn may come all the same.
+_BACKGROUND_S = 0.25
 # How long a process that ends waits for one layer.
 _LAST_LAYER_S = 5.0
 
@@ -92,6 +97,7 @@ class Engine:
         self.compute = compute
         self.max_rows = max_rows
         self.quiet_rows = max(quiet_rows or 0, max_rows)
+        self._background_rows_per_s = 0.0
         self.quiet_s = quiet_s
         self._turn_at = -math.inf
         self.background_patience_s = background_patience_s
@@ -237,7 +243,7 @@ class Engine:
     def _has_room(self, rows: int) -> bool:
         """Whether a forward of background work with `rows` rows may take another piece."""
         if time.perf_counter() - self._turn_at > self.quiet_s:
-            return rows < self.quiet_rows
+            return rows < max(self.max_rows, min(self.quiet_rows, self._background_rows_per_s * _BACKGROUND_S))
         return rows == 0 or rows + BACKGROUND_ROWS <= self.max_rows
 
     def _is_background_due(self) -> bool:
@@ -280,16 +286,21 @@ class Engine:
 
     def _forward(self, batch: Going) -> Going:
         begin = time.perf_counter()
+        has_turn = any(not work.background for work, _ in batch)
         try:
-            logits = self.runner.run([span for _, spans in batch for span in spans], lambda: self._closing)
+            logits = self._computed(batch)
+            if not has_turn:  # nobody waits for its logits, and a turn is not to wait for several such
+                self.runner.wait()
         except BaseException as error:
             for work, _ in batch:
                 self._throw(work, error)
             return []
         ended = time.perf_counter()
         took_s = ended - begin
-        if any(not work.background for work, _ in batch):
+        if has_turn:
             self._turn_at = ended
+        else:
+            self._background_rows_per_s = sum(_num_rows(spans) for _, spans in batch) / max(took_s, 1e-6)
         going = []
         for work, spans in batch:
             work.engine_s += took_s
@@ -300,6 +311,20 @@ class Engine:
                 assert not work.background, "background work yields once"
                 going.append((work, more))
         return going
+
+    def _computed(self, batch: Going) -> Logits:
+        """Compute a forward; one of background work that is too large for the device's memory, in halves."""
+        try:
+            return self.runner.run([span for _, spans in batch for span in spans], lambda: self._closing)
+        except torch.OutOfMemoryError:
+            if len(batch) == 1 or any(not work.background for work, _ in batch):
+                raise
+        self.quiet_rows = max(self.max_rows, sum(_num_rows(spans) for _, spans in batch) // 2)
+        _log.warning(
+            "a forward of background work did not fit into the device's memory; from now on %d rows", self.quiet_rows
+        )
+        half = len(batch) // 2  # a later piece may see what an earlier one encodes, and never the other way round
+        return {**self._computed(batch[:half]), **self._computed(batch[half:])}
 
     def _throw(self, work: Work[Any], error: BaseException) -> None:
         try:

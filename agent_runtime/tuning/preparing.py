@@ -1,6 +1,7 @@
 """Before a run: its model with all that the run asks of it, and its folder, which is one run's alone."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from agent_runtime.turn import Mode
 
 _RUN = "run.json"
 # In no folder of a run that was begun before there was the key.
-_LATER = "card"
+_LATER = ("card", "samples")
+_SAID = {"config": "configuration", "samples": "set of samples"}
 # Keys of a configuration that came later, and how runs were before.
 _LATER_KEYS: tuple[tuple[str, str, Any], ...] = (
     ("data", "remember", []),
@@ -87,10 +89,12 @@ def claim(
     accelerator: Accelerator,
     start: Start | None,
     turns: Turns | None,
+    samples: Sequence[str],
 ) -> None:
     """Make the folder this run's. Raises OtherRun if it is another's.
 
     `card` is the run's own: what the run does not say itself comes from a card that may have been exchanged since.
+    `samples` are the digests of the files it has, which may have been made anew since.
     """
     said = asdict(config)
     said.pop("folder")
@@ -103,7 +107,8 @@ def claim(
         "tokenizer": loaded.tokenizer_digest,
         "adapter": "" if start is None else start.digest,
         "turns": "" if turns is None else turns.digest,
-        _LATER: {"positions": card.positions.value, "lead": card.lead.value},
+        "card": {"positions": card.positions.value, "lead": card.lead.value},
+        "samples": samples,
     }
     file = folder / _RUN
     if file.is_file():
@@ -112,8 +117,8 @@ def claim(
             theirs["config"][part].setdefault(key, before)
         mine_too = json.loads(json.dumps(mine))
         for what in mine:
-            if theirs.get(what, mine_too[what] if what == _LATER else "") != mine_too[what]:
-                raise OtherRun(folder, "configuration" if what == "config" else what)
+            if theirs.get(what, mine_too[what] if what in _LATER else "") != mine_too[what]:
+                raise OtherRun(folder, _SAID.get(what, what))
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps(mine, indent=2))

@@ -88,12 +88,14 @@ def tune(
         check_base(start.folder, config.model.source, cache_folder())
     recorded = None if turns is None else turns(loaded)
     served = served_card(config, start)
+    if recorded is not None and config.data.remember:
+        raise NotTrainable("over recordings the model learns what it says itself, and nothing is remembered beside it.")
     if recorded is not None and (card.positions, card.lead) != (served.positions, served.lead):
         raise NotTrainable(
             "who teaches is the model as it is served, and training.positions or training.lead would have it served in "
             "another way. Leave them out."
         )
-    claim(folder, config, loaded, card, accelerator, start, recorded)
+    claim(folder, config, loaded, card, accelerator, start, recorded, [each.digest for each in kept])
     texts = dict(zip(names, kept, strict=True))
     sources = _sources(config, loaded, texts) if recorded is None else [(1.0, TokenSource(recorded.train))]
     remembered = [(1.0, FileSource(config.folder / name, loaded.text, texts[name])) for name in config.data.remember]

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from agent_runtime.engine import scheduler
 from agent_runtime.engine.errors import EngineClosed
 from agent_runtime.engine.forward import Logits
 from agent_runtime.engine.scheduler import BACKGROUND_ROWS, Engine, Script, Work
@@ -19,13 +21,22 @@ from tests.readme import ROOT
 
 
 class FakeRunner:
-    """Notes what each forward was given; a token 13 makes it fail, and 14 makes it last until it is broken off."""
+    """Notes what each forward was given; a token 13 makes it fail, and 14 makes it last until it is broken off.
+
+    More than `largest` rows do not fit into its memory.
+    """
 
     def __init__(self) -> None:
         self.forwards: list[list[int]] = []
+        self.largest = 10**6
+
+    def wait(self) -> None:
+        """It is never behind."""
 
     def run(self, spans: Sequence[Span], is_stopped: Callable[[], bool]) -> Logits:
         self.forwards.append([token for span in spans for token in span.ids])
+        if len(self.forwards[-1]) > self.largest:
+            raise torch.OutOfMemoryError
         if 13 in self.forwards[-1]:
             raise RuntimeError("out of memory")
         if 14 in self.forwards[-1]:
@@ -68,16 +79,60 @@ def test_turns_share_a_forward_and_background_waits_for_all_of_them() -> None:
     held.engine.close()
 
 
-@pytest.mark.parametrize(("turns", "forwards"), [((), [4, 2]), ((3,), [0, 2, 2, 2])])
-def test_background_work_fills_large_forwards_unless_a_turn_was_near(turns: Sequence[int], forwards: list[int]) -> None:
-    rows = BACKGROUND_ROWS
-    held = Held(max_rows=2 * rows, quiet_rows=4 * rows, quiet_s=3600.0)
-    works = [held.engine.submit(one(token, rows), background=True) for token in range(20, 26)]
+ROWS = BACKGROUND_ROWS
+
+
+def pieces(held: Held, number: int, *turns: int) -> list[int]:
+    """Let so many pieces of background work and some turns be computed; return how many pieces each forward held."""
+    works = [held.engine.submit(one(token, ROWS), background=True) for token in range(20, 20 + number)]
     works += [held.engine.submit(one(token)) for token in turns]
     held.go()
     for work in works:
         work.future.result(10)
-    assert [len(forward) // rows for forward in held.runner.forwards] == forwards
+    return [len(forward) // ROWS for forward in held.runner.forwards]
+
+
+class Clock:
+    """The engine's time, which passes in forwards of background work alone."""
+
+    def __init__(self, patched: pytest.MonkeyPatch) -> None:
+        self.now = time.perf_counter()
+        patched.setattr(scheduler, "time", self)
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def held(self, seconds: float, **sizes: Any) -> Held:
+        """Return an engine whose forwards take so many seconds."""
+
+        def wait() -> None:
+            self.now += seconds
+
+        held = Held(**sizes)
+        held.runner.wait = wait  # type: ignore[method-assign]
+        return held
+
+
+@pytest.mark.parametrize(
+    ("seconds", "turns", "forwards"), [(0.01, (), [2, 4, 2]), (0.6, (), [2, 2, 2, 2]), (0.01, (3,), [0, 2, 2, 2, 2])]
+)
+def test_background_work_fills_large_forwards_if_the_device_is_fast_and_no_turn_was_near(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, turns: Sequence[int], forwards: list[int]
+) -> None:
+    held = Clock(monkeypatch).held(seconds, max_rows=2 * ROWS, quiet_rows=4 * ROWS, background_patience_s=60.0)
+    assert pieces(held, 8, *turns) == forwards
+    held.engine.close()
+
+
+def test_background_work_that_does_not_fit_into_memory_is_computed_in_halves(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = Clock(monkeypatch).held(0.01, max_rows=ROWS, quiet_rows=4 * ROWS)
+    held.runner.largest = 2 * ROWS
+    assert pieces(held, 7) == [1, 4, 2, 2, 2]
+    assert held.engine.quiet_rows == 2 * ROWS
+    [record] = caplog.records
+    assert "did not fit" in record.getMessage()
     held.engine.close()
 
 
@@ -170,6 +225,7 @@ def test_closing_breaks_off_the_forward_under_way() -> None:
 def test_a_process_that_ends_while_a_forward_runs_ends_cleanly() -> None:
     program = """
 import threading
+import time
 from agent_runtime.engine.scheduler import Engine
 from agent_runtime.engine.span import NOTHING, Span
 from tests.agent_runtime.engine.worlds import world

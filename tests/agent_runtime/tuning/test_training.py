@@ -107,6 +107,15 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(home: Path) -> Non
     assert run(config(home), home / "halves")[1] == [], "a finished run has nothing left to do"
 
 
+def test_a_run_does_not_go_on_with_samples_that_were_made_anew(home: Path) -> None:
+    run(config(home), home / "run", stop_after=3)
+    write_samples(home / "train.jsonl", 39)
+    with pytest.raises(OtherRun, match="another set of samples"):
+        run(config(home), home / "run")
+    write_samples(home / "train.jsonl", 40)
+    assert run(config(home), home / "run")[0].step == 12
+
+
 def test_a_run_killed_between_two_renames_finds_what_it_had_saved(home: Path) -> None:
     run(config(home), home / "run", stop_after=6)
     (home / "run" / "saved").rename(home / "run" / "saved.old")
