@@ -18,8 +18,6 @@ def require_plotting(out: Path) -> None:
     known = figure.canvas.get_supported_filetypes()
     if out.suffix.removeprefix(".") not in known:
         raise CannotWrite(out, f"no kind of picture ends so; there are {', '.join(sorted(known))}")
-    if not out.parent.is_dir():
-        raise CannotWrite(out, "there is no such folder")
 
 
 def plot_losses(metrics: Path, out: Path) -> None:
