@@ -16,6 +16,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from agent_runtime.demo.server import ServerProcess
+from agent_runtime.engine.card import Card, write_card
 from prompts import load_game
 from tests import readme
 from tests.readme import ROOT
@@ -41,9 +42,11 @@ def save_model_for_long_prompts(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def url(folder: Path) -> Iterator[str]:
+    model = save_model_for_long_prompts(folder / "model")
+    write_card(model, Card(("star",)))  # tuned, as the embedded model is that it stands for
     arguments = [
         "--model",
-        save_model_for_long_prompts(folder / "model"),
+        model,
         "--mode",
         "star",
         "--games",

@@ -80,7 +80,8 @@ def test_a_model_that_was_named_and_is_not_there_is_an_error(tmp_path: Path) -> 
 @pytest.mark.smollm
 def test_the_embedded_tokenizer_counts_as_the_embedded_model_and_needs_no_torch(smollm: object) -> None:
     script = (
-        "import sys; from agent_runtime.designer.tokens import token_counter; c = token_counter();"
+        "import sys; from agent_runtime.adapter_choice import AdapterChoice as A;"
+        "from agent_runtime.designer.tokens import token_counter; c = token_counter(adapter=A.NONE);"
         "print(c.count('The gate is closed. 12\\n'), c.count_anchor('Hold.\\n'), c.context, 'torch' in sys.modules)"
     )
     said = subprocess.run(
@@ -88,4 +89,4 @@ def test_the_embedded_tokenizer_counts_as_the_embedded_model_and_needs_no_torch(
     )
     text = smollm.text  # type: ignore[attr-defined]
     counts = len(text.block_ids("The gate is closed. 12\n")), len(text.anchor_ids("Hold.\n"))
-    assert said.stdout.split() == [*map(str, counts), "8192", "False"]
+    assert said.stdout.split() == [*map(str, counts), str(smollm.context_limit), "False"]  # type: ignore[attr-defined]
