@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+import torch
+
 from agent_runtime.engine.cursor import Cursor
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.scheduler import BACKGROUND_ROWS, Script
@@ -10,12 +12,18 @@ from agent_runtime.engine.span import Span, View
 
 def first_token(pool: Pool, seen: Callable[[], View], ids: Sequence[int]) -> Script[int]:
     """Ask `ids` behind a view that is made on the engine's thread, as a turn's is; returns the first token."""
+    logits_V = yield from last_logits(pool, seen, ids)
+    return int(logits_V.argmax())
+
+
+def last_logits(pool: Pool, seen: Callable[[], View], ids: Sequence[int]) -> Script[torch.Tensor]:
+    """Ask `ids`; returns the logits of the first token, [V] in float32."""
     view = seen()
     cursor = Cursor(pool, view, view.behind)
     try:
         span = cursor.extend(ids)
         logits = yield [span]
-        return int(logits[span][-1].argmax())
+        return logits[span][-1]
     finally:
         cursor.release()
 
