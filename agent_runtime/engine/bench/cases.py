@@ -4,11 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from agent_runtime.engine.bench import capacity, cold_start, decode, throughput, ttft
+from agent_runtime.engine.bench import capacity, cold_start, decode, load, throughput, transfer, ttft
 from agent_runtime.engine.bench.setting import BenchCase
 
 # Whose names do not say how large they are.
-_SIZED: tuple[Any, ...] = (*cold_start.CASES, *decode.CASES, *throughput.CASES, *capacity.CASES)
+_SIZED: tuple[Any, ...] = (
+    *cold_start.CASES,
+    *decode.CASES,
+    *throughput.CASES,
+    *capacity.CASES,
+    *transfer.CASES,
+    *load.CASES,
+)
 
 
 def chosen(part: str, given: Mapping[str, str]) -> Sequence[BenchCase]:

@@ -78,6 +78,7 @@ class Throughput:
             "sessions": self.sessions,
             "rounds": self.rounds,
             **typical.report(self.sessions, self.sessions * asked),
+            "turns_s": round(self.sessions / statistics.median(taken), 2),
             **figures(taken, floor),
         }
 

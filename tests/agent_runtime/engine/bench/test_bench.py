@@ -17,7 +17,16 @@ from tests.agent_runtime.engine.bench.small import SIZES
 
 CPU = ("--device", "cpu", "--dtype", "float32", "--way", "torch")
 # Of the cases whose names do not say how large they are.
-SMALL = ("num_blocks=4", "block_tokens=10", "times=1", "sessions=3", "num_regions=5", "num_seen=4", "region_tokens=8")
+SMALL = (
+    "num_blocks=4",
+    "block_tokens=10",
+    "times=1",
+    "sessions=3",
+    "num_regions=5",
+    "num_seen=4",
+    "region_tokens=8",
+    "hz=200",
+)
 # What a machine that is lent for an hour does not have.
 ABSENT = ("pydantic", "websockets", "sqlalchemy", "alembic", "pettingzoo", "gguf", "typer", "rich", "llguidance")
 
