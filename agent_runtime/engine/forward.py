@@ -81,6 +81,17 @@ class ForwardRunner:
         self.rows += inputs[0].numel()
         self.forwards += 1
 
+    def mark(self) -> Callable[[], None]:
+        """Return what waits until the devices have done all they were given so far; forwards return before that."""
+        devices = [device for device in dict.fromkeys(self.pool.geometry.devices) if device.type == "cuda"]
+        events = [torch.cuda.current_stream(device).record_event(torch.cuda.Event(blocking=True)) for device in devices]
+
+        def wait() -> None:
+            for event in events:
+                event.synchronize()
+
+        return wait
+
     @torch.inference_mode()
     def run(self, spans: Sequence[Span], is_stopped: Callable[[], bool] = lambda: False) -> Logits:
         """Compute `spans` in one forward. Returns float32 logits [1 or len(ids), V] of every span that wants some.

@@ -12,6 +12,8 @@ this thread, or, where a model computes on the CPU, on the one thread of all suc
   gets ready late, but it does.
 - For `quiet_s` behind a turn the next one may come, so background work fills forwards of `max_rows` only, and a turn
   never waits for more. Otherwise they are as large as `quiet_rows`, which a GPU takes to be busy.
+- A GPU takes forwards faster than it computes them, and nobody waits for logits of background work. So while a turn may
+  come, the next forward begins when the last is done; otherwise one may lie ahead, so that the GPU never idles.
 """
 
 import atexit
@@ -96,6 +98,7 @@ class Engine:
         self._turn_at = -math.inf
         self.background_patience_s = background_patience_s
         self._background_ran_at = -math.inf
+        self._wait_for_last: Callable[[], None] = _at_once
         self._numbers = itertools.count()
         self._wakeup = threading.Condition()
         self._waiting: list[Work[Any]] = []
@@ -236,9 +239,13 @@ class Engine:
 
     def _has_room(self, rows: int) -> bool:
         """Whether a forward of background work with `rows` rows may take another piece."""
-        if time.perf_counter() - self._turn_at > self.quiet_s:
+        if self._is_quiet():
             return rows < self.quiet_rows
         return rows == 0 or rows + BACKGROUND_ROWS <= self.max_rows
+
+    def _is_quiet(self) -> bool:
+        """Whether no turn was there for so long that the next one is not expected."""
+        return time.perf_counter() - self._turn_at > self.quiet_s
 
     def _is_background_due(self) -> bool:
         """Whether background work has waited for too long, and none of it has taken rows in the meantime."""
@@ -282,6 +289,8 @@ class Engine:
         begin = time.perf_counter()
         try:
             logits = self.runner.run([span for _, spans in batch for span in spans], lambda: self._closing)
+            if all(work.background for work, _ in batch):
+                self._keep_up()
         except BaseException as error:
             for work, _ in batch:
                 self._throw(work, error)
@@ -301,6 +310,13 @@ class Engine:
                 going.append((work, more))
         return going
 
+    def _keep_up(self) -> None:
+        """Wait for the device as nobody else does: for this forward, or if it is quiet for the one before."""
+        wait = self.runner.mark()
+        if self._is_quiet():
+            wait, self._wait_for_last = self._wait_for_last, wait
+        wait()
+
     def _throw(self, work: Work[Any], error: BaseException) -> None:
         try:
             work.script.throw(error)
@@ -318,6 +334,10 @@ class Engine:
         for work in [*going, *waiting]:
             _guarded(work.script.close)
             work.future.set_exception(EngineClosed())
+
+
+def _at_once() -> None:
+    """Wait for nothing: nothing has been computed."""
 
 
 def _guarded(call: Callable[[], None]) -> None:
