@@ -96,7 +96,7 @@ class _ColdStarts:
 
     def __init__(self, engine: Engine, world: Regions) -> None:
         self.taken_s: list[float] = []
-        self._engine, self._world = engine, world
+        self._engine, self._pieces = engine, pieces(world.encoding(world.runs))
         self._begun, self._stop = threading.Event(), threading.Event()
         self._thread = ThreadPoolExecutor(1, "cold starts")
 
@@ -113,9 +113,8 @@ class _ColdStarts:
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
-                spans = self._world.encoding(self._world.runs)
                 begin = time.perf_counter()
-                works = [self._engine.submit(encoding(piece), background=True) for piece in pieces(spans)]
+                works = [self._engine.submit(encoding(piece), background=True) for piece in self._pieces]
                 self._begun.set()
                 for work in works:
                     work.future.result()

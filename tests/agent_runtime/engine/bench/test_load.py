@@ -1,13 +1,15 @@
 """Turns at a steady rate beside cold starts: what is counted, and that all of it ends."""
 
 import threading
+from collections.abc import Sequence
 
 import pytest
 
+from agent_runtime.engine.bench import load
 from agent_runtime.engine.bench.load import _WARM_UP_BESIDE, Load
-from agent_runtime.engine.bench.regions import Regions
 from agent_runtime.engine.bench.setting import WARM_UP
 from agent_runtime.engine.errors import PoolFull
+from agent_runtime.engine.scheduler import Script
 from agent_runtime.engine.span import Span
 from tests.agent_runtime.engine.bench.small import small_setting
 
@@ -30,10 +32,11 @@ def test_turns_are_timed_alone_and_beside_cold_starts() -> None:
 
 
 def test_a_cold_start_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(world: Regions, runs: object) -> list[Span]:
+    def failing(spans: Sequence[Span]) -> Script[None]:
         raise PoolFull(needed=1, free=0, capacity=0)
+        yield spans
 
-    monkeypatch.setattr(Regions, "encoding", failing)
+    monkeypatch.setattr(load, "encoding", failing)
     case = Load("beside", hz=1000.0, num_blocks=1, block_tokens=8)
     with pytest.raises(PoolFull):
         case.measure(small_setting(case))
