@@ -184,7 +184,7 @@ class BlockCache:
         self.residents.make_room(sum(len(block.ids) for block in missing))
         known = list(found.values())
         uses: dict[str, BlockUse | None] = dict.fromkeys(found)
-        fresh = []
+        fresh, loaded = [], []
         for block in missing:
             resident = found[block.key] = self.residents.pin(self.residents.add(block))
             tensors = staged.tensors.get(block.key)
@@ -192,8 +192,9 @@ class BlockCache:
                 fresh.append(resident)
                 uses[block.key] = BlockUse(block.name, "encoded", len(block.ids), self._why(block.key, staged))
             else:
-                self.pool.write(resident.run, tensors["k"], tensors["v"])
+                loaded.append((resident.run, tensors["k"], tensors["v"]))
                 uses[block.key] = BlockUse(block.name, "loaded", len(block.ids), "in the store")
+        self.pool.write_all(loaded)
         remember(self._seen, [block.key for block in missing])
         self._outbox.link(match, found, known)
         self._outbox.expect(fresh)

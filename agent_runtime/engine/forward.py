@@ -70,12 +70,6 @@ class ForwardRunner:
         self.input_device: torch.device = next(embedding.parameters()).device
         self._hook = embedding.register_forward_hook(self._count)
 
-    def wait(self) -> None:
-        """Return when the devices have computed what they were given so far."""
-        for device in dict.fromkeys(self.pool.geometry.devices):
-            if device.type == "cuda":
-                torch.cuda.current_stream(device).synchronize()
-
     def close(self) -> None:
         """Let go of the model, which would otherwise keep the pool alive as long as it lives itself, and of graphs."""
         self._hook.remove()
@@ -86,6 +80,17 @@ class ForwardRunner:
             return
         self.rows += inputs[0].numel()
         self.forwards += 1
+
+    def mark(self) -> Callable[[], None]:
+        """Return what waits until the devices have done all they were given so far; forwards return before that."""
+        devices = [device for device in dict.fromkeys(self.pool.geometry.devices) if device.type == "cuda"]
+        events = [torch.cuda.current_stream(device).record_event(torch.cuda.Event(blocking=True)) for device in devices]
+
+        def wait() -> None:
+            for event in events:
+                event.synchronize()
+
+        return wait
 
     @torch.inference_mode()
     def run(self, spans: Sequence[Span], is_stopped: Callable[[], bool] = lambda: False) -> Logits:

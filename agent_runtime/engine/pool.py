@@ -15,6 +15,7 @@ import torch
 
 from agent_runtime.engine.copies import there
 from agent_runtime.engine.errors import PoolBooksError, PoolFull
+from agent_runtime.engine.staging import Staging, write_by_layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ class Pool:
         shape_NGD = (num_slots, geometry.num_kv_heads, geometry.head_dim)
         self.keys = [torch.zeros(shape_NGD, dtype=geometry.dtype, device=device) for device in geometry.devices]
         self.values = [torch.zeros(shape_NGD, dtype=geometry.dtype, device=device) for device in geometry.devices]
+        is_one_gpu = len(set(geometry.devices)) == 1 and geometry.devices[0].type == "cuda"
+        self._staging = Staging(self.keys, self.values) if is_one_gpu else None
         self._references = numpy.zeros(num_slots, dtype=numpy.int32)
         self._free: list[tuple[int, int]] = [(0, num_slots)] if num_slots else []
         self.num_free = num_slots
@@ -179,8 +182,17 @@ class Pool:
 
     def write(self, run: Run, k: torch.Tensor, v: torch.Tensor) -> None:
         """Copy stored tensors (as `read` returns them) into the slots of `run`."""
-        slots = {device: there(run.slots(), device) for device in {keys.device for keys in self.keys}}
-        for layer, (keys, values) in enumerate(zip(self.keys, self.values, strict=True)):
-            at = slots[keys.device]
-            keys[at] = k[layer].to(keys.device, keys.dtype)
-            values[at] = v[layer].to(values.device, values.dtype)
+        self.write_all([(run, k, v)])
+
+    def write_all(self, stored: Sequence[tuple[Run, torch.Tensor, torch.Tensor]]) -> None:
+        """Copy stored tensors into the slots of their runs, for all forwards from now on.
+
+        To one GPU that is a call a layer, however many runs; pinned tensors are then read behind this call, and nobody
+        may change them before the device is done.
+        """
+        blocks = [(run.slots(), k, v) for run, k, v in stored]
+        if self._staging is not None:
+            self._staging.write(blocks)
+            return
+        for slots, k, v in blocks:
+            write_by_layer(self.keys, self.values, slots, k, v)

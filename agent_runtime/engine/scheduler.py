@@ -13,6 +13,8 @@ this thread, or, where a model computes on the CPU, on the one thread of all suc
 - For `quiet_s` behind a turn the next one may come, so background work fills forwards of `max_rows` only, and a turn
   never waits for more. Otherwise they are as large as `quiet_rows`, which a GPU takes to be busy, if the device
   computes that many in a quarter of a second, and its memory allows it.
+- A GPU takes forwards faster than it computes them, and nobody waits for logits of background work. So while a turn may
+  come, the next forward begins when the last is done; otherwise one may lie ahead, so that the GPU never idles.
 """
 
 import atexit
@@ -97,11 +99,12 @@ class Engine:
         self.compute = compute
         self.max_rows = max_rows
         self.quiet_rows = max(quiet_rows or 0, max_rows)
-        self._background_rows_per_s = 0.0
+        self._rows_measured, self._rows_per_s = 0, 0.0
         self.quiet_s = quiet_s
         self._turn_at = -math.inf
         self.background_patience_s = background_patience_s
         self._background_ran_at = -math.inf
+        self._wait_for_last: Callable[[], None] = _at_once
         self._numbers = itertools.count()
         self._wakeup = threading.Condition()
         self._waiting: list[Work[Any]] = []
@@ -242,9 +245,13 @@ class Engine:
 
     def _has_room(self, rows: int) -> bool:
         """Whether a forward of background work with `rows` rows may take another piece."""
-        if time.perf_counter() - self._turn_at > self.quiet_s:
-            return rows < max(self.max_rows, min(self.quiet_rows, self._background_rows_per_s * _BACKGROUND_S))
+        if self._is_quiet():
+            return rows < max(self.max_rows, min(self.quiet_rows, self._rows_per_s * _BACKGROUND_S))
         return rows == 0 or rows + BACKGROUND_ROWS <= self.max_rows
+
+    def _is_quiet(self) -> bool:
+        """Whether no turn was there for so long that the next one is not expected."""
+        return time.perf_counter() - self._turn_at > self.quiet_s
 
     def _is_background_due(self) -> bool:
         """Whether background work has waited for too long, and none of it has taken rows in the meantime."""
@@ -289,8 +296,8 @@ class Engine:
         has_turn = any(not work.background for work, _ in batch)
         try:
             logits = self._computed(batch)
-            if not has_turn:  # nobody waits for its logits, and a turn is not to wait for several such
-                self.runner.wait()
+            if not has_turn:
+                self._keep_up(sum(_num_rows(spans) for _, spans in batch), begin)
         except BaseException as error:
             for work, _ in batch:
                 self._throw(work, error)
@@ -299,8 +306,6 @@ class Engine:
         took_s = ended - begin
         if has_turn:
             self._turn_at = ended
-        else:
-            self._background_rows_per_s = sum(_num_rows(spans) for _, spans in batch) / max(took_s, 1e-6)
         going = []
         for work, spans in batch:
             work.engine_s += took_s
@@ -326,6 +331,21 @@ class Engine:
         half = len(batch) // 2  # a later piece may see what an earlier one encodes, and never the other way round
         return {**self._computed(batch[:half]), **self._computed(batch[half:])}
 
+    def _keep_up(self, rows: int, begin: float) -> None:
+        """Wait for the device as nobody else does: for this forward, or if it is quiet for the one before.
+
+        It was begun at `begin`. How long much more rows take than any before is measured first.
+        """
+        wait = self.runner.mark()
+        if self._is_quiet() and rows <= 2 * self._rows_measured:
+            wait, self._wait_for_last = self._wait_for_last, wait
+            wait()
+            return
+        wait()
+        self._wait_for_last = _at_once
+        if rows >= self._rows_measured:
+            self._rows_measured, self._rows_per_s = rows, rows / max(time.perf_counter() - begin, 1e-6)
+
     def _throw(self, work: Work[Any], error: BaseException) -> None:
         try:
             work.script.throw(error)
@@ -343,6 +363,10 @@ class Engine:
         for work in [*going, *waiting]:
             _guarded(work.script.close)
             work.future.set_exception(EngineClosed())
+
+
+def _at_once() -> None:
+    """Wait for nothing: nothing has been computed."""
 
 
 def _guarded(call: Callable[[], None]) -> None:

@@ -96,3 +96,14 @@ def test_layers_on_two_devices_equal_the_reference() -> None:
     asked = Span(observation, 100, view_of(runs), wanted="all")
     logits = runner.run([*spans, asked])[asked].cpu()
     torch.testing.assert_close(logits, star_logits(w.twin, blocks, observation), atol=5e-4, rtol=5e-4)
+
+
+def test_a_forward_that_nobody_reads_is_waited_for_by_its_mark() -> None:
+    w = cuda_world("llama")
+    torch.cuda.synchronize()
+    torch.cuda._sleep(100_000_000)
+    w.runner.run([Span([5, 6, 7], 0, NOTHING, keep=w.pool.acquire(3))])
+    wait = w.runner.mark()
+    assert not torch.cuda.current_stream().query()
+    wait()
+    assert torch.cuda.current_stream().query()

@@ -1,4 +1,8 @@
-"""`python -m agent_runtime.engine.bench`: time to the first token on one device, beside what the device could do."""
+"""`python -m agent_runtime.engine.bench`: what turns take on one device, beside what the device could do.
+
+Cases are times to the first token, and cold starts, decode steps and crowds of sessions. `--size sessions=16` changes a
+number of those whose names say none.
+"""
 
 import argparse
 import json
@@ -10,9 +14,10 @@ import torch
 import transformers
 
 from agent_runtime.engine import attention
+from agent_runtime.engine.bench.cases import chosen
 from agent_runtime.engine.bench.floors import measure_floors
-from agent_runtime.engine.bench.geometry import Bare, bare_model, config_of
-from agent_runtime.engine.bench.ttft import CASES, measure
+from agent_runtime.engine.bench.geometry import Bare, bare_model, config_of, kv_geometry
+from agent_runtime.engine.bench.setting import Setting, Sizes
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.span import NOTHING, Span, view_of_blocks
 
@@ -29,14 +34,15 @@ def main(words: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(words)
     device = torch.device(arguments.device)
     dtype = getattr(torch, arguments.dtype)
-    cases = [case for case in CASES if arguments.case in case.name]
-    if not cases:
-        parser.error(f"no case is called {arguments.case!r}: {'; '.join(case.name for case in CASES)}")
+    sizes = Sizes(arguments.observation, arguments.turns, arguments.max_rows, arguments.quiet_rows)
     try:
+        cases = chosen(arguments.case, dict(arguments.size))
         config = config_of(arguments.geometry)
-    except OSError as error:
+    except (OSError, LookupError, ValueError) as error:
         parser.error(str(error))
-    bare = bare_model(config, max(case.num_slots for case in cases) + _CHECKED_TOKENS, device, dtype)
+    needed = max(case.slots(sizes) for case in cases) + _CHECKED_TOKENS + sizes.tail_slots
+    room = int(arguments.pool_gib * 2**30) // kv_geometry(config, device, dtype).bytes_per_token
+    bare = bare_model(config, max(needed, room), device, dtype)
     floors = measure_floors(device, dtype, scale=1.0 if device.type == "cuda" else 0.01)
     report: dict[str, Any] = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor(),
@@ -51,9 +57,10 @@ def main(words: Sequence[str] | None = None) -> None:
     }
     if not arguments.json:
         print(json.dumps({key: value for key, value in report.items() if key != "cases"}), flush=True)
-    runner = ForwardRunner(bare.model, bare.pool, bare.rope, way=_WAYS[arguments.way])
+    runner = ForwardRunner(bare.model, bare.pool, bare.rope, way=_WAYS[arguments.way], max_rows=sizes.max_rows)
+    setting = Setting(runner, bare, floors, sizes)
     for case in cases:
-        found = measure(runner, bare, case, floors, observation=arguments.observation, turns=arguments.turns)
+        found = case.measure(setting)
         report["cases"].append(found)
         if not arguments.json:
             print(json.dumps(found), flush=True)
@@ -70,8 +77,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--case", default="", help="only cases whose names hold this")
     parser.add_argument("--observation", type=int, default=50, help="its tokens")
     parser.add_argument("--turns", type=int, default=50)
+    parser.add_argument("--max-rows", type=int, default=512, help="rows of a forward that turns join")
+    parser.add_argument("--quiet-rows", type=int, default=8192, help="rows of a forward of blocks alone")
+    parser.add_argument("--pool-gib", type=float, default=0.0, help="the pool's size, where cases need less")
+    sized = "of the cases that have it"
+    parser.add_argument("--size", action="append", type=_size, default=[], metavar="NAME=NUMBER", help=sized)
     parser.add_argument("--json", action="store_true")
     return parser
+
+
+def _size(text: str) -> tuple[str, str]:
+    name, sign, number = text.partition("=")
+    if not sign:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=NUMBER")
+    return name, number
 
 
 def _difference(bare: Bare, way: str) -> float:

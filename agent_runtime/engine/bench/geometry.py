@@ -66,6 +66,19 @@ class Bare:
         """Return V."""
         return int(self.model.config.get_text_config().vocab_size)
 
+    def least_work(self, *, rows: int, wanted: int, stored: int, seen: int) -> tuple[float, float]:
+        """Return the bytes that a forward has to move and the operations it has to do, at the least.
+
+        `rows` are computed, logits of `wanted` ones returned, `stored` tokens read, and all rows together see `seen`
+        keys, themselves among them. Weights and keys are read once, whoever sees them; the head multiplies those rows
+        alone whose logits are wanted.
+        """
+        geometry = self.pool.geometry
+        num_bytes = self.weight_bytes + (stored + rows) * geometry.bytes_per_token
+        weights = self.weight_bytes // geometry.dtype.itemsize - self.num_head_weights
+        operations = 2 * (weights * rows + self.num_head_weights * wanted)
+        return num_bytes, operations + self.operations_per_key * seen
+
 
 def config_of(name: str) -> PreTrainedConfig:
     """Return a known geometry, or the configuration in a folder. Raises OSError if there is neither."""
@@ -101,10 +114,15 @@ def bare_model(config: PreTrainedConfig, num_slots: int, device: torch.device, d
     with torch.device(device):  # its frequencies are numbers of its own, and were not to be initialised
         decoder.rotary_emb = type(decoder.rotary_emb)(config.get_text_config())
     model.train(False).requires_grad_(False)
-    sizes = config.get_text_config()
-    head_dim = getattr(sizes, "head_dim", None) or sizes.hidden_size // sizes.num_attention_heads
-    geometry = KVGeometry(sizes.num_key_value_heads, head_dim, dtype, (device,) * sizes.num_hidden_layers)
-    pool = Pool(geometry, num_slots)
+    pool = Pool(kv_geometry(config, device, dtype), num_slots)
     for layer in (*pool.keys, *pool.values):
         layer.normal_(generator=generator)
-    return Bare(model, RotaryTable(decoder.rotary_emb.inv_freq, sizes.max_position_embeddings), pool)
+    context = config.get_text_config().max_position_embeddings
+    return Bare(model, RotaryTable(decoder.rotary_emb.inv_freq, context), pool)
+
+
+def kv_geometry(config: PreTrainedConfig, device: torch.device, dtype: torch.dtype) -> KVGeometry:
+    """Return what a token's keys and values look like in a model of `config` that lies on one device."""
+    sizes = config.get_text_config()
+    head_dim = getattr(sizes, "head_dim", None) or sizes.hidden_size // sizes.num_attention_heads
+    return KVGeometry(sizes.num_key_value_heads, head_dim, dtype, (device,) * sizes.num_hidden_layers)

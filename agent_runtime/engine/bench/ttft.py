@@ -7,7 +7,6 @@ Shapes: V vocabulary.
 """
 
 import random
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,13 +14,12 @@ from typing import Any
 
 import torch
 
-from agent_runtime.engine.bench.floors import Floors
 from agent_runtime.engine.bench.geometry import Bare
+from agent_runtime.engine.bench.setting import WARM_UP, Setting, Sizes, causal, figures
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.pool import Run
 from agent_runtime.engine.span import NOTHING, Span, view_of_blocks
 
-_WARM_UP = 5
 # A block that gave way comes again after so many turns.
 _SPARE_EACH = 8
 
@@ -71,14 +69,22 @@ class Case:
     def num_seen(self, observation: int) -> int:
         """Return how many keys all rows together see, themselves among them."""
         asked = self.num_asked(observation)
-        action = _causal(self.action_tokens) + self.action_tokens * (self.num_static + asked)
-        each = _causal(asked) + asked * self.num_static + self.num_actions * action
-        return self.sessions * each + self.encoded * _causal(self.block_tokens)
+        action = causal(self.action_tokens) + self.action_tokens * (self.num_static + asked)
+        each = causal(asked) + asked * self.num_static + self.num_actions * action
+        return self.sessions * each + self.encoded * causal(self.block_tokens)
 
     @property
     def num_slots(self) -> int:
         """Return the slots that it takes."""
         return (self.num_blocks + self.num_spare) * self.block_tokens
+
+    def slots(self, sizes: Sizes) -> int:
+        """Return the slots that it takes, whatever is asked."""
+        return self.num_slots
+
+    def measure(self, setting: Setting) -> dict[str, Any]:
+        """Time turns, and return the figures, in milliseconds."""
+        return _measure(self, setting)
 
 
 CASES = (
@@ -145,49 +151,31 @@ class _World:
             self._pool.release(run)
 
 
-def measure(
-    runner: ForwardRunner, bare: Bare, case: Case, floors: Floors, *, observation: int, turns: int
-) -> dict[str, Any]:
-    """Time `turns` turns of a case after some that do not count, and return the figures, in milliseconds."""
+def _measure(case: Case, setting: Setting) -> dict[str, Any]:
+    """Time the turns of a case after some that do not count, and return the figures, in milliseconds."""
+    bare, observation = setting.bare, setting.sizes.observation
     world = _World(case, bare, seed=1)
     num_asked = case.num_asked(observation)
     try:
         taken = [
-            _timed(runner, lambda: world.spans(num_asked), bare.pool.geometry.devices[0])
-            for _ in range(_WARM_UP + turns)
-        ][_WARM_UP:]
+            _timed(setting.runner, lambda: world.spans(num_asked), setting.device)
+            for _ in range(WARM_UP + setting.sizes.turns)
+        ][WARM_UP:]
     finally:
         world.close()
-    new_tokens = case.new_tokens(observation)
-    floor = floors.seconds(*_least_work(case, bare, observation))
-    median = statistics.median(taken)
     return {
         "case": case.name,
         "static_tokens": case.num_static,
-        "new_tokens": new_tokens,
-        "turns": turns,
-        "median_ms": round(1e3 * median, 6),
-        "p99_ms": round(1e3 * sorted(taken)[max(0, -(-99 * turns // 100) - 1)], 3),
-        "floor_ms": round(1e3 * floor, 6),
-        "ratio_to_floor": round(median / floor, 3),
+        "new_tokens": case.new_tokens(observation),
+        "turns": setting.sizes.turns,
+        **figures(taken, setting.floors.seconds(*_least_work(case, bare, observation))),
     }
 
 
 def _least_work(case: Case, bare: Bare, observation: int) -> tuple[float, float]:
-    """Return the bytes that a turn has to move and the operations it has to do, at the least.
-
-    Weights and keys are read once, whoever sees them; the head multiplies those rows alone whose logits are wanted.
-    """
-    rows, geometry = case.new_tokens(observation), bare.pool.geometry
-    num_bytes = bare.weight_bytes + (case.num_static + rows) * geometry.bytes_per_token
-    weights = bare.weight_bytes // geometry.dtype.itemsize - bare.num_head_weights
-    operations = 2 * (weights * rows + bare.num_head_weights * case.num_wanted())
-    return num_bytes, operations + bare.operations_per_key * case.num_seen(observation)
-
-
-def _causal(num_rows: int) -> int:
-    """Return how many keys rows see that see all before them."""
-    return num_rows * (num_rows + 1) // 2
+    """Return the bytes that a turn has to move and the operations it has to do, at the least."""
+    seen, rows = case.num_seen(observation), case.new_tokens(observation)
+    return bare.least_work(rows=rows, wanted=case.num_wanted(), stored=case.num_static, seen=seen)
 
 
 def _timed(runner: ForwardRunner, turn: Callable[[], tuple[list[Span], list[Span]]], device: torch.device) -> float:

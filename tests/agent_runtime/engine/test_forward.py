@@ -220,3 +220,11 @@ def test_a_forward_that_is_stopped_ends_at_its_next_layer() -> None:
     with pytest.raises(EngineClosed):
         w.runner.run([Span([5, 6, 7], 0, NOTHING)], lambda: bool(reached))
     assert reached == [0] and len(layers) > 1
+
+
+def test_a_cpu_has_done_what_it_was_given() -> None:
+    w = world()
+    w.runner.run([Span([5, 6, 7], 0, NOTHING)])
+    wait = w.runner.mark()
+    wait()
+    wait()

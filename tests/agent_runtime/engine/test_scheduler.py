@@ -29,9 +29,19 @@ class FakeRunner:
     def __init__(self) -> None:
         self.forwards: list[list[int]] = []
         self.largest = 10**6
+        self.waited_for: list[tuple[int, int]] = []
+        self.fails_late = False
 
-    def wait(self) -> None:
-        """It is never behind."""
+    def mark(self) -> Callable[[], None]:
+        """Return what notes how many forwards were waited for, and how many there were by then."""
+        count = len(self.forwards)
+
+        def wait() -> None:
+            self.waited_for.append((count, len(self.forwards)))
+            if self.fails_late:
+                raise RuntimeError("an illegal memory access")
+
+        return wait
 
     def run(self, spans: Sequence[Span], is_stopped: Callable[[], bool]) -> Logits:
         self.forwards.append([token for span in spans for token in span.ids])
@@ -82,6 +92,30 @@ def test_turns_share_a_forward_and_background_waits_for_all_of_them() -> None:
 ROWS = BACKGROUND_ROWS
 
 
+@pytest.mark.parametrize(("turns", "waits"), [((), [(1, 1), (2, 3), (3, 4)]), ((3,), [(2, 2), (3, 3), (4, 4), (5, 5)])])
+def test_a_device_is_given_background_work_one_forward_ahead_unless_a_turn_was_near(
+    turns: Sequence[int], waits: list[tuple[int, int]]
+) -> None:
+    held = Held(max_rows=ROWS, quiet_s=3600.0)
+    works = [held.engine.submit(one(token, ROWS), background=True) for token in range(20, 24)]
+    works += [held.engine.submit(one(token)) for token in turns]
+    held.go()
+    assert {work.future.result(10) for work in works} == {20, 21, 22, 23, *turns}
+    assert held.runner.waited_for == waits
+    held.engine.close()
+
+
+def test_what_a_device_says_late_of_background_work_fails_that_work() -> None:
+    held = Held(quiet_s=3600.0)
+    held.runner.fails_late = True
+    turn, background = held.engine.submit(one(3)), held.engine.submit(one(9), background=True)
+    held.go()
+    assert turn.future.result(10) == 3
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        background.future.result(10)
+    held.engine.close()
+
+
 def pieces(held: Held, number: int, *turns: int) -> list[int]:
     """Let so many pieces of background work and some turns be computed; return how many pieces each forward held."""
     works = [held.engine.submit(one(token, ROWS), background=True) for token in range(20, 20 + number)]
@@ -109,7 +143,7 @@ class Clock:
             self.now += seconds
 
         held = Held(**sizes)
-        held.runner.wait = wait  # type: ignore[method-assign]
+        held.runner.mark = lambda: wait  # type: ignore[method-assign]
         return held
 
 

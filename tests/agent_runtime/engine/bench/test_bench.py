@@ -10,19 +10,23 @@ import torch
 from transformers import LlamaConfig
 
 from agent_runtime.engine.bench.__main__ import main
+from agent_runtime.engine.bench.cases import chosen
 from agent_runtime.engine.bench.geometry import bare_model
 from agent_runtime.engine.bench.ttft import CASES, Case, _least_work
+from tests.agent_runtime.engine.bench.small import SIZES
 
-SIZES = {
-    "model_type": "llama",
-    "vocab_size": 128,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "max_position_embeddings": 40_000,
-}
+CPU = ("--device", "cpu", "--dtype", "float32", "--way", "torch")
+# Of the cases whose names do not say how large they are.
+SMALL = (
+    "num_blocks=4",
+    "block_tokens=10",
+    "times=1",
+    "sessions=3",
+    "num_regions=5",
+    "num_seen=4",
+    "region_tokens=8",
+    "hz=200",
+)
 # What a machine that is lent for an hour does not have.
 ABSENT = ("pydantic", "websockets", "sqlalchemy", "alembic", "pettingzoo", "gguf", "typer", "rich", "llguidance")
 
@@ -35,10 +39,11 @@ def geometry(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_every_case_is_timed_beside_its_floor(geometry: str, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["--geometry", geometry, "--device", "cpu", "--dtype", "float32", "--way", "torch", "--turns", "1", "--json"])
+    small = [word for size in SMALL for word in ("--size", size)]
+    main([*CPU, "--geometry", geometry, "--turns", "1", "--json", *small])
     report = json.loads(capsys.readouterr().out)
-    assert [case["case"] for case in report["cases"]] == [case.name for case in CASES]
-    for found in report["cases"]:
+    assert [case["case"] for case in report["cases"]] == [case.name for case in chosen("", {})]
+    for found in report["cases"][: len(CASES)]:
         assert found["ratio_to_floor"] == pytest.approx(found["median_ms"] / found["floor_ms"], rel=0.02)
     by_name = {case["case"]: case for case in report["cases"]}
     assert by_name["gamecore, two changed"]["new_tokens"] == 50 + 2 * 85
@@ -60,7 +65,14 @@ def test_the_floor_counts_attention_and_charges_the_head_for_wanted_rows_alone()
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [(["--geometry", "no-such"], "no geometry no-such"), (["--case", "none"], "no case is called")]
+    ("words", "said"),
+    [
+        (["--geometry", "no-such"], "no geometry no-such"),
+        (["--case", "none"], "no case is called"),
+        (["--size", "rooms=3"], "no case has a size 'rooms': block_tokens, "),
+        (["--size", "sessions"], "'sessions' is not NAME=NUMBER"),
+        (["--size", "sessions=many"], "'many'"),
+    ],
 )
 def test_what_there_is_not_is_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
@@ -70,7 +82,7 @@ def test_what_there_is_not_is_refused(words: list[str], said: str, capsys: pytes
 
 def test_it_runs_where_only_torch_and_transformers_are(geometry: str) -> None:
     blocked = f"import sys; sys.modules.update(dict.fromkeys({ABSENT}))"
-    words = ["--geometry", geometry, "--device", "cpu", "--dtype", "float32", "--way", "torch", "--turns", "1"]
+    words = ["--geometry", geometry, *CPU, "--turns", "1"]
     code = f"{blocked}\nfrom agent_runtime.engine.bench.__main__ import main\nmain({[*words, '--case', 'nothing']})"
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert made.returncode == 0, made.stderr

@@ -1,0 +1,101 @@
+"""Stored blocks on their way to their slots: here on a CPU, where copies and scatters are one behind the other."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent_runtime.engine.pool import KVGeometry, Pool, Run
+from agent_runtime.engine.staging import Staging, Stored
+
+GEOMETRY = KVGeometry(2, 4, torch.float32, (torch.device("cpu"),) * 3)
+# Keys and values of one token in all layers.
+TOKEN_BYTES = GEOMETRY.bytes_per_token
+
+
+def pools() -> tuple[Pool, Pool]:
+    return Pool(GEOMETRY, 64), Pool(GEOMETRY, 64)
+
+
+def blocks_of(pool: Pool, lengths: list[int]) -> list[tuple[Run, torch.Tensor, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(1)
+    return [
+        (pool.acquire(length), *torch.randn((2, 3, length, 2, 4), generator=generator).unbind()) for length in lengths
+    ]
+
+
+def in_slots(blocks: list[tuple[Run, torch.Tensor, torch.Tensor]]) -> list[Stored]:
+    return [(run.slots(), k, v) for run, k, v in blocks]
+
+
+def assert_equal(one: Pool, other: Pool) -> None:
+    for left, right in zip((*one.keys, *one.values), (*other.keys, *other.values), strict=True):
+        assert torch.equal(left, right)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 9), max_size=7), st.integers(0, 20))
+def test_what_goes_by_buffers_lies_where_it_lies_layer_by_layer(lengths: list[int], buffer_tokens: int) -> None:
+    pool, other = pools()
+    blocks = blocks_of(pool, lengths)
+    Staging(pool.keys, pool.values, buffer_tokens * TOKEN_BYTES).write(in_slots(blocks))
+    other.write_all(blocks)
+    assert_equal(pool, other)
+
+
+def test_a_run_in_pieces_and_numbers_of_another_kind_are_written_too() -> None:
+    pool, other = pools()
+    first, _, third = (pool.acquire(4) for _ in range(3))
+    run = Run((*third.extents, *first.extents), 8)
+    k, v = torch.randn((2, 3, 8, 2, 4)).bfloat16().unbind()
+    Staging(pool.keys, pool.values).write([(run.slots(), k, v)])
+    other.write(run, k, v)
+    assert_equal(pool, other)
+    assert torch.equal(pool.keys[2][torch.from_numpy(run.slots())], k[2].float())
+
+
+class _Watched(Staging):
+    """Says what happens in which order: a copy into a buffer, a scatter out of it, and who waits for whom."""
+
+    def __init__(self, pool: Pool, tokens: int) -> None:
+        super().__init__(pool.keys, pool.values, tokens * TOKEN_BYTES)
+        self.said: list[str] = []
+        self._num_scattered = 0
+
+    def _on_the_way(self) -> AbstractContextManager[Any]:
+        self.said.append("beside")
+        return nullcontext()
+
+    def _arrive(self) -> None:
+        self.said.append("arrive")
+
+    def _scatter(self, batch: Any, parts: Any) -> None:
+        self._num_scattered += 1
+        self.said.append(f"scatter {self._num_scattered}")
+        super()._scatter(batch, parts)
+
+    def _mark(self) -> Any:
+        return self._num_scattered
+
+    def _wait(self, event: Any) -> None:
+        if event is not None:
+            self.said.append(f"wait {event}")
+
+
+def test_slots_are_written_behind_the_copies_and_a_buffer_is_filled_again_behind_its_scatter() -> None:
+    pool, _ = pools()
+    watched = _Watched(pool, 4)
+    watched.write(in_slots(blocks_of(pool, [4, 4, 4])))
+    copies = ["beside", "beside", "arrive", "scatter 1", "beside", "arrive", "scatter 2"]
+    assert watched.said == [*copies, "beside", "wait 1", "arrive", "scatter 3", "beside", "wait 3", "wait 2"]
+
+
+@pytest.mark.parametrize(("lengths", "scatters"), [([], 0), ([0], 0), ([3, 3, 3, 3], 2), ([9, 1], 2)])
+def test_a_layer_is_one_call_for_as_many_blocks_as_a_buffer_holds(lengths: list[int], scatters: int) -> None:
+    pool, _ = pools()
+    watched = _Watched(pool, 6)
+    watched.write(in_slots(blocks_of(pool, lengths)))
+    assert sum(each.startswith("scatter") for each in watched.said) == scatters
