@@ -41,7 +41,7 @@ test-gpu: setup
 test-games: setup
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[tuning]"
 	$(BIN)/python -m pytest -q --timeout 600 tests/game_adapters tests/agent_runtime/tuning/data/test_games.py \
-		tests/agent_runtime/tuning/test_contests.py
+		tests/agent_runtime/tuning/evaluating/test_contests.py
 
 bench: setup
 	$(BIN)/hotseat bench turn --json

@@ -39,12 +39,12 @@ def compare(
     Differences have 95 % intervals over whole samples, and are paired: two models are compared on the same questions.
     """
     from agent_runtime.errors import CannotWrite
-    from agent_runtime.tuning.comparing import compare as compared
-    from agent_runtime.tuning.comparison_tables import as_markdown
-    from agent_runtime.tuning.curves import plot_curves
+    from agent_runtime.tuning.evaluating.comparing import compare as compared
+    from agent_runtime.tuning.evaluating.comparison_tables import as_markdown
+    from agent_runtime.tuning.evaluating.curves import plot_curves
+    from agent_runtime.tuning.evaluating.reports import Part, read_report
+    from agent_runtime.tuning.evaluating.uniting import united
     from agent_runtime.tuning.plots import require_plotting
-    from agent_runtime.tuning.reports import Part, read_report
-    from agent_runtime.tuning.uniting import united
 
     if plot is not None:
         require_plotting(plot)

@@ -20,7 +20,7 @@ from agent_runtime.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from agent_runtime.tuning.conditions import Condition
+    from agent_runtime.tuning.evaluating.conditions import Condition
 
 _HELD_OUT = "held-out"
 
@@ -73,10 +73,10 @@ def evaluate(
 
     from agent_runtime.commands.evaluate_output import as_markdown, measure
     from agent_runtime.engine.loading import ModelSpec, load_model
-    from agent_runtime.tuning.comparing import compare
-    from agent_runtime.tuning.curves import plot_curves
+    from agent_runtime.tuning.evaluating.comparing import compare
+    from agent_runtime.tuning.evaluating.curves import plot_curves
+    from agent_runtime.tuning.evaluating.texts import HELD_OUT, read_conversations
     from agent_runtime.tuning.plots import require_plotting
-    from agent_runtime.tuning.texts import HELD_OUT, read_conversations
 
     # Before the model is loaded: a refusal should not take half a minute.
     if plot is not None:
@@ -86,7 +86,7 @@ def evaluate(
         pass
     arenas = []
     if game:
-        from agent_runtime.tuning.contests import Arena, Contest
+        from agent_runtime.tuning.evaluating.contests import Arena, Contest
 
         import_from_here()
         opponents = tuple(each.strip() for each in opponent.split(","))
@@ -113,7 +113,7 @@ def evaluate(
 
 def _conditions(modes: str, *, plays: bool) -> "list[Condition]":
     """Return what `--modes` names; nobody plays with blocks that are not moved."""
-    from agent_runtime.tuning.conditions import condition_of
+    from agent_runtime.tuning.evaluating.conditions import condition_of
 
     conditions = []
     for name in (each.strip() for each in modes.split(",")):

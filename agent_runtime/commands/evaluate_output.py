@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from agent_runtime.commands.options import say
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.errors import CannotWrite
-from agent_runtime.tuning import evaluation, texts
-from agent_runtime.tuning.conditions import Condition
+from agent_runtime.tuning.evaluating import evaluation, texts
+from agent_runtime.tuning.evaluating.conditions import Condition
 
 if TYPE_CHECKING:
-    from agent_runtime.tuning.contests import Arena
+    from agent_runtime.tuning.evaluating.contests import Arena
 
 
 def measure(
@@ -61,7 +61,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     """Return a report as tables, one for each kind of what was measured."""
     tables = [evaluation.as_markdown(report)] if report["files"] else []
     if "games" in report:
-        from agent_runtime.tuning import contests
+        from agent_runtime.tuning.evaluating import contests
 
         tables.append(contests.as_markdown(report["games"]))
     if "texts" in report:

@@ -1,1 +1,9 @@
-"""Block tuning: weights that play as well from cached blocks as with full attention."""
+"""Block tuning: weights that play as well from cached blocks as with full attention.
+
+data          generators of samples
+evaluating    what a model answers in which mode, before and after
+training      the loop; around it what a run is of (`config`, `preparing`, `launching`), its batches (`samples`,
+              `tokens`, `rows`, `packing`, `stream`), its model (`student`, `attention`, `lora`), and what it learns
+              beside answers (`agreement` over `recordings`, `remembering`)
+shipping      an adapter as the package brings it
+"""

@@ -12,7 +12,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from agent_runtime.cli import app, main
-from tests.agent_runtime.tuning.reported import file_of, report_of
+from tests.agent_runtime.tuning.evaluating.reported import file_of, report_of
 
 RIGHT = {"full": {"fact": [4, 3, 4, 4, 2, 4]}, "star": {"fact": [4, 3, 2, 4, 2, 3]}}
 

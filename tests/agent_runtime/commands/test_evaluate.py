@@ -10,7 +10,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from agent_runtime.cli import app, main
-from tests.agent_runtime.tuning.test_texts import CONVERSATIONS, write
+from tests.agent_runtime.tuning.evaluating.test_texts import CONVERSATIONS, write
 from tests.agent_runtime.tuning.test_training import write_samples
 from tests.tiny_models import save_tiny_model
 
@@ -90,7 +90,7 @@ def test_the_held_out_texts_are_known_by_a_word(model: Path) -> None:
 def test_what_was_measured_is_kept_when_a_later_game_fails(
     model: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = "tests.agent_runtime.tuning.test_contests:Slippery"
+    own = "tests.agent_runtime.tuning.evaluating.test_contests:Slippery"
     words = ["--game", "leduc", "--game", own, "--matches", "4", "--opponent", "random", "--out", "report.json"]
     monkeypatch.setattr(sys, "argv", ["hotseat", "evaluate", "--model", str(model), "--pool-mib", "32", *words])
     with pytest.raises(SystemExit) as ended:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent_runtime.tuning.tables import as_table, with_interval
+from agent_runtime.tuning.evaluating.tables import as_table, with_interval
 
 _UNPAIRED = (
     "unpaired: a report keeps no sums by sample, so the interval is that of independent samples, wider than it need "

@@ -11,8 +11,8 @@ import pytest
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.seat import Seat
 from agent_runtime.tuning.errors import MatchFailed
-from agent_runtime.tuning.players import ModelPlayer, Rule, at_random, by_expert
-from agent_runtime.tuning.playing import Choice, Matches, Pair, Played, Turn
+from agent_runtime.tuning.evaluating.players import ModelPlayer, Rule, at_random, by_expert
+from agent_runtime.tuning.evaluating.playing import Choice, Matches, Pair, Played, Turn
 from game_adapters import load_adapter, make_env
 from game_adapters.errors import ExpertLost
 from game_adapters.experts import best_actions, load_expert

@@ -18,7 +18,7 @@ from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.text import TextEncoder
 from agent_runtime.tuning.attention import Planner
-from agent_runtime.tuning.conditions import Condition
+from agent_runtime.tuning.evaluating.conditions import Condition
 from agent_runtime.tuning.packing import Batch, batch_of, joined
 from agent_runtime.tuning.rows import Row, TokenSample, row_of
 from agent_runtime.tuning.samples import Ask, Sample

@@ -16,10 +16,9 @@ from agent_runtime.seat import Seat
 from agent_runtime.seat.opening import folder_of, own_runtime
 from agent_runtime.seat.seat import MAX_ROWS
 from agent_runtime.tuning.errors import BadArgument
-from agent_runtime.tuning.players import ModelPlayer, always, at_random, by_expert
-from agent_runtime.tuning.playing import Matches, Pair, Played, Player, close
-from agent_runtime.tuning.samples import SPLITS
-from agent_runtime.tuning.standings import (
+from agent_runtime.tuning.evaluating.players import ModelPlayer, always, at_random, by_expert
+from agent_runtime.tuning.evaluating.playing import Matches, Pair, Played, Player, close
+from agent_runtime.tuning.evaluating.standings import (
     BEST_CONSTANT,
     CONSTANT,
     EXPERT,
@@ -28,7 +27,8 @@ from agent_runtime.tuning.standings import (
     Standings,
     by_seed,
 )
-from agent_runtime.tuning.tables import as_table, with_interval
+from agent_runtime.tuning.evaluating.tables import as_table, with_interval
+from agent_runtime.tuning.samples import SPLITS
 from agent_runtime.turn import Mode
 from game_adapters import load_adapter, make_env
 from game_adapters.adapter import plays_for_reward

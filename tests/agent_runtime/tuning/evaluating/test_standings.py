@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from agent_runtime.tuning.playing import Pair, Played
-from agent_runtime.tuning.standings import Measure, Standings, by_seed, points
-from tests.agent_runtime.tuning.test_tallies import items
+from agent_runtime.tuning.evaluating.playing import Pair, Played
+from agent_runtime.tuning.evaluating.standings import Measure, Standings, by_seed, points
+from tests.agent_runtime.tuning.evaluating.test_tallies import items
 
 SEATS = ("a", "b")
 NAMES = ("full", "star", "random", "constant:go", "constant:stay")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from agent_runtime.engine.loading import ModelSpec, load_model
-from agent_runtime.tuning.conditions import condition_of
-from agent_runtime.tuning.evaluation import as_markdown, evaluate
+from agent_runtime.tuning.evaluating.conditions import condition_of
+from agent_runtime.tuning.evaluating.evaluation import as_markdown, evaluate
 from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter
 from tests.tiny_models import save_tiny_model
 

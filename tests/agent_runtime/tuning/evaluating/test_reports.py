@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from agent_runtime.tuning.errors import NotEvaluation
-from agent_runtime.tuning.reports import by_source, read_report, tallies_in
-from tests.agent_runtime.tuning.reported import as_before, file_of, report_of
+from agent_runtime.tuning.evaluating.reports import by_source, read_report, tallies_in
+from tests.agent_runtime.tuning.evaluating.reported import as_before, file_of, report_of
 
 FILE = file_of("a.jsonl", {"fact": [2, 3]}, {"full": {"fact": [2, 3]}, "star": {"fact": [1, 3]}})
 

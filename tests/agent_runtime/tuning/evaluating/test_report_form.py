@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent_runtime.tuning.comparing import compare
-from agent_runtime.tuning.comparison_tables import as_markdown
 from agent_runtime.tuning.errors import TuningError
-from agent_runtime.tuning.report_form import check_form
-from agent_runtime.tuning.reports import read_report
-from agent_runtime.tuning.uniting import united
-from tests.agent_runtime.tuning.reported import as_before, file_of, report_of
+from agent_runtime.tuning.evaluating.comparing import compare
+from agent_runtime.tuning.evaluating.comparison_tables import as_markdown
+from agent_runtime.tuning.evaluating.report_form import check_form
+from agent_runtime.tuning.evaluating.reports import read_report
+from agent_runtime.tuning.evaluating.uniting import united
+from tests.agent_runtime.tuning.evaluating.reported import as_before, file_of, report_of
 
 ITEMS = {"one": [2, 1, 0], "two": [1, 1, 2]}
 RIGHT = {"full": ITEMS, "star": {"one": [1, 1, 0], "two": [0, 1, 1]}}

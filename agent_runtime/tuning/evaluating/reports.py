@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from agent_runtime.tuning.errors import NotEvaluation
-from agent_runtime.tuning.report_form import check_form
-from agent_runtime.tuning.tallies import Tally, joined_by_kind
+from agent_runtime.tuning.evaluating.report_form import check_form
+from agent_runtime.tuning.evaluating.tallies import Tally, joined_by_kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent_runtime.tuning.reports import by_source, tallies_in
-from agent_runtime.tuning.tallies import ALL, Tally
+from agent_runtime.tuning.evaluating.reports import by_source, tallies_in
+from agent_runtime.tuning.evaluating.tallies import ALL, Tally
 
 Counts = Sequence[int]
 

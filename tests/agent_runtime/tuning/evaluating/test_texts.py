@@ -11,7 +11,7 @@ import torch
 
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
 from agent_runtime.tuning.errors import BadConversation
-from agent_runtime.tuning.texts import HELD_OUT, as_markdown, read_conversations, score_text
+from agent_runtime.tuning.evaluating.texts import HELD_OUT, as_markdown, read_conversations, score_text
 from tests.tiny_models import save_tiny_model
 
 USER, ASSISTANT, SYSTEM = "user", "assistant", "system"

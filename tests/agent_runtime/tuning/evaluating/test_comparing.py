@@ -7,9 +7,9 @@ import numpy
 import pytest
 
 from agent_runtime.replay.figures import student_t
-from agent_runtime.tuning.comparing import compare
 from agent_runtime.tuning.errors import BadArgument
-from tests.agent_runtime.tuning.reported import as_before, file_of, report_of
+from agent_runtime.tuning.evaluating.comparing import compare
+from tests.agent_runtime.tuning.evaluating.reported import as_before, file_of, report_of
 
 ITEMS = {"fact": [4, 5, 3, 4, 4, 6, 2, 5], "linked": [2, 2, 2, 0, 2, 2, 2, 2]}
 BEFORE = {

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from agent_runtime.tuning.players import always, at_random, by_expert
-from agent_runtime.tuning.playing import Turn
+from agent_runtime.tuning.evaluating.players import always, at_random, by_expert
+from agent_runtime.tuning.evaluating.playing import Turn
 from game_adapters import load_adapter, make_env
 from game_adapters.experts import Mixer, load_expert
 from game_adapters.stepping import Waiting

@@ -12,9 +12,9 @@ from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
 from agent_runtime.engine.pool import Run
 from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
 from agent_runtime.served_model import serve_model
-from agent_runtime.tuning.conditions import Condition
+from agent_runtime.tuning.evaluating.conditions import Condition
+from agent_runtime.tuning.evaluating.scoring import Item, Scorer
 from agent_runtime.tuning.samples import Ask, Sample
-from agent_runtime.tuning.scoring import Item, Scorer
 from agent_runtime.turn import Mode
 from tests.tiny_models import save_tiny_model
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_runtime.replay.figures import student_t
-from agent_runtime.tuning.scoring import Item
-from agent_runtime.tuning.tallies import ALL, Tally, joined_by_kind, of_all, tallies_of
+from agent_runtime.tuning.evaluating.scoring import Item
+from agent_runtime.tuning.evaluating.tallies import ALL, Tally, joined_by_kind, of_all, tallies_of
 
 NAMES = ("full", "star")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from agent_runtime.tuning.errors import PartsDiffer
-from agent_runtime.tuning.reports import Part, by_source, tallies_in
-from agent_runtime.tuning.tallies import Tally
+from agent_runtime.tuning.evaluating.reports import Part, by_source, tallies_in
+from agent_runtime.tuning.evaluating.tallies import Tally
 
 Report = Mapping[str, Any]
 _DECIDE = "Leave one of them out, or give them names of their own: NAME=REPORT."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from agent_runtime.seat import Seat
-from agent_runtime.tuning.playing import Choice, Turn
+from agent_runtime.tuning.evaluating.playing import Choice, Turn
 from game_adapters import ActionOffer, PettingZooAdapter
 from game_adapters.environments import Environment
 from game_adapters.experts import Expert, Mixer

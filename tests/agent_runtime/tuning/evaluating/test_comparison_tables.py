@@ -1,9 +1,9 @@
 """Comparisons as tables."""
 
-from agent_runtime.tuning.comparing import compare
-from agent_runtime.tuning.comparison_tables import as_markdown
-from tests.agent_runtime.tuning.reported import as_before, file_of, report_of
-from tests.agent_runtime.tuning.test_comparing import models
+from agent_runtime.tuning.evaluating.comparing import compare
+from agent_runtime.tuning.evaluating.comparison_tables import as_markdown
+from tests.agent_runtime.tuning.evaluating.reported import as_before, file_of, report_of
+from tests.agent_runtime.tuning.evaluating.test_comparing import models
 
 
 def rows(table: str) -> list[list[str]]:

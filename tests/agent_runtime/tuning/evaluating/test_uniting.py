@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from agent_runtime.engine.loading import ModelSpec, load_model
-from agent_runtime.tuning.conditions import condition_of
 from agent_runtime.tuning.errors import PartsDiffer
-from agent_runtime.tuning.evaluation import evaluate
-from agent_runtime.tuning.reports import Part
+from agent_runtime.tuning.evaluating.conditions import condition_of
+from agent_runtime.tuning.evaluating.evaluation import evaluate
+from agent_runtime.tuning.evaluating.reports import Part
+from agent_runtime.tuning.evaluating.uniting import united
 from agent_runtime.tuning.samples import Header, SampleWriter
-from agent_runtime.tuning.uniting import united
-from tests.agent_runtime.tuning.reported import as_before, file_of, report_of
-from tests.agent_runtime.tuning.test_evaluation import question, sample
+from tests.agent_runtime.tuning.evaluating.reported import as_before, file_of, report_of
+from tests.agent_runtime.tuning.evaluating.test_evaluation import question, sample
 from tests.tiny_models import save_tiny_model
 
 RIGHT = {"full": {"fact": [2, 3]}, "star": {"fact": [1, 3]}}

@@ -18,10 +18,10 @@ from agent_runtime.engine.errors import BadChatTemplate
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.engine.text import Ids, TextEncoder
 from agent_runtime.tuning.errors import BadConversation
-from agent_runtime.tuning.findings import Clusters
-from agent_runtime.tuning.tables import as_table
+from agent_runtime.tuning.evaluating.findings import Clusters
+from agent_runtime.tuning.evaluating.tables import as_table
 
-HELD_OUT = Path(__file__).parent / "data" / "instruct.jsonl"
+HELD_OUT = Path(__file__).parents[1] / "data" / "instruct.jsonl"
 """Conversations of our own, which are in no sample for training."""
 _ROLES = ("system", "user", "assistant")
 

@@ -9,10 +9,10 @@ import pytest
 
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.seat import Seat
-from agent_runtime.tuning.contests import Arena, Contest, as_markdown
 from agent_runtime.tuning.errors import BadArgument, MatchFailed
-from agent_runtime.tuning.players import ModelPlayer, by_expert
-from agent_runtime.tuning.playing import Turn
+from agent_runtime.tuning.evaluating.contests import Arena, Contest, as_markdown
+from agent_runtime.tuning.evaluating.players import ModelPlayer, by_expert
+from agent_runtime.tuning.evaluating.playing import Turn
 from agent_runtime.turn import Mode
 from game_adapters import load_adapter
 from game_adapters.errors import BadOption, GameCodeFailed, NoExpert, UnknownGame
@@ -166,7 +166,7 @@ class Slippery:
 
 
 def test_an_environment_that_raises_names_its_match(loaded: LoadedModel) -> None:
-    contest = Contest("tests.agent_runtime.tuning.test_contests:Slippery", {}, 6, ("random",), at_once=2)
+    contest = Contest("tests.agent_runtime.tuning.evaluating.test_contests:Slippery", {}, 6, ("random",), at_once=2)
     with pytest.raises(MatchFailed, match="Slippery with seed 5 and the player as player_[01]") as failed:
         held(loaded, contest)
     assert isinstance(failed.value.__cause__, GameCodeFailed)

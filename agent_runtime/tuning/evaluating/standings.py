@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from agent_runtime.tuning.findings import Clusters
-from agent_runtime.tuning.playing import Played
+from agent_runtime.tuning.evaluating.findings import Clusters
+from agent_runtime.tuning.evaluating.playing import Played
 
 RANDOM, EXPERT = "random", "expert"
 Measure = Literal["score", "reward"]

@@ -2,7 +2,7 @@
 
 import math
 
-from agent_runtime.tuning.findings import Clusters
+from agent_runtime.tuning.evaluating.findings import Clusters
 
 
 def clusters_of(*sums: tuple[float, int]) -> Clusters:

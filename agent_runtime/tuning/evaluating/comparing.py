@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent_runtime.tuning.conditions import condition_of
 from agent_runtime.tuning.errors import BadArgument
-from agent_runtime.tuning.reports import source_of, tallies_in
-from agent_runtime.tuning.tallies import ALL, LEAST_LEARNED, Tally, joined_by_kind, of_all
-from agent_runtime.tuning.uniting import Report, is_other_file
+from agent_runtime.tuning.evaluating.conditions import condition_of
+from agent_runtime.tuning.evaluating.reports import source_of, tallies_in
+from agent_runtime.tuning.evaluating.tallies import ALL, LEAST_LEARNED, Tally, joined_by_kind, of_all
+from agent_runtime.tuning.evaluating.uniting import Report, is_other_file
 
 FORMAT = "hotseat-comparison-1"
 

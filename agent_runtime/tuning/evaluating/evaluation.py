@@ -17,12 +17,12 @@ from typing import Any
 
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.environment import environment
-from agent_runtime.tuning.conditions import Condition
-from agent_runtime.tuning.reports import by_source, tallies_in
+from agent_runtime.tuning.evaluating.conditions import Condition
+from agent_runtime.tuning.evaluating.reports import by_source, tallies_in
+from agent_runtime.tuning.evaluating.scoring import Item, Scorer
+from agent_runtime.tuning.evaluating.tables import as_table, with_interval
+from agent_runtime.tuning.evaluating.tallies import tallies_of
 from agent_runtime.tuning.samples import Sample, encode_sample, read_header, read_samples
-from agent_runtime.tuning.scoring import Item, Scorer
-from agent_runtime.tuning.tables import as_table, with_interval
-from agent_runtime.tuning.tallies import tallies_of
 
 _DIGEST_BYTES = 16
 

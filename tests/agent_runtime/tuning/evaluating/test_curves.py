@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from agent_runtime.errors import CannotWrite
-from agent_runtime.tuning import curves
-from agent_runtime.tuning.comparing import compare
 from agent_runtime.tuning.errors import BadArgument
-from tests.agent_runtime.tuning.reported import file_of, report_of
+from agent_runtime.tuning.evaluating import curves
+from agent_runtime.tuning.evaluating.comparing import compare
+from tests.agent_runtime.tuning.evaluating.reported import file_of, report_of
 
 NUMBERS = (8, 16, 32, 64, 128, 200, 300, 400)
 

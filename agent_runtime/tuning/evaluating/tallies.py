@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agent_runtime.tuning.findings import Clusters, Estimate
+from agent_runtime.tuning.evaluating.findings import Clusters, Estimate
 
 if TYPE_CHECKING:
-    from agent_runtime.tuning.scoring import Item
+    from agent_runtime.tuning.evaluating.scoring import Item
 
 ALL = "all"
 # Above chance by fewer points, full mode itself has not learned what is asked.
