@@ -76,9 +76,6 @@ class BatchStream:
 
     The loss is a mean over the answers of a batch: beside states with sixty questions each, decisions of one answer
     would hardly count, so they have rows of their own. Where none of many samples fits, another source is drawn.
-
-    With `full_every` n full mode is in every n-th step of `batches_a_step` batches, the first among them; the batches
-    of others have as many more rows instead.
     """
 
     sources: Sequence[tuple[float, Source]]
@@ -88,22 +85,13 @@ class BatchStream:
     context: int
     seed: int = 0
     positions: Positions = Positions.SEQUENTIAL
-    full_every: int = 1
-    batches_a_step: int = 1
-
-    def modes_of(self, step: int) -> tuple[Mode, ...]:
-        """Return the modes of a step's batches."""
-        has_full = step % self.full_every == 0
-        return tuple(mode for mode in self.modes if has_full or mode is not Mode.FULL)
 
     def __getitem__(self, number: int) -> Batch:
         """Return batch `number`. Raises NotTrainable if no sample fits into a row."""
-        modes = self.modes_of(number // self.batches_a_step)
-        num_rows = self.rows * len(self.modes) // len(modes)
-        packed = [self._samples(random.Random(f"{self.seed}/{number}/{row}")) for row in range(num_rows)]
+        packed = [self._samples(random.Random(f"{self.seed}/{number}/{row}")) for row in range(self.rows)]
         rows = [
             joined([row_of(sample, mode, self.positions) for sample in samples], self.row_tokens)
-            for mode in modes
+            for mode in self.modes
             for samples, _ in packed
         ]
         return replace(batch_of(rows), left_out=sum(left_out for _, left_out in packed))
@@ -143,9 +131,15 @@ class BatchStream:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The batches of a run's steps: those of `learned`, and in every `remember_every`-th step those of `remembered`."""
+    """Which stream the batches of a step come from, `batches_a_step` of them; all streams' batches are of one size.
+
+    Full mode is in every `full_every`-th step, the first among them; in the others block modes are alone, on as many
+    more rows. Every `remember_every`-th step is that of `remembered`, if there is one.
+    """
 
     learned: BatchStream
+    batches_a_step: int = 1
+    full_every: int = 1
     remembered: BatchStream | None = None
     remember_every: int = 1
 
@@ -153,12 +147,19 @@ class Schedule:
         """Whether nothing new is learned in a step."""
         return self.remembered is not None and (step + 1) % self.remember_every == 0
 
+    def stream_of(self, step: int) -> BatchStream:
+        """Return what a step's batches come from."""
+        if self.remembered is not None and self.remembers(step):
+            return self.remembered
+        if step % self.full_every == 0:
+            return self.learned
+        modes = tuple(mode for mode in self.learned.modes if mode is not Mode.FULL)
+        return replace(self.learned, modes=modes, rows=self.learned.rows * len(self.learned.modes) // len(modes))
+
     def modes_of(self, step: int) -> tuple[Mode, ...]:
         """Return the modes of a step's batches."""
-        return (Mode.FULL,) if self.remembers(step) else self.learned.modes_of(step)
+        return self.stream_of(step).modes
 
     def __getitem__(self, number: int) -> Batch:
         """Return batch `number`. Raises NotTrainable if no sample fits into a row."""
-        if self.remembered is not None and self.remembers(number // self.learned.batches_a_step):
-            return self.remembered[number]
-        return self.learned[number]
+        return self.stream_of(number // self.batches_a_step)[number]

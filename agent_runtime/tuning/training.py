@@ -158,25 +158,15 @@ class _Run:
             RotaryTable(model.get_decoder().rotary_emb.inv_freq, loaded.context_limit), accelerator.device
         )
         limit, positions = loaded.context_limit, card.positions
-        learned = BatchStream(
-            sources,
-            config.modes,
-            part.rows,
-            part.row_tokens,
-            limit,
-            part.seed,
-            positions,
-            part.full_every,
-            part.accumulate * accelerator.num_processes,
-        )
-        self._schedule = Schedule(learned)
+        learned = BatchStream(sources, config.modes, part.rows, part.row_tokens, limit, part.seed, positions)
+        a_step = part.accumulate * accelerator.num_processes
+        self._schedule = Schedule(learned, a_step, part.full_every)
         self._memory: Memory | None = None
         if remembered:
             rope = bare_rope(config.model.source, loaded)
-            rows = part.rows * len(config.modes)
-            limit = min(limit, rope.num_positions)
-            kept = BatchStream(remembered, (Mode.FULL,), rows, part.row_tokens, limit, part.seed)
-            self._schedule = Schedule(learned, kept, part.remember_every)
+            rows, limit = part.rows * len(config.modes), min(limit, rope.num_positions)
+            talk = BatchStream(remembered, (Mode.FULL,), rows, part.row_tokens, limit, part.seed)
+            self._schedule = replace(self._schedule, remembered=talk, remember_every=part.remember_every)
             self._memory = Memory(as_bare(self._adapted), rope, self._answered)
         self._savings = Savings(folder, accelerator, kind_of(accelerator))
         began = nullcontext if self._adapted is None else as_it_began(self._adapted, start)

@@ -10,7 +10,7 @@ from agent_runtime.engine.text import TextEncoder
 from agent_runtime.tuning.errors import CutSamples, EditedSamples, NotTrainable
 from agent_runtime.tuning.rows import TokenAsk, TokenSample
 from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter, encode_sample
-from agent_runtime.tuning.stream import BatchStream, FileSource, TokenSource
+from agent_runtime.tuning.stream import BatchStream, FileSource, Schedule, TokenSource
 from agent_runtime.tuning.tokens import in_tokens
 from agent_runtime.turn import Mode
 from tests.tiny_models import tiny_tokenizer
@@ -47,10 +47,8 @@ def test_a_batch_depends_on_its_number_alone() -> None:
 
 def test_full_mode_in_every_third_step_leaves_its_rows_in_the_others_to_the_block_mode() -> None:
     sources = [(1.0, source(5, 30)), (1.0, source(6, 7))]
-    plain, sparse = (
-        BatchStream(sources, (Mode.FULL, Mode.STAR), 2, 64, 1_000, full_every=every, batches_a_step=2)
-        for every in (1, 3)
-    )
+    plain = BatchStream(sources, (Mode.FULL, Mode.STAR), 2, 64, 1_000)
+    sparse = Schedule(plain, batches_a_step=2, full_every=3)
     for number in range(12):
         is_full = number // 2 % 3 == 0
         assert sparse.modes_of(number // 2) == ((Mode.FULL, Mode.STAR) if is_full else (Mode.STAR,))

@@ -24,7 +24,7 @@ from agent_runtime.tuning.config import DataPart, ModelPart, TrainingPart, TuneC
 from agent_runtime.tuning.errors import CutSamples, LossNotFinite, NotSamples, NotTrainable, OtherRun
 from agent_runtime.tuning.lora import with_lora
 from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter
-from agent_runtime.tuning.stream import BatchStream, FileSource
+from agent_runtime.tuning.stream import BatchStream, FileSource, Schedule
 from agent_runtime.tuning.student import Student, losses_of
 from agent_runtime.tuning.training import METRICS, TuneResult, tune
 from tests.agent_runtime.tuning.synchronising import synchronising
@@ -317,7 +317,7 @@ def test_a_run_is_what_a_plain_loop_over_its_batches_comes_to(home: Path, change
     student = Student(model)
     sources = [(1.0, FileSource(home / "train.jsonl", loaded.text))]
     sizes = (part.rows, part.row_tokens, loaded.context_limit, part.seed)
-    stream = BatchStream(sources, made.modes, *sizes, full_every=part.full_every, batches_a_step=part.accumulate)
+    stream = Schedule(BatchStream(sources, made.modes, *sizes), part.accumulate, part.full_every)
     planner = Planner(RotaryTable(model.get_decoder().rotary_emb.inv_freq, loaded.context_limit), torch.device("cpu"))
     weights = [weight for weight in student.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=1.0, betas=(0.9, 0.95), weight_decay=part.weight_decay, foreach=False)
