@@ -36,6 +36,11 @@ class TokenAsk:
     answer: Ids
     decision: int = -1
 
+    @property
+    def num_tokens(self) -> int:
+        """Return the tokens that it takes in a row, behind its blocks."""
+        return len(self.observation) + len(self.answer) - 1
+
 
 @dataclass(frozen=True, slots=True)
 class TokenSample:
@@ -47,7 +52,7 @@ class TokenSample:
     @property
     def num_tokens(self) -> int:
         """Return the tokens that the sample takes in a row."""
-        return sum(map(len, self.blocks)) + sum(len(ask.observation) + len(ask.answer) - 1 for ask in self.asks)
+        return sum(map(len, self.blocks)) + sum(ask.num_tokens for ask in self.asks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,8 +100,10 @@ def test_layers_on_two_devices_equal_the_reference() -> None:
 
 def test_a_forward_that_nobody_reads_is_waited_for_by_its_mark() -> None:
     w = cuda_world("llama")
+    # The first forward takes what a later one does not: the device has to be busier than the host.
+    w.runner.run([Span([5, 6, 7], 0, NOTHING, keep=w.pool.acquire(3))])
     torch.cuda.synchronize()
-    torch.cuda._sleep(100_000_000)
+    torch.cuda._sleep(2_000_000_000)
     w.runner.run([Span([5, 6, 7], 0, NOTHING, keep=w.pool.acquire(3))])
     wait = w.runner.mark()
     assert not torch.cuda.current_stream().query()

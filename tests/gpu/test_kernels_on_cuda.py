@@ -74,6 +74,7 @@ def test_sessions_over_one_world_agree_with_plain_torch_up_to_the_largest_bucket
         torch.testing.assert_close(ours[span], torchs[span], atol=5e-4, rtol=5e-4)
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype feature")
 @pytest.mark.parametrize("is_graphed", [True, False])
 def test_a_forward_never_makes_the_host_wait(is_graphed: bool) -> None:
     w, rng = cuda_world("llama", torch.bfloat16), numpy.random.default_rng(4)

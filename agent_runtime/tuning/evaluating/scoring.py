@@ -64,18 +64,23 @@ class Scorer:
         ]
 
     def score(self, samples: Iterable[Sample], too_long: Callable[[int, int], None]) -> Iterator[Item]:
-        """Yield the items of `samples`; `too_long` hears the number and the tokens of each that no row holds."""
+        """Yield the items of `samples`, in their order.
+
+        A sample whose asks no row holds together has its blocks in as many rows as it takes. One of which an ask does
+        not fit behind the blocks is left out: `too_long` hears its number and the tokens that it would take.
+        """
         waiting: list[_Expanded] = []
         for number, sample in enumerate(samples):
             expanded = _expanded(number, sample, self._text)
-            if expanded.tokens.num_tokens > self._limit:
-                too_long(number, expanded.tokens.num_tokens)
+            if expanded.least_tokens > self._limit:
+                too_long(number, expanded.least_tokens)
                 continue
-            total = sum(each.tokens.num_tokens for each in [*waiting, expanded])
-            if waiting and (total > self._row_tokens or not self._is_packed()):
-                yield from self._answered(waiting)
-                waiting = []
-            waiting.append(expanded)
+            for piece in expanded.pieces(self._limit):
+                total = sum(each.tokens.num_tokens for each in [*waiting, piece])
+                if waiting and (total > self._row_tokens or not self._is_packed()):
+                    yield from self._answered(waiting)
+                    waiting = []
+                waiting.append(piece)
         if waiting:
             yield from self._answered(waiting)
 
@@ -125,16 +130,50 @@ class _Score:
 
 @dataclass(frozen=True, slots=True)
 class _Expanded:
-    """A sample whose decisions are one ask for each action; `parts` says which asks of a row are whose."""
+    """Asks of a sample, from the one numbered `first`; decisions are one for each action.
+
+    `parts` says which asks of `tokens` are whose.
+    """
 
     number: int
     sample: Sample
     tokens: TokenSample
     parts: tuple[slice, ...]
+    first: int = 0
+
+    @property
+    def least_tokens(self) -> int:
+        """Return the tokens of the blocks and of the longest ask behind them."""
+        return self._block_tokens() + max(map(self._ask_tokens, self.parts), default=0)
+
+    def pieces(self, limit: int) -> Iterator["_Expanded"]:
+        """Yield the same asks, in their order, as pieces of at most `limit` tokens, which `least_tokens` are."""
+        blocks, begin, total = self._block_tokens(), 0, self._block_tokens()
+        for number, part in enumerate(self.parts):
+            tokens = self._ask_tokens(part)
+            if total + tokens > limit:
+                yield self._piece(begin, number)
+                begin, total = number, blocks
+            total += tokens
+        yield self._piece(begin, len(self.parts))
+
+    def _piece(self, begin: int, end: int) -> "_Expanded":
+        parts = self.parts[begin:end]
+        first = parts[0].start if parts else 0
+        tokens = replace(self.tokens, asks=tuple(ask for part in parts for ask in self.tokens.asks[part]))
+        moved = tuple(slice(part.start - first, part.stop - first) for part in parts)
+        sample = replace(self.sample, asks=self.sample.asks[begin:end])
+        return _Expanded(self.number, sample, tokens, moved, begin)
+
+    def _block_tokens(self) -> int:
+        return sum(map(len, self.tokens.blocks))
+
+    def _ask_tokens(self, part: slice) -> int:
+        return sum(ask.num_tokens for ask in self.tokens.asks[part])
 
     def items(self, scores: Sequence[Sequence[_Score]]) -> Iterator[Item]:
         """Yield the sample's items from the scores of its asks under each condition."""
-        for number, (ask, part) in enumerate(zip(self.sample.asks, self.parts, strict=True)):
+        for number, (ask, part) in enumerate(zip(self.sample.asks, self.parts, strict=True), self.first):
             found = [each[part] for each in scores]
             if ask.actions:
                 right = tuple(_best(ask.actions, each) in (ask.target, *ask.also) for each in found)

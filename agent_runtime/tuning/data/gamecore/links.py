@@ -51,16 +51,46 @@ CORE: tuple[Link, ...] = (
     Link("quest", "bring", "item", ("the thing that {} asks for",), ("Which quest asks for {}?",)),
 )
 
-_NOUNS: Mapping[tuple[Kind, Kind], str] = {
-    ("unit", "unit"): "banker captor cook cousin debtor deputy double guard guide heir informer mentor messenger "
-    "neighbour partner pupil rival scout servant sponsor spy squire tailor twin",
-    ("unit", "region"): "birthplace estate garrison hideout home market post prison refuge school",
-    ("region", "unit"): "builder collector envoy founder governor judge keeper landlord owner sheriff surveyor warden",
-    ("item", "unit"): "buyer carver finder heir keeper lender maker owner seller thief",
-    ("item", "region"): "market origin shrine source vault workshop",
-    ("quest", "unit"): "giver guard guide informer judge patron rival scribe sponsor witness",
-    ("quest", "region"): "archive camp office origin shelter treasury",
-}
+_ROLES = (
+    "accuser adviser agent ambassador apprentice archer architect armourer artist aunt avenger baker banker bard "
+    "baron beggar bishop blacksmith boatman bodyguard boss brewer bride broker brother builder butcher butler "
+    "buyer captor caretaker carpenter carver challenger chaplain clerk client coach cobbler collector commander "
+    "companion composer confessor contact cook courier cousin creditor critic dancer daughter dealer debtor "
+    "defender deputy detective director disciple doctor double dreamer driver duke editor elder emissary employer "
+    "enemy engineer engraver envoy examiner executor expert falconer farmer father ferryman fiddler finder fisher "
+    "follower forger founder friend gardener giver governor grandson grocer groom guard guardian guest guide "
+    "healer heir helper herald herbalist hermit host hostage hunter husband idol informer inspector inventor "
+    "jailer jester jeweller judge keeper lady landlord lawyer lender librarian lieutenant lodger lord lover "
+    "magician maker manager marshal mason master mayor mentor messenger midwife miller miner minister minstrel "
+    "monk mother musician navigator neighbour nephew niece notary nurse observer officer opponent oracle orphan "
+    "owner painter partner patient patron physician pilot piper poet poisoner porter potter preacher priest "
+    "printer prisoner prophet protector pupil queen ranger referee rider rival robber sailor scholar scout "
+    "scribe sculptor secretary seer seller servant sheriff shepherd singer sister smith soldier son sponsor spy "
+    "squire steward student successor suitor surgeon surveyor suspect tailor tanner teacher tenant thief tinker "
+    "trader trainer traitor translator treasurer trustee tutor twin uncle usher vassal victim visitor warden "
+    "watcher weaver widow wife witness wizard writer"
+).split()
+_PLACES = (
+    "abbey academy altar archive armoury attic bakery bank barn barracks base bazaar birthplace brewery bunker "
+    "burrow cabin camp capital cellar cemetery chapel church cistern cottage court cradle depot den dock dungeon "
+    "dwelling embassy estate exchange farm fief forge fortress foundry garden garrison granary grave guildhall "
+    "harbour headquarters hideout home homeland hospital hostel inn jail kitchen laboratory lair landing library "
+    "lighthouse lodge market meadow mill mine mint mooring museum nest nursery office orchard origin outpost "
+    "palace parish park pasture pier port post prison quarry quarters ranch refuge residence retreat ruin "
+    "sanctuary school seat settlement shelter shop shrine source stable station storehouse stronghold studio "
+    "tavern temple theatre tomb tower treasury tribunal university vault village vineyard warehouse watchtower "
+    "well wharf winery workshop yard"
+).split()
+# What a record of each kind may have by a noun: anybody as a role, any region as a place.
+_NOUNS: tuple[tuple[Kind, Kind, list[str]], ...] = (
+    ("unit", "unit", _ROLES),
+    ("unit", "region", _PLACES),
+    ("region", "unit", _ROLES),
+    ("item", "unit", _ROLES),
+    ("item", "region", _PLACES),
+    ("quest", "unit", _ROLES),
+    ("quest", "region", _PLACES),
+)
 _PHRASES: Mapping[tuple[Kind, Kind], tuple[tuple[str, str, str], ...]] = {
     ("unit", "unit"): (
         ("fears", "the one that {} fears", "Who fears {}?"),
@@ -108,9 +138,9 @@ _PHRASES: Mapping[tuple[Kind, Kind], tuple[tuple[str, str, str], ...]] = {
 
 
 def _drawn() -> Iterator[Link]:
-    for (kind, to), nouns in _NOUNS.items():
-        for label in nouns.split():
-            yield _noun(kind, label, to)
+    for noun_of, names, nouns in _NOUNS:
+        for label in nouns:
+            yield _noun(noun_of, label, names)
     for (kind, to), rows in _PHRASES.items():
         for label, called, back in rows:
             yield Link(kind, label, to, (called,), (back,))

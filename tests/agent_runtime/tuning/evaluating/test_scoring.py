@@ -138,6 +138,22 @@ def test_how_samples_are_packed_changes_nothing(source: Path, monkeypatch: pytes
         assert (one.legal_mass or ()) == pytest.approx(other.legal_mass or (), rel=1e-4)
 
 
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_a_sample_with_more_asks_than_a_row_holds_has_its_blocks_in_several(
+    source: Path, monkeypatch: pytest.MonkeyPatch, is_packed: bool
+) -> None:
+    given = samples(5)
+    whole = scored(source, given)
+    told: list[int] = []
+    assert not list(Scorer(loaded_from(source), CONDITIONS[:1], 20).score(given, lambda _, tokens: told.append(tokens)))
+    longest = max(told)  # what blocks take with the longest of their asks: one more ask is too many
+    monkeypatch.setattr(Scorer, "_is_packed", lambda self: is_packed)
+    split = scored(source, given, longest)
+    assert [replace(item, legal_mass=None) for item in split] == [replace(item, legal_mass=None) for item in whole]
+    for one, other in zip(split, whole, strict=True):
+        assert (one.legal_mass or ()) == pytest.approx(other.legal_mass or (), rel=1e-4)
+
+
 def test_a_sample_that_no_row_holds_is_told(source: Path) -> None:
     told: list[tuple[int, int]] = []
     scorer = Scorer(loaded_from(source), CONDITIONS[:1], 20)

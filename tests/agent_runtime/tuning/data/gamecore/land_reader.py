@@ -183,8 +183,10 @@ def _ways(words: str) -> tuple[tuple[str, str], ...]:
 
 
 def _matched(wording: str, words: str) -> str | None:
-    found = re.fullmatch(re.escape(wording).replace(r"\{\}", "(.+)"), words)
-    return found[1] if found else None
+    head, _, tail = wording.partition("{}")
+    if len(words) > len(head) + len(tail) and words.startswith(head) and words.endswith(tail):
+        return words[len(head) : len(words) - len(tail)]
+    return None
 
 
 def _fact(field: str) -> Callable[[Reader, str], list[str]]:

@@ -7,7 +7,7 @@ from agent_runtime.tuning.data.gamecore.links import BY_LABEL, CORE, DRAWN, link
 
 
 def test_every_link_has_its_own_label_and_says_how_to_ask_there_and_back() -> None:
-    assert len(BY_LABEL) == len(CORE) + len(DRAWN) > 100
+    assert len(BY_LABEL) == len(CORE) + len(DRAWN) > 1000
     for link in DRAWN:
         assert link.called and link.back and all(words.count("{}") == 1 for words in (*link.called, *link.back))
         assert all(words.startswith(("the ", "{}'s ")) for words in link.called)
@@ -18,10 +18,13 @@ def test_none_is_worded_like_what_is_held_out() -> None:
     words = [
         word for link in BY_LABEL.values() for text in (link.label, *link.called, *link.back) for word in text.split()
     ]
-    assert not {"hero", "leads", "goal"} & {*words} and ("quest", "to") not in BY_LABEL
+    assert (
+        not {"hero", "champion", "leads", "leader", "goal", "destination"} & {*words}
+        and ("quest", "to") not in BY_LABEL
+    )
 
 
-def test_lands_have_some_of_them_and_all_come_up() -> None:
+def test_lands_have_some_of_them_and_others_than_the_next() -> None:
     drawn = {link.label for link in DRAWN}
     seen: set[tuple[str, str]] = set()
     for seed in range(80):
@@ -35,7 +38,7 @@ def test_lands_have_some_of_them_and_all_come_up() -> None:
         }
         assert 4 < len(here) <= 14
         seen |= here
-    assert seen == {(link.kind, link.label) for link in DRAWN}
+    assert len(seen) > 500 and seen <= {(link.kind, link.label) for link in DRAWN}
 
 
 def test_a_land_knows_where_links_lead_and_which_can_be_gone_back() -> None:
