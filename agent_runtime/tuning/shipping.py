@@ -30,6 +30,8 @@ def ship(adapter: Path, folder: Path) -> int:
     weights = {name: weight.to(torch.bfloat16).contiguous() for name, weight in load_file(source / WEIGHTS).items()}
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     config = {**adapter_config(source), "base_model_name_or_path": None}
+    if isinstance(modules := config.get("target_modules"), list):
+        config["target_modules"] = sorted(modules)  # a set that PEFT writes in any order
     (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
     shutil.copyfile(source / CARD, folder / CARD)
     return sum((folder / name).stat().st_size for name in (WEIGHTS, CONFIG, CARD))
