@@ -36,7 +36,7 @@ def plain(num_bytes: int) -> torch.Tensor:
     return torch.empty(num_bytes, dtype=torch.uint8)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pieces:
     """Where some bytes lie: (unit, number of units) in order, of which the last unit need not be full."""
 

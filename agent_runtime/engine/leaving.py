@@ -52,14 +52,19 @@ class Leaving:
         like = self._layers[0]
         buffers = [torch.empty(most, dtype=like.dtype, device=self._device) for _ in batches[:2]]
         free: list[torch.cuda.Event | None] = [None for _ in buffers]
-        for number, batch in enumerate(batches):
-            at = number % len(buffers)
-            self._wait(free[at])
-            parts = self._gathered(batch, buffers[at])
-            with self._behind():
-                for part, (_, pieces) in zip(parts, batch, strict=True):
-                    _copy(part, pieces)
-                free[at] = self._mark()
+        try:
+            for number, batch in enumerate(batches):
+                at = number % len(buffers)
+                self._wait(free[at])
+                parts = self._gathered(batch, buffers[at])
+                with self._behind():
+                    for part, (_, pieces) in zip(parts, batch, strict=True):
+                        _copy(part, pieces)
+                    free[at] = self._mark()
+        except BaseException:
+            if self._beside is not None:
+                self._beside.synchronize()  # nothing is written to the host any more
+            raise
         if self._beside is not None:
             for buffer in buffers:
                 buffer.record_stream(self._beside)

@@ -181,9 +181,12 @@ class Pool:
                 write_by_layer(self.keys, self.values, run.slots(), *halves(stored, shape))
         return None
 
-    def send(self, blocks: Sequence[Stored]) -> list[Stored] | None:
-        """Begin to copy blocks to the one GPU there is, to be loaded later; any thread. None if that cannot be now."""
-        return None if self._staging is None else self._staging.send(blocks)
+    def send(self, blocks: Sequence[Stored]) -> list[Stored]:
+        """Begin to copy blocks to the one GPU there is, to be loaded later; any thread.
+
+        Returns the first of them, as many as there is room for: none if there is no such GPU.
+        """
+        return [] if self._staging is None else self._staging.send(blocks)
 
     def save(self, blocks: Sequence[tuple[Run, Sequence[torch.Tensor]]]) -> torch.cuda.Event | None:
         """Copy runs to the host's memory, for `load`, and return the event behind which they are there.

@@ -17,7 +17,9 @@ what is opened for a session comes behind turns anyway.
 Shapes: L layers, t tokens of a block, N slots, G key/value heads, D head dimension, n numbers.
 """
 
+import itertools
 import threading
+from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -94,6 +96,16 @@ class Staging:
         with self._on_the_way():
             needed = [sum(stored.size for _, stored in batch if not stored.sent) for batch in batches]
             buffers = [torch.empty(max(needed), dtype=self._dtype, device=self._device) for _ in batches[:2]]
+        try:
+            return self._written(batches, buffers)
+        except BaseException:
+            if self._beside is not None:
+                self._beside.synchronize()  # nothing of the host's memory is read any more
+            raise
+
+    def _written(
+        self, batches: Sequence[Sequence[tuple[numpy.ndarray, Stored]]], buffers: Sequence[torch.Tensor]
+    ) -> torch.cuda.Event | None:
         free: list[torch.cuda.Event | None] = [None for _ in buffers]
         read = None
         for number, batch in enumerate(batches):
@@ -113,21 +125,24 @@ class Staging:
                 self._wait(event)
         return read
 
-    def send(self, blocks: Sequence[Stored]) -> list[Stored] | None:
-        """Begin to copy blocks to the device; any thread. None where there is no room for them: nothing was begun.
+    def send(self, blocks: Sequence[Stored]) -> list[Stored]:
+        """Begin to copy blocks to the device, the first of them for which there is room there; any thread.
 
         Pinned memory is read behind this call: nobody may change it before the `after` of what is returned.
         """
         with self._sending:
-            size = sum(stored.size for stored in blocks)
             used = sum(sent.buffer.nbytes for sent in list(self._sent))
-            if not size or used + size * self._dtype.itemsize > _SENT_BYTES:
-                return None
+            room = (_SENT_BYTES - used) // self._dtype.itemsize
+            ends = list(itertools.accumulate(stored.size for stored in blocks))
+            blocks = blocks[: bisect_right(ends, room)]
+            size = sum(stored.size for stored in blocks)
+            if not size:
+                return []
             with nullcontext() if self._ahead is None else torch.cuda.stream(self._ahead):
                 try:
                     sent = Sent(torch.empty(size, dtype=self._dtype, device=self._device))
                 except torch.OutOfMemoryError:
-                    return None
+                    return []
                 parts = _copied(blocks, sent.buffer, self._ahead)
                 after = _end_of(self._ahead)
             self._sent.add(sent)

@@ -118,7 +118,7 @@ def test_blocks_in_any_pieces_and_blocks_that_were_sent_lie_where_others_lie(
         stored = Stored([whole[begin:end] for begin, end in ends])
         there, here = halves(stored, k.shape), (k, v)
         assert all(torch.equal(one, two) for one, two in zip(there, here, strict=True))
-        sent = staging.send([stored]) if is_sent else None
+        sent = staging.send([stored]) if is_sent else []
         on_the_way.append((run.slots(), sent[0] if sent else stored))
     staging.write(on_the_way)
     other.write_all(blocks)
@@ -130,8 +130,8 @@ def test_what_was_sent_and_is_held_bounds_what_is_sent_next(monkeypatch: pytest.
     pool, _ = pools()
     staging = Staging(pool.keys, pool.values)
     blocks = [stored_of(k, v) for _, k, v in blocks_of(pool, [5, 4, 3])]
-    first = staging.send(blocks[:1])
-    assert first is not None and staging.send(blocks[1:2]) is None
-    assert staging.send(blocks[2:]) is not None
+    first = staging.send(blocks[:2])
+    assert len(first) == 1 and staging.send(blocks[1:2]) == []
+    assert len(staging.send(blocks[2:])) == 1
     del first
-    assert staging.send(blocks[1:2]) is not None and staging.send([]) is None
+    assert len(staging.send(blocks[1:2])) == 1 and staging.send([]) == []
