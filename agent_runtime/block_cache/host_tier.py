@@ -76,10 +76,10 @@ class HostTier:
     def find(self, keys: Iterable[str]) -> set[str]:
         """Return those of `keys` that are here; that counts as a use. A hint: they may be gone when they are held."""
         with self._lock:
-            found = {key for key in keys if key in self._blocks}
+            found = [key for key in keys if key in self._blocks]
             for key in found:
                 self._blocks.move_to_end(key)
-            return found
+            return set(found)
 
     def hold(self, keys: Iterable[str]) -> dict[str, Stored]:
         """Return those of `keys` that are here, to be read until they are let go, each as often as it was held."""
@@ -134,10 +134,13 @@ class HostTier:
         """
         rooms: dict[str, tuple[Run, Pieces, list[torch.Tensor]]] = {}
         with self._lock:
-            for key, run in reversed(evicted):
+            coming: list[tuple[str, Run]] = []
+            for key, run in evicted:
                 if key in self._blocks:
                     self._blocks.move_to_end(key)
-                    continue
+                else:
+                    coming.append((key, run))
+            for key, run in reversed(coming):
                 pieces = self._room(run.length * self._pool.geometry.bytes_per_token)
                 if pieces is None:
                     break
