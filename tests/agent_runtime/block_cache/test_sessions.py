@@ -26,7 +26,7 @@ from agent_runtime.token_blocks import TokenBlock, TokenPrompt
 from agent_runtime.turn import Mode
 from tests.agent_runtime.engine.worlds import random_ids, world
 
-SLOTS, HOST_UNITS, NUM_BLOCKS = 220, 60, 24
+SLOTS, HOST_UNITS, NUM_BLOCKS = 220, 24, 24
 MATCH = "m"
 
 
@@ -67,7 +67,7 @@ class Play:
         memory = HostMemory(HOST_UNITS * UNIT_BYTES, [plain], slab_bytes=7 * UNIT_BYTES)
         self.tier = HostTier(w.pool, memory, keeps_loaded=keeps_loaded)
         # Now and then encoding is as quick as loading.
-        rates = Rates(0.01, 10_000, 1e-4, 20_000)
+        rates = Rates(0.003, 10_000, 1e-4, 20_000)
         supply = Supply(w.pool, self.store, host=self.tier, rates=rates, load_or_encode=policy)
         self.cache = BlockCache(self.engine, self.store, supply=supply)
         self.cache.open_match(MATCH)
@@ -186,6 +186,8 @@ def played(steps: int, seed: int, mode: Mode, policy: LoadOrEncode, keeps_loaded
 
 
 ALL_WAYS = {"there", "new", "in host memory", "in the store"}
+# What `auto` takes of the store is what encoding leaves; what it makes of the host's memory is the same.
+CHOSEN_WAYS = {"there", "new", "in host memory", "encoding it is quicker than loading it"}
 
 
 @pytest.mark.parametrize(
@@ -205,8 +207,7 @@ def test_books_balance_and_turns_agree_behind_every_step(mode: Mode, policy: Loa
     elif policy == "encode":
         assert not {"in host memory", "in the store"} & how.keys() and how["loading is switched off"] > 0
     else:
-        assert ALL_WAYS - how.keys() <= {"in the store"} and how["in host memory"] > 0
-        assert policy != "auto" or how["encoding it is quicker than loading it"] > 0
+        assert how.keys() >= (CHOSEN_WAYS if policy == "auto" else ALL_WAYS)
 
 
 @pytest.mark.soak
@@ -214,4 +215,4 @@ def test_books_balance_and_turns_agree_behind_every_step(mode: Mode, policy: Loa
 @pytest.mark.parametrize("seed", range(3))
 def test_ten_thousand_steps_leave_no_slot_and_no_byte_behind(mode: Mode, seed: int) -> None:
     how = played(10_000, 100 + seed, mode, "auto" if seed == 1 else "load", seed != 2)
-    assert ALL_WAYS <= how.keys() and how["CancelledError"] > 0
+    assert how.keys() >= (CHOSEN_WAYS if seed == 1 else ALL_WAYS) | {"CancelledError"}
