@@ -223,7 +223,7 @@ class BlockCache:
 
     def _why(self, key: str, staged: Staged) -> str:
         """Return why a block has to be encoded."""
-        if key in staged.encode and key in self._seen:
+        if key in staged.encode:
             return self.supply.why_encoded
         if key not in self._seen:
             return "new"

@@ -33,11 +33,12 @@ _TRY_AGAIN_S = 30.0
 class Staged:
     """What was found outside the pool of the blocks that were not in it.
 
-    `asked` were missing, `tensors` came from packs, `sent` are on their way to the device, and `encode` are better
-    encoded than loaded, or have to be by what was set.
+    `asked` were missing, `read` came from packs and lie in `tensors` unless they are `sent`, on their way to the device
+    already; `encode` could be loaded, and are better encoded or have to be, by what was set.
     """
 
     asked: frozenset[str] = frozenset()
+    read: frozenset[str] = frozenset()
     tensors: Mapping[str, Tensors] = field(default_factory=dict)
     sent: Mapping[str, Stored] = field(default_factory=dict)
     encode: frozenset[str] = frozenset()
@@ -119,23 +120,30 @@ class Supply:
     # Any thread.
 
     def fetch(self, missing: Sequence[TokenBlock], num_rows: int) -> Staged:
-        """Read what is to be loaded of `missing`, for a forward of `num_rows` rows besides. May wait for the disk."""
+        """Read what is to be loaded of `missing`, for a forward of `num_rows` rows besides. May wait for the disk.
+
+        For a turn, which has rows of its own, copies to a GPU begin at once; what comes in the background has time.
+        """
         keys = frozenset(block.key for block in missing)
-        if not keys or self._policy == "encode":
-            return Staged(asked=keys, encode=keys)
+        if self._policy == "encode":
+            return Staged(asked=keys, encode=frozenset(self._in_packs(missing)))
         here = self.host.find(keys) if self.host is not None else set()
         encode = self._to_encode(missing, here, num_rows)
         tensors = self._read([block for block in missing if block.key not in here and block.key not in encode])
         if self.host is not None and self.host.keeps_loaded:
             self.host.put({key: (each["k"], each["v"]) for key, each in tensors.items()})
-        sent = self._send([block.key for block in missing if block.key not in encode])
-        return Staged(keys, {key: each for key, each in tensors.items() if key not in sent}, sent, encode)
+        sent = self._send([block.key for block in missing if block.key not in encode]) if num_rows else {}
+        left = {key: each for key, each in tensors.items() if key not in sent}
+        return Staged(keys, frozenset(tensors), left, sent, encode)
+
+    def _in_packs(self, missing: Sequence[TokenBlock]) -> set[str]:
+        return set() if isinstance(self._store, MemoryStore) else self._store.contains([each.key for each in missing])
 
     def _to_encode(self, missing: Sequence[TokenBlock], here: set[str], num_rows: int) -> frozenset[str]:
         rates = self.rates if self._policy == "auto" else None
         if rates is None:
             return frozenset()
-        stored = set() if isinstance(self._store, MemoryStore) else self._store.contains([b.key for b in missing])
+        stored = self._in_packs(missing)
         found = [
             Missing(
                 block.key,
@@ -177,14 +185,14 @@ class Supply:
     def claimed(self, keys: Sequence[str], staged: Staged) -> Iterator[Claim]:
         """Hold what there is of `keys`, from where it comes soonest, for as long as it takes to load it."""
         stored = {key: staged.sent[key] for key in keys if key in staged.sent}
-        lay = dict.fromkeys(stored, "in host memory")
         wanted = [key for key in keys if key not in stored and key not in staged.encode]
         held = self.host.hold(wanted) if self.host is not None and self._policy != "encode" else {}
         for key in wanted:
             if key in held:
-                stored[key], lay[key] = held[key], "in host memory"
+                stored[key] = held[key]
             elif key in staged.tensors:
-                stored[key], lay[key] = stored_of(staged.tensors[key]["k"], staged.tensors[key]["v"]), "in the store"
+                stored[key] = stored_of(staged.tensors[key]["k"], staged.tensors[key]["v"])
+        lay = {key: "in the store" if key in staged.read else "in host memory" for key in stored}
         claim = Claim(self._pool, stored, lay)
         is_loaded = False
         try:

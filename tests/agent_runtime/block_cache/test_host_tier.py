@@ -1,6 +1,8 @@
 """Blocks in the host's memory: who goes first, what is never taken away, and what failing memory costs."""
 
 import logging
+import random
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -226,3 +228,28 @@ def test_memory_goes_to_others_when_the_device_has_written_and_read_it(monkeypat
     shelf.tier.let_go("c", _Event(said, "read"), loaded=True)  # type: ignore[arg-type]
     shelf.evict([("b", 2)])
     assert said == ["written", "read"] and shelf.tier.find("bc") == {"b"}
+
+
+def test_threads_that_read_packs_beside_the_engines_never_see_half_a_block() -> None:
+    shelf, failures = Shelf(budget=20), list[str]()
+
+    def fetch(seed: int) -> None:
+        rng = random.Random(seed)
+        for _ in range(300):
+            keys = rng.sample(KEYS, 3)
+            shelf.read(keys)
+            held = shelf.tier.hold(rng.sample(KEYS, 4))
+            failures.extend(key for key, stored in held.items() if not is_whole(key, stored))
+            shelf.tier.let_go(held, None, loaded=False)
+
+    threads = [threading.Thread(target=fetch, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    rng = random.Random(9)
+    while any(thread.is_alive() for thread in threads):
+        shelf.evict([(key, length_of(key)) for key in rng.sample(KEYS, 3)])
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    shelf.tier.check()
+    assert shelf.tier.stats().dropped > 0
