@@ -31,6 +31,8 @@ def open_runtime(settings: RuntimeSettings) -> AgentRuntime:
                 store or MemoryStore(),
                 pool_mib=settings.engine.pool_mib,
                 max_rows=settings.engine.max_rows,
+                host_cache_mib=settings.engine.host_cache_mib,
+                load_or_encode=settings.engine.load_or_encode,
             )
             for name, model in settings.models.items()
         }

@@ -44,6 +44,14 @@ class EngineSettings(_Settings):
     """Memory for keys and values, per model; on a CPU up to a quarter more, for views that come again."""
     max_rows: int = Field(default=512, gt=0)
     """Turns join a forward while it has fewer rows than this."""
+    host_cache_mib: int | None = Field(default=None, ge=0)
+    """Host memory for blocks that leave the pool, per model; 0 is none.
+
+    None is a quarter of what is free on one NVIDIA GPU, where it is pinned as it fills, and none elsewhere: a CPU's
+    pool lies in the same memory.
+    """
+    load_or_encode: Literal["auto", "load", "encode"] = "auto"
+    """Whether blocks that were kept are loaded, or encoded again; `auto` measures at start which is quicker."""
 
 
 class StoreSettings(_Settings):

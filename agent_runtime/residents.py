@@ -2,7 +2,7 @@
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from agent_runtime.engine.errors import PoolFull
@@ -28,10 +28,14 @@ class Residents:
     least-recently-used order.
 
     Engine thread only. The verbs: `add`, `pin` / `unpin`, `forget`, `make_room`; `match_prefix`, `insert_prefix`.
+
+    `evicted` is told of the blocks that `make_room` lets go, the least recently used first, with the runs that they
+    had: they stand there until somebody takes those slots.
     """
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, evicted: Callable[[Sequence[Resident]], None] = lambda blocks: None) -> None:
         self.pool = pool
+        self._evicted = evicted
         self._prefixes: dict[str, PrefixTree] = {}
         self._table: OrderedDict[str, Resident] = OrderedDict()
         self._leaving: set[Resident] = set()
@@ -120,15 +124,21 @@ class Residents:
             return
         if not self._could_free(num_slots - self.pool.num_free):
             raise PoolFull(needed=num_slots, free=self.pool.num_free, capacity=self.pool.num_slots)
-        while self.pool.num_free < num_slots:
-            victim = next((resident for resident in self._table.values() if resident.pins == 0), None)
-            prefix = self._oldest_prefix()
-            if victim is not None and (prefix is None or victim.last_used <= prefix[0]):
-                self.forget(victim)
-            elif prefix is not None:
-                self._evict_prefix(prefix[1])
-            else:
-                raise PoolFull(needed=num_slots, free=self.pool.num_free, capacity=self.pool.num_slots)
+        victims: list[Resident] = []
+        try:
+            while self.pool.num_free < num_slots:
+                victim = next((resident for resident in self._table.values() if resident.pins == 0), None)
+                prefix = self._oldest_prefix()
+                if victim is not None and (prefix is None or victim.last_used <= prefix[0]):
+                    self.forget(victim)
+                    victims.append(victim)
+                elif prefix is not None:
+                    self._evict_prefix(prefix[1])
+                else:
+                    raise PoolFull(needed=num_slots, free=self.pool.num_free, capacity=self.pool.num_slots)
+        finally:
+            if victims:
+                self._evicted(victims)
 
     def _could_free(self, num_slots: int) -> bool:
         for resident in self._table.values():

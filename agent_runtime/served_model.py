@@ -4,7 +4,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
-from agent_runtime.block_cache import BlockCache, BlockStore
+from agent_runtime.block_cache import BlockCache, BlockStore, MemoryStore
+from agent_runtime.block_cache.budget import open_host_tier
+from agent_runtime.block_cache.measuring import measure
+from agent_runtime.block_cache.supply import LoadOrEncode, Supply
 from agent_runtime.engine.admission import check_config, probe
 from agent_runtime.engine.choice import chosen_runner
 from agent_runtime.engine.compute_thread import Compute, at_once, computed
@@ -59,10 +62,19 @@ def geometry_of(loaded: LoadedModel) -> KVGeometry:
 
 
 def serve_model(
-    name: str, loaded: LoadedModel, store: BlockStore, *, pool_mib: int, max_rows: int, probed: bool = True
+    name: str,
+    loaded: LoadedModel,
+    store: BlockStore,
+    *,
+    pool_mib: int,
+    max_rows: int,
+    probed: bool = True,
+    host_cache_mib: int | None = None,
+    load_or_encode: LoadOrEncode = "load",
 ) -> ServedModel:
     """Put a loaded model to work.
 
+    `auto` for `load_or_encode` measures first what decides it. `host_cache_mib` None is what suits the device.
     Raises UnsupportedModel if block attention would be wrong for it: by its configuration, or by the probe.
     """
     check_config(loaded.model.config)
@@ -71,6 +83,10 @@ def serve_model(
         raise UnsupportedModel(loaded.name, reason, "Give it the tokenizer it was trained with, or use another model.")
     compute: Compute = computed if loaded.device.type == "cpu" else at_once
     runner = compute(lambda: _runner(loaded, pool_mib, max_rows, probed=probed))
+    host = open_host_tier(name, runner.pool, 0 if load_or_encode == "encode" else host_cache_mib)
+    has_choice = load_or_encode == "auto" and (host is not None or not isinstance(store, MemoryStore))
+    rates = compute(lambda: measure(runner)) if has_choice else None
+    supply = Supply(runner.pool, store, host=host, rates=rates, load_or_encode=load_or_encode)
     quiet_rows = None if loaded.device.type == "cpu" else _QUIET_ROWS
     engine = Engine(runner, max_rows=max_rows, quiet_rows=quiet_rows, compute=compute)
     fingerprint = fingerprint_of(loaded)
@@ -81,7 +97,7 @@ def serve_model(
         end_of_turn=loaded.text.end_of_turn,
         device=loaded.device,
     )
-    cache = BlockCache(engine, store, loaded.positions)
+    cache = BlockCache(engine, store, loaded.positions, supply)
     prefetcher = Prefetcher(cache, loaded.context_limit)
     return ServedModel(name, loaded, engine, cache, prefetcher, tokenizer, grammar, fingerprint)
 

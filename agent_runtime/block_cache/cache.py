@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent_runtime.block_cache.outbox import Outbox, remember
-from agent_runtime.block_cache.store import BlockStore, Tensors
+from agent_runtime.block_cache.store import BlockStore
+from agent_runtime.block_cache.supply import Claim, Staged, Supply
 from agent_runtime.block_cache.views import Views
 from agent_runtime.engine.cursor import Cursor
 from agent_runtime.engine.pool import EMPTY_RUN, Run, joined
@@ -18,14 +19,6 @@ from agent_runtime.token_blocks import TokenBlock, TokenPrompt
 from agent_runtime.turn import BlockUse, Mode
 
 BLOCK_MODES = (Mode.STAR, Mode.ANCHORED)
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """What the store had of the blocks that were not in the pool: those `asked` for, and the tensors that came."""
-
-    asked: frozenset[str] = frozenset()
-    tensors: Mapping[str, Tensors] = field(default_factory=dict)
 
 
 @dataclass(eq=False, slots=True)
@@ -74,10 +67,18 @@ class Placement:
 class BlockCache:
     """Which blocks are in the pool, and how the others get there."""
 
-    def __init__(self, engine: Engine, store: BlockStore, positions: Positions = Positions.SEQUENTIAL) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        store: BlockStore,
+        positions: Positions = Positions.SEQUENTIAL,
+        supply: Supply | None = None,
+    ) -> None:
+        """Place blocks in an engine's pool. Without a `supply`, all that the store has is loaded."""
         self.engine = engine
         self.pool = engine.runner.pool
-        self.residents = Residents(self.pool)
+        self.supply = supply or Supply(self.pool, store)
+        self.residents = Residents(self.pool, self._evicted)
         self._store = store
         self._placements: set[Placement] = set()
         self._seen: dict[str, None] = {}
@@ -86,10 +87,13 @@ class BlockCache:
 
     # Any thread.
 
-    def fetch(self, mode: Mode, blocks: Sequence[TokenBlock]) -> Staged:
-        """Read from the store what of `blocks` is not in the pool. May wait for the disk."""
-        missing = self.residents.missing(blocks) if mode in BLOCK_MODES else []
-        return Staged(frozenset(missing), self._store.get_many(missing)) if missing else Staged()
+    def fetch(self, mode: Mode, blocks: Sequence[TokenBlock], num_rows: int = 0) -> Staged:
+        """Find what of `blocks` is not in the pool, and read what is to be loaded. May wait for the disk.
+
+        `num_rows` are the rows that the forward which needs them computes anyway.
+        """
+        missing = frozenset(self.residents.missing(blocks) if mode in BLOCK_MODES else ())
+        return self.supply.fetch([block for block in blocks if block.key in missing], num_rows) if missing else Staged()
 
     def not_durable(self, mode: Mode, blocks: Sequence[TokenBlock]) -> tuple[str, ...]:
         """Return the names of `blocks` that a crash now would lose."""
@@ -160,7 +164,9 @@ class BlockCache:
         found = self.residents.pin_known(blocks)
         missing = [block for key, block in blocks.items() if key not in found]
         try:
-            return self._fill_in(match, mode, prompt, staged, found, missing)
+            # Held before there is room made: what is evicted now may want the host's memory that they lie in.
+            with self.supply.claimed([block.key for block in missing], staged) as claim:
+                return self._fill_in(match, mode, prompt, staged, found, missing, claim)
         except BaseException:
             # A block that will not be encoded now must not be found by others.
             for block in missing:
@@ -179,24 +185,26 @@ class BlockCache:
         staged: Staged,
         found: dict[str, Resident],
         missing: Sequence[TokenBlock],
+        claim: Claim,
     ) -> Placement:
         """Add the `missing` blocks to those `found`, each pinned as soon as it is there."""
         self.residents.make_room(sum(len(block.ids) for block in missing))
         known = list(found.values())
         uses: dict[str, BlockUse | None] = dict.fromkeys(found)
-        fresh, loaded = [], []
+        fresh: list[Resident] = []
+        loaded: dict[str, Resident] = {}
         for block in missing:
             resident = found[block.key] = self.residents.pin(self.residents.add(block))
-            tensors = staged.tensors.get(block.key)
-            if tensors is None:
+            if block.key in claim.stored:
+                loaded[block.key] = resident
+                uses[block.key] = BlockUse(block.name, "loaded", len(block.ids), claim.lay[block.key])
+            else:
                 fresh.append(resident)
                 uses[block.key] = BlockUse(block.name, "encoded", len(block.ids), self._why(block.key, staged))
-            else:
-                loaded.append((resident.run, tensors["k"], tensors["v"]))
-                uses[block.key] = BlockUse(block.name, "loaded", len(block.ids), "in the store")
-        self.pool.write_all(loaded)
+        claim.load({key: resident.run for key, resident in loaded.items()})
         remember(self._seen, [block.key for block in missing])
         self._outbox.link(match, found, known)
+        self._outbox.keep(match, list(loaded.values()))
         self._outbox.expect(fresh)
         residents = [found[block.key] for block in prompt.blocks]
         view = self._views.of(mode, residents)
@@ -215,6 +223,8 @@ class BlockCache:
 
     def _why(self, key: str, staged: Staged) -> str:
         """Return why a block has to be encoded."""
+        if key in staged.encode:
+            return self.supply.why_encoded
         if key not in self._seen:
             return "new"
         return "left the pool and is not in the store" if key in staged.asked else "left the pool as its turn waited"
@@ -240,6 +250,12 @@ class BlockCache:
         self._placements.discard(placement)
 
     def check(self) -> None:
-        """Raise PoolBooksError unless every slot is accounted for."""
+        """Raise PoolBooksError unless every slot is accounted for, and HostBooksError for the memory behind them."""
         tails = [run for placement in self._placements for run in (placement.prefix_run, *placement.cursor.held())]
         self.pool.check([*self.residents.held(), *tails])
+        if self.supply.host is not None:
+            self.supply.host.check()
+
+    def _evicted(self, blocks: Sequence[Resident]) -> None:
+        if self.supply.host is not None:
+            self.supply.host.take([(resident.block.key, resident.run) for resident in blocks])

@@ -85,6 +85,11 @@ class Outbox:
             ],
         )
 
+    def keep(self, match: str, loaded: Sequence[Resident]) -> None:
+        """Write what was loaded and is not in the store: it refused the block, or let it go, while it was elsewhere."""
+        stored = self._store.contains([resident.block.key for resident in loaded]) if loaded else set()
+        self.write_behind(match, [resident for resident in loaded if resident.block.key not in stored])
+
     def write_behind(self, match: str, residents: Sequence[Resident]) -> None:
         """Copy blocks to the store after the results of this forward are out; to one that keeps nothing, none."""
         if isinstance(self._store, MemoryStore):

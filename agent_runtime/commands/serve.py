@@ -1,6 +1,7 @@
 """`hotseat serve`."""
 
 from contextlib import nullcontext
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,14 @@ from agent_runtime.commands.options import (
     say,
     say_that_it_loads,
 )
+
+
+class LoadOrEncode(StrEnum):
+    """The words of `load_or_encode`."""
+
+    AUTO = "auto"
+    LOAD = "load"
+    ENCODE = "encode"
 
 
 def serve(
@@ -43,6 +52,14 @@ def serve(
     token: Annotated[str | None, typer.Option(envvar="HOTSEAT_TOKEN", help="What clients must show.")] = None,
     allow_origin: Annotated[list[str] | None, typer.Option(help="A web page that may connect: https://...")] = None,
     pool_mib: Annotated[int | None, typer.Option(min=1, help="Memory for keys and values (default 2048).")] = None,
+    host_cache_mib: Annotated[
+        int | None,
+        typer.Option(min=0, help="Host memory behind a GPU's pool (default: a quarter of what is free); 0 is none."),
+    ] = None,
+    load_or_encode: Annotated[
+        LoadOrEncode | None,
+        typer.Option(help="Whether kept blocks are loaded or encoded again (default auto: what is quicker here)."),
+    ] = None,
 ) -> None:
     """Serve matches over WebSocket (protocol hotseat.v1) until SIGINT or SIGTERM."""
     from agent_runtime.config import RuntimeSettings, read_settings
@@ -62,6 +79,8 @@ def serve(
         folder=store,
         budget_mib=store_budget_mib,
         pool_mib=pool_mib,
+        host_cache_mib=host_cache_mib,
+        load_or_encode=None if load_or_encode is None else load_or_encode.value,
     )
     settings = settings.model_copy(update={"games": (*settings.games, *installed_games(say))})
     # Before anything is loaded: a refusal should not take half a minute.

@@ -131,6 +131,7 @@ def _serve_arguments(options: DemoOptions, folder: Path) -> list[str]:
         "--record": folder / "recordings",
         "--port": 0,
         "--pool-mib": options.pool_mib,
+        "--load-or-encode": "load",  # the story is of blocks that outlive the server, however quick the machine is
     }
     return [*(str(each) for pair in arguments.items() for each in pair), *adapter_arguments(options.adapter)]
 

@@ -9,6 +9,8 @@ EngineError (a HotseatError)
 ├── UnsupportedAttention   an attention keyword that would change the result and is not implemented
 ├── PoolFull               more tokens than the pool has free slots, after all that may go has gone
 ├── PoolBooksError         the pool's reference counts do not add up (a defect of ours, found by `check`)
+├── HostMemoryShort        the machine gave no more (pinned) memory behind the pool: told in the log, never raised
+├── HostBooksError         memory behind the pool that does not add up (a defect of ours, found by `check`)
 ├── AnswersCollide         two listed answers with the same tokens
 └── EngineClosed           work handed in after the engine was closed, or under way when it was
 """
@@ -142,6 +144,42 @@ class PoolBooksError(EngineError):
             f"{self.num_wrong} pool slots are misbooked: slot {self.slot} has {self.found} references "
             f"instead of {self.expected}. Please report this."
         )
+
+
+@dataclass(eq=False)
+class HostMemoryShort(EngineError):
+    """Memory of the host that was within the budget and could not be had."""
+
+    wanted_bytes: int
+    held_bytes: int
+    was_pinned: bool
+    goes_on: bool
+    why: str
+    code: ClassVar[str] = "host_memory"
+
+    def __str__(self) -> str:
+        kind = "pinned memory" if self.was_pinned else "memory"
+        then = (
+            "From now on it is ordinary memory, from which copies are slower."
+            if self.goes_on
+            else "Blocks that find no room there are encoded or read again when they are needed."
+        )
+        return (
+            f"The machine gave no more {kind} for blocks that leave the pool: {self.why} "
+            f"({self.held_bytes / 2**20:.0f} MiB are held). {then} Lower --host-cache-mib, or free memory."
+        )
+
+
+@dataclass(eq=False)
+class HostBooksError(EngineError):
+    """Host memory of which a part is held twice, or by nobody."""
+
+    unit: int
+    num_wrong: int
+    code: ClassVar[str] = "defect"
+
+    def __str__(self) -> str:
+        return f"{self.num_wrong} units of host memory are misbooked, the first is {self.unit}. Please report this."
 
 
 @dataclass(eq=False)

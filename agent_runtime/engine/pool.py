@@ -6,7 +6,6 @@ methods are called on the engine's thread only.
 Shapes: N slots, G key/value heads, D head dimension.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,9 @@ import torch
 
 from agent_runtime.engine.copies import there
 from agent_runtime.engine.errors import PoolBooksError, PoolFull
-from agent_runtime.engine.staging import Staging, write_by_layer
+from agent_runtime.engine.extents import FreeExtents
+from agent_runtime.engine.leaving import Leaving
+from agent_runtime.engine.staging import Staging, Stored, halves, stored_of, write_by_layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +89,14 @@ class Pool:
         self.values = [torch.zeros(shape_NGD, dtype=geometry.dtype, device=device) for device in geometry.devices]
         is_one_gpu = len(set(geometry.devices)) == 1 and geometry.devices[0].type == "cuda"
         self._staging = Staging(self.keys, self.values) if is_one_gpu else None
+        self._leaving = Leaving(self.keys, self.values)
         self._references = numpy.zeros(num_slots, dtype=numpy.int32)
-        self._free: list[tuple[int, int]] = [(0, num_slots)] if num_slots else []
-        self.num_free = num_slots
+        self._free = FreeExtents([(0, num_slots)])
+
+    @property
+    def num_free(self) -> int:
+        """Return how many slots nobody holds."""
+        return self._free.num_free
 
     def acquire(self, length: int) -> Run:
         """Return `length` slots with one reference each; raise PoolFull (and take nothing) if there are not so many."""
@@ -98,27 +104,10 @@ class Pool:
             raise PoolFull(needed=length, free=self.num_free, capacity=self.num_slots)
         if length == 0:
             return EMPTY_RUN
-        taken = self._take(length)
+        taken = self._free.take(length)
         for first, count in taken:
             self._references[first : first + count] = 1
-        self.num_free -= length
         return Run(tuple(taken), length)
-
-    def _take(self, length: int) -> list[tuple[int, int]]:
-        fitting = [(count, index) for index, (_, count) in enumerate(self._free) if count >= length]
-        if fitting:
-            count, index = min(fitting)
-            first, _ = self._free[index]
-            self._free[index : index + 1] = [(first + length, count - length)] if count > length else []
-            return [(first, length)]
-        taken = []
-        while length:
-            count, index = max((count, index) for index, (_, count) in enumerate(self._free))
-            first, used = self._free[index][0], min(count, length)
-            self._free[index : index + 1] = [(first + used, count - used)] if count > used else []
-            taken.append((first, used))
-            length -= used
-        return sorted(taken)
 
     def share(self, run: Run) -> Run:
         """Add one reference to every slot of `run` and return it."""
@@ -140,18 +129,7 @@ class Pool:
             if gone.size == 0:
                 continue
             for stretch in numpy.split(gone, numpy.flatnonzero(numpy.diff(gone) > 1) + 1):
-                self._put_back(first + int(stretch[0]), int(stretch.size))
-
-    def _put_back(self, first: int, count: int) -> None:
-        self.num_free += count
-        index = bisect_left(self._free, (first, 0))
-        if index < len(self._free) and first + count == self._free[index][0]:
-            count += self._free.pop(index)[1]
-        if index > 0 and sum(self._free[index - 1]) == first:
-            first, before = self._free[index - 1][0], self._free[index - 1][1]
-            self._free[index - 1] = (first, before + count)
-        else:
-            self._free.insert(index, (first, count))
+                self._free.put_back(first + int(stretch[0]), int(stretch.size))
 
     def check(self, holders: Iterable[Run]) -> None:
         """Raise PoolBooksError unless the references are exactly those of `holders` and all else is free."""
@@ -190,9 +168,29 @@ class Pool:
         To one GPU that is a call a layer, however many runs; pinned tensors are then read behind this call, and nobody
         may change them before the device is done.
         """
-        blocks = [(run.slots(), k, v) for run, k, v in stored]
+        self.load([(run, stored_of(k, v)) for run, k, v in stored])
+
+    def load(self, blocks: Sequence[tuple[Run, Stored]]) -> torch.cuda.Event | None:
+        """Do the same with stored blocks, and return the event behind which they have been read, if there is one."""
         if self._staging is not None:
-            self._staging.write(blocks)
-            return
-        for slots, k, v in blocks:
-            write_by_layer(self.keys, self.values, slots, k, v)
+            return self._staging.write([(run.slots(), stored) for run, stored in blocks])
+        geometry = self.geometry
+        for run, stored in blocks:
+            if run.length:
+                shape = (geometry.num_layers, run.length, geometry.num_kv_heads, geometry.head_dim)
+                write_by_layer(self.keys, self.values, run.slots(), *halves(stored, shape))
+        return None
+
+    def send(self, blocks: Sequence[Stored]) -> list[Stored]:
+        """Begin to copy blocks to the one GPU there is, to be loaded later; any thread.
+
+        Returns the first of them, as many as there is room for: none if there is no such GPU.
+        """
+        return [] if self._staging is None else self._staging.send(blocks)
+
+    def save(self, blocks: Sequence[tuple[Run, Sequence[torch.Tensor]]]) -> torch.cuda.Event | None:
+        """Copy runs to the host's memory, for `load`, and return the event behind which they are there.
+
+        Slots may be given to others at once. Raises torch.OutOfMemoryError where a GPU has no room for buffers.
+        """
+        return self._leaving.save([(run.slots(), pieces) for run, pieces in blocks])

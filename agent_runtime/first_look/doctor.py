@@ -81,5 +81,7 @@ def _measured(model: str, adapter: Adapter, store: Path | None) -> Finding:
         f"The model {', '.join(told)}: a block that is loaded comes {times:.1f} times as fast as one that is encoded."
     )
     if times < 1:
-        said += " Put the store on a faster disk."
+        said += " Put the store on a faster disk; until then a server encodes what it could load."
+    if rates.host_cache_mib:
+        said += f" Up to {rates.host_cache_mib / 1024:,.0f} GiB of host memory lie behind the pool."
     return Finding("rates", Verdict.WARN if times < 1 else Verdict.OK, said, asdict(rates))

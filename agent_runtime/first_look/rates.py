@@ -4,6 +4,7 @@ Measured through the runtime itself, as a game would meet it: a match with a sta
 speaks, and the same match taken up again from a store.
 """
 
+import math
 import tempfile
 import threading
 import time
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_runtime.adapter_choice import Adapter, AdapterChoice
+from agent_runtime.block_cache.costs import break_even_read_tokens_s
+from agent_runtime.block_cache.supply import LoadOrEncode
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.served_model import geometry_of, serve_model
@@ -35,7 +38,12 @@ _PATIENCE_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Tokens a second; None where nothing could be measured. `loaded_mib_s` counts keys and values, verified."""
+    """Tokens a second; None where nothing could be measured. `loaded_mib_s` counts keys and values, verified.
+
+    The last four are what decides between loading and encoding (`load_or_encode = "auto"`), as a server measures it at
+    its start: `break_even_mib_s` is how fast packs have to be read for many blocks to come as quickly as by encoding
+    them, None where nothing is quick enough. `host_cache_mib` is the most that lies behind the pool.
+    """
 
     load_model_s: float
     encoded_tokens_s: float
@@ -43,6 +51,10 @@ class Rates:
     loaded_tokens_s: float | None
     loaded_mib_s: float | None
     bytes_a_token: int
+    forward_ms: float
+    copied_mib_s: float
+    break_even_mib_s: float | None
+    host_cache_mib: int
 
 
 def measure(model: str | LoadedModel, disk: Path | None = None, adapter: Adapter = AdapterChoice.DEFAULT) -> Rates:
@@ -56,7 +68,11 @@ def measure(model: str | LoadedModel, disk: Path | None = None, adapter: Adapter
     with tempfile.TemporaryDirectory(dir=disk, prefix="hotseat-doctor-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         _write_game(folder)
-        with _runtime(loaded, folder, probed=True) as runtime:
+        with _runtime(loaded, folder, probed=True, load_or_encode="auto") as runtime:
+            supply = runtime.served_model().cache.supply
+            assert supply.rates is not None, "a store and `auto` have rates measured"
+            costs = supply.rates
+            host_bytes = supply.host.stats().budget_bytes if supply.host is not None else 0
             _opened(runtime, loaded, "warm-up", seed=1)
             encoded = _opened(runtime, loaded, "measured", seed=2)
             decoded_tokens_s = _decoded_tokens_s(runtime)
@@ -65,6 +81,7 @@ def measure(model: str | LoadedModel, disk: Path | None = None, adapter: Adapter
             _opened(runtime, loaded, "warm-up", seed=1)
             taken_up = _opened(runtime, loaded, "measured", seed=None)
     bytes_a_token = geometry_of(loaded).bytes_per_token
+    even = break_even_read_tokens_s(costs)
     loaded_tokens_s = 1e3 * taken_up.loaded / taken_up.ms if taken_up.loaded else None
     return Rates(
         load_model_s=load_model_s,
@@ -73,6 +90,10 @@ def measure(model: str | LoadedModel, disk: Path | None = None, adapter: Adapter
         loaded_tokens_s=loaded_tokens_s,
         loaded_mib_s=None if loaded_tokens_s is None else loaded_tokens_s * bytes_a_token / 2**20,
         bytes_a_token=bytes_a_token,
+        forward_ms=1e3 * costs.forward_s,
+        copied_mib_s=costs.copy_tokens_s * bytes_a_token / 2**20,
+        break_even_mib_s=None if math.isinf(even) else even * bytes_a_token / 2**20,
+        host_cache_mib=host_bytes // 2**20,
     )
 
 
@@ -83,10 +104,14 @@ def _write_game(folder: Path) -> None:
 
 
 @contextmanager
-def _runtime(loaded: LoadedModel, folder: Path, *, probed: bool) -> Iterator[AgentRuntime]:
+def _runtime(
+    loaded: LoadedModel, folder: Path, *, probed: bool, load_or_encode: LoadOrEncode = "load"
+) -> Iterator[AgentRuntime]:
     store = Store(folder / "store", fingerprint=KEY_FORMAT)
     try:
-        served = serve_model("default", loaded, store, pool_mib=512, max_rows=512, probed=probed)
+        served = serve_model(
+            "default", loaded, store, pool_mib=512, max_rows=512, probed=probed, load_or_encode=load_or_encode
+        )
     except BaseException:
         store.close(0)
         raise

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_runtime.block_cache import MemoryStore
+from agent_runtime.block_cache.supply import LoadOrEncode
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
 from agent_runtime.engine.scheduler import Engine
 from agent_runtime.runtime import AgentRuntime
@@ -54,10 +55,21 @@ def runtime(
     pool_mib: int = 16,
     max_rows: int = 512,
     limits: StoreLimits = DEFAULT_LIMITS,
+    host_cache_mib: int | None = None,
+    load_or_encode: LoadOrEncode = "load",
 ) -> Iterator[AgentRuntime]:
     """A runtime that is closed at the end, its pool's books checked."""
     kept = Store(store, fingerprint=KEY_FORMAT, limits=limits) if store else None
-    served = serve_model("default", loaded, kept or MemoryStore(), pool_mib=pool_mib, max_rows=max_rows, probed=False)
+    served = serve_model(
+        "default",
+        loaded,
+        kept or MemoryStore(),
+        pool_mib=pool_mib,
+        max_rows=max_rows,
+        probed=False,
+        host_cache_mib=host_cache_mib,
+        load_or_encode=load_or_encode,
+    )
     made = AgentRuntime({"default": served}, games=[games], store=kept)
     try:
         yield made

@@ -3,13 +3,14 @@
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_runtime.engine.pool import KVGeometry, Pool, Run
-from agent_runtime.engine.staging import Staging, Stored
+from agent_runtime.engine.staging import Staging, Stored, halves, stored_of
 
 GEOMETRY = KVGeometry(2, 4, torch.float32, (torch.device("cpu"),) * 3)
 # Keys and values of one token in all layers.
@@ -27,8 +28,8 @@ def blocks_of(pool: Pool, lengths: list[int]) -> list[tuple[Run, torch.Tensor, t
     ]
 
 
-def in_slots(blocks: list[tuple[Run, torch.Tensor, torch.Tensor]]) -> list[Stored]:
-    return [(run.slots(), k, v) for run, k, v in blocks]
+def in_slots(blocks: list[tuple[Run, torch.Tensor, torch.Tensor]]) -> list[tuple[numpy.ndarray, Stored]]:
+    return [(run.slots(), stored_of(k, v)) for run, k, v in blocks]
 
 
 def assert_equal(one: Pool, other: Pool) -> None:
@@ -51,7 +52,7 @@ def test_a_run_in_pieces_and_numbers_of_another_kind_are_written_too() -> None:
     first, _, third = (pool.acquire(4) for _ in range(3))
     run = Run((*third.extents, *first.extents), 8)
     k, v = torch.randn((2, 3, 8, 2, 4)).bfloat16().unbind()
-    Staging(pool.keys, pool.values).write([(run.slots(), k, v)])
+    Staging(pool.keys, pool.values).write([(run.slots(), stored_of(k, v))])
     other.write(run, k, v)
     assert_equal(pool, other)
     assert torch.equal(pool.keys[2][torch.from_numpy(run.slots())], k[2].float())
@@ -99,3 +100,38 @@ def test_a_layer_is_one_call_for_as_many_blocks_as_a_buffer_holds(lengths: list[
     watched = _Watched(pool, 6)
     watched.write(in_slots(blocks_of(pool, lengths)))
     assert sum(each.startswith("scatter") for each in watched.said) == scatters
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=7), st.integers(1, 20), st.data())
+def test_blocks_in_any_pieces_and_blocks_that_were_sent_lie_where_others_lie(
+    lengths: list[tuple[int, bool]], buffer_tokens: int, data: st.DataObject
+) -> None:
+    pool, other = pools()
+    blocks = blocks_of(pool, [length for length, _ in lengths])
+    staging = Staging(pool.keys, pool.values, buffer_tokens * TOKEN_BYTES)
+    on_the_way = []
+    for (run, k, v), (_, is_sent) in zip(blocks, lengths, strict=True):
+        whole = torch.stack([k, v]).view(-1)
+        cuts = sorted(data.draw(st.lists(st.integers(0, whole.numel()), max_size=3)))
+        ends = zip([0, *cuts], [*cuts, whole.numel()], strict=True)
+        stored = Stored([whole[begin:end] for begin, end in ends])
+        there, here = halves(stored, k.shape), (k, v)
+        assert all(torch.equal(one, two) for one, two in zip(there, here, strict=True))
+        sent = staging.send([stored]) if is_sent else []
+        on_the_way.append((run.slots(), sent[0] if sent else stored))
+    staging.write(on_the_way)
+    other.write_all(blocks)
+    assert_equal(pool, other)
+
+
+def test_what_was_sent_and_is_held_bounds_what_is_sent_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent_runtime.engine.staging._SENT_BYTES", 8 * TOKEN_BYTES)
+    pool, _ = pools()
+    staging = Staging(pool.keys, pool.values)
+    blocks = [stored_of(k, v) for _, k, v in blocks_of(pool, [5, 4, 3])]
+    first = staging.send(blocks[:2])
+    assert len(first) == 1 and staging.send(blocks[1:2]) == []
+    assert len(staging.send(blocks[2:])) == 1
+    del first
+    assert len(staging.send(blocks[1:2])) == 1 and staging.send([]) == []

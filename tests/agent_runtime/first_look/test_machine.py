@@ -135,6 +135,8 @@ def test_rates_are_measured_through_the_runtime_and_leave_nothing(tiny: LoadedMo
     assert rates.loaded_tokens_s is not None and rates.loaded_mib_s is not None
     assert rates.loaded_mib_s == pytest.approx(rates.loaded_tokens_s * rates.bytes_a_token / 2**20)
     assert rates.decoded_tokens_s is None or rates.decoded_tokens_s > 0
+    assert rates.forward_ms > 0 and rates.copied_mib_s > 0 and rates.host_cache_mib == 0
+    assert rates.break_even_mib_s is None or rates.break_even_mib_s > 0
     assert list(tmp_path.iterdir()) == []
 
 

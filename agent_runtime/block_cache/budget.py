@@ -1,0 +1,57 @@
+"""How much of the host's memory blocks may take that leave the pool: as asked for, else a share of what is free."""
+
+import logging
+from pathlib import Path
+
+import psutil
+
+from agent_runtime.block_cache.host_tier import HostTier
+from agent_runtime.engine.host_memory import HostMemory, pinned, plain
+from agent_runtime.engine.pool import Pool
+
+_log = logging.getLogger(__name__)
+
+# Pinned memory is nobody else's any more: the larger part stays to the system, which keeps packs in it.
+_SHARE = 4
+
+# Where a container's limit, what it has used, and how much of that is files that may go are told: (folder, files).
+_CONTAINERS = (
+    ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
+def free_bytes(root: Path = Path("/")) -> int:
+    """Return the memory that this process could take now: the machine's, or its container's if that is less."""
+    free = int(psutil.virtual_memory().available)
+    for folder, limit, used, files in _CONTAINERS:
+        try:
+            most, now = (int((root / folder / name).read_text()) for name in (limit, used))
+            stat = dict(line.split() for line in (root / folder / "memory.stat").read_text().splitlines())
+        except (OSError, ValueError):  # no container, or one without a limit ("max")
+            continue
+        free = min(free, max(most - now + int(stat.get(files, 0)), 0))
+    return free
+
+
+def open_host_tier(name: str, pool: Pool, asked_mib: int | None) -> HostTier | None:
+    """Return the tier behind a model's pool, and say once how large it may become.
+
+    None asked for is a quarter of the free memory where all layers lie on one NVIDIA GPU, and nothing elsewhere: on a
+    CPU the pool lies in the same memory, and layers on several GPUs would have to wait for every block that leaves.
+    """
+    devices = set(pool.geometry.devices)
+    is_one_gpu = len(devices) == 1 and next(iter(devices)).type == "cuda"
+    if asked_mib is None:
+        budget_bytes = free_bytes() // _SHARE if is_one_gpu else 0
+    else:
+        budget_bytes = asked_mib * 2**20
+    if budget_bytes < pool.geometry.bytes_per_token:
+        return None
+    memory = HostMemory(budget_bytes, [pinned, plain] if is_one_gpu else [plain])
+    kind = "pinned host memory" if is_one_gpu else "host memory"
+    why = "a quarter of what is free; --host-cache-mib says otherwise" if asked_mib is None else "as asked"
+    _log.info(
+        "model %r keeps blocks that leave its pool in up to %.1f GiB of %s (%s)", name, budget_bytes / 2**30, kind, why
+    )
+    return HostTier(pool, memory, keeps_loaded=is_one_gpu)

@@ -1,0 +1,80 @@
+"""How much of the host's memory is taken: what was asked for, or a share of what is free, and said once."""
+
+import logging
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from agent_runtime.block_cache import budget
+from agent_runtime.block_cache.budget import free_bytes, open_host_tier
+from agent_runtime.engine.pool import KVGeometry, Pool
+
+GIB = 2**30
+
+
+def pool(devices: tuple[str, ...] = ("cpu", "cpu")) -> Pool:
+    return Pool(KVGeometry(2, 4, torch.float32, tuple(map(torch.device, devices))), 8)
+
+
+def container(root: Path, folder: str, files: dict[str, str]) -> Path:
+    (root / folder).mkdir(parents=True)
+    for name, text in files.items():
+        (root / folder / name).write_text(text)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = type("Memory", (), {"available": 64 * GIB})
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+
+
+def test_without_a_container_all_that_the_machine_has_free_is_free(tmp_path: Path) -> None:
+    assert free_bytes(tmp_path) == 64 * GIB
+    unlimited = container(tmp_path, "sys/fs/cgroup", {"memory.max": "max\n", "memory.current": "5\n"})
+    assert free_bytes(unlimited) == 64 * GIB
+
+
+@pytest.mark.parametrize(
+    ("folder", "limit", "used", "files"),
+    [
+        ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+        ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ],
+)
+def test_a_containers_limit_counts_and_files_that_may_go_are_free(
+    tmp_path: Path, folder: str, limit: str, used: str, files: str
+) -> None:
+    stat = f"anon 7\n{files} {2 * GIB}\n"
+    container(tmp_path, folder, {limit: f"{16 * GIB}\n", used: f"{10 * GIB}\n", "memory.stat": stat})
+    assert free_bytes(tmp_path) == 8 * GIB
+
+
+def test_on_a_cpu_there_is_no_tier_unless_one_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        assert open_host_tier("m", pool(), None) is None and open_host_tier("m", pool(), 0) is None
+        assert caplog.messages == []
+        tier = open_host_tier("m", pool(), 512)
+    assert tier is not None and not tier.keeps_loaded and tier.stats().budget_bytes == GIB // 2
+    assert caplog.messages == ["model 'm' keeps blocks that leave its pool in up to 0.5 GiB of host memory (as asked)"]
+
+
+def test_behind_one_gpu_it_is_a_quarter_of_what_is_free_and_behind_several_none(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "free_bytes", lambda: 64 * GIB)
+
+    def on(*devices: str) -> Pool:
+        made = pool()
+        made.geometry = KVGeometry(2, 4, torch.float32, tuple(map(torch.device, devices)))
+        return made
+
+    with caplog.at_level(logging.INFO):
+        tier = open_host_tier("m", on("cuda:0", "cuda:0"), None)
+    assert tier is not None and tier.keeps_loaded and tier.stats().budget_bytes == 16 * GIB
+    assert "pinned host memory (a quarter of what is free; --host-cache-mib says otherwise)" in caplog.messages[0]
+    assert open_host_tier("m", on("cuda:0", "cuda:1"), None) is None
+    asked = open_host_tier("m", on("cuda:0", "cuda:1"), 1)
+    assert asked is not None and not asked.keeps_loaded
