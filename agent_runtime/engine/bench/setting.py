@@ -10,6 +10,7 @@ import torch
 
 from agent_runtime.engine.bench.floors import Floors
 from agent_runtime.engine.bench.geometry import Bare
+from agent_runtime.engine.compute_thread import Compute, at_once, computed
 from agent_runtime.engine.cursor import PAGE_TOKENS
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.scheduler import Engine
@@ -47,9 +48,15 @@ class Setting:
         """Return the one device of all layers."""
         return self.bare.pool.geometry.devices[0]
 
+    @property
+    def compute(self) -> Compute:
+        """Return what runs a call that computes: where the runtime computes, too."""
+        return compute_on(self.device)
+
     def engine(self) -> Engine:
         """Return a scheduler over the runner; the caller closes it."""
-        return Engine(self.runner, max_rows=self.sizes.max_rows, quiet_rows=self.sizes.quiet_rows)
+        sizes = self.sizes
+        return Engine(self.runner, max_rows=sizes.max_rows, quiet_rows=sizes.quiet_rows, compute=self.compute)
 
 
 class BenchCase(Protocol):
@@ -62,8 +69,16 @@ class BenchCase(Protocol):
     def slots(self, sizes: Sizes) -> int:
         """Return how many slots the pool has to have, but for the tails of one forward's turns."""
 
+    def positions(self, sizes: Sizes) -> int:
+        """Return how many positions the longest prompt has."""
+
     def measure(self, setting: Setting) -> dict[str, Any]:
         """Time it, and return the figures of a JSON report, `case` the first of them."""
+
+
+def compute_on(device: torch.device) -> Compute:
+    """Return what runs a call that computes on a device: on a CPU one thread does, for all of a process."""
+    return computed if device.type == "cpu" else at_once
 
 
 def figures(taken_s: Sequence[float], floor_s: float) -> dict[str, float]:

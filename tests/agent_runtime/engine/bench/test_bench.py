@@ -42,6 +42,8 @@ def test_every_case_is_timed_beside_its_floor(geometry: str, capsys: pytest.Capt
     small = [word for size in SMALL for word in ("--size", size)]
     main([*CPU, "--geometry", geometry, "--turns", "1", "--json", *small])
     report = json.loads(capsys.readouterr().out)
+    assert report["checked"]["largest_difference"] <= report["checked"]["limit"] == 1e-4
+    assert (report["weights"], report["way"], report["dtype"]) == ("random", "torch", "float32")
     assert [case["case"] for case in report["cases"]] == [case.name for case in chosen("", {})]
     for found in report["cases"][: len(CASES)]:
         assert found["ratio_to_floor"] == pytest.approx(found["median_ms"] / found["floor_ms"], rel=0.02)
@@ -72,11 +74,16 @@ def test_the_floor_counts_attention_and_charges_the_head_for_wanted_rows_alone()
         (["--size", "rooms=3"], "no case has a size 'rooms': block_tokens, "),
         (["--size", "sessions"], "'sessions' is not NAME=NUMBER"),
         (["--size", "sessions=many"], "'many'"),
+        (["--size", "sessions=0"], "above zero"),
+        (["--turns", "0"], "above zero"),
+        (["--dtype", "int8"], "nothing is measured in 'int8': name float32"),
+        (["--device", "tpu"], "there is no device 'tpu': name cpu or cuda"),
     ],
 )
 def test_what_there_is_not_is_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as ended:
         main(words)
+    assert ended.value.code == 2
     assert said in capsys.readouterr().err
 
 
