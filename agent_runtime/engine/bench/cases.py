@@ -27,7 +27,7 @@ _ON_CPU: Mapping[str, str] = {
     "region_tokens": "85",
     "sheet_tokens": "40",
     "checked": "2",
-    "hz": "0.5",
+    "hz": "2",
 }
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 
 _BYTES = 2**30
+# What no cache of a processor holds.
+_LEAST_BYTES = 2**27
 _SIDE = 8192
 
 
@@ -28,8 +30,8 @@ class Floors:
 
 
 def measure_floors(device: torch.device, dtype: torch.dtype, *, scale: float = 1.0) -> Floors:
-    """Measure a device; `scale` below 1 does with less memory and fewer operations."""
-    source = torch.empty(max(int(_BYTES * scale), 1), dtype=torch.uint8, device=device)
+    """Measure a device; `scale` below 1 does with fewer operations, and less memory, if caches hold less still."""
+    source = torch.ones(max(int(_BYTES * scale), _LEAST_BYTES), dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     side = max(int(_SIDE * scale**0.5), 16)
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))

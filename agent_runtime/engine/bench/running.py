@@ -10,8 +10,9 @@ import torch
 import transformers
 
 from agent_runtime.engine.bench.checking import WAYS, Check, check_way, checked_slots
-from agent_runtime.engine.bench.errors import BadOption
+from agent_runtime.engine.bench.errors import BadOption, memory_said
 from agent_runtime.engine.bench.floors import Floors, measure_floors
+from agent_runtime.engine.bench.geometry import bare_of
 from agent_runtime.engine.bench.setting import BenchCase, Setting, Sizes, compute_on
 from agent_runtime.engine.bench.subject import Subject
 from agent_runtime.engine.forward import ForwardRunner
@@ -31,25 +32,35 @@ class Run:
 
     def num_slots(self) -> int:
         """Return the slots of the pool."""
-        context = int(self.subject.config.get_text_config().max_position_embeddings)
-        needed = max(case.slots(self.sizes) for case in self.cases) + checked_slots(context) + self.sizes.tail_slots
+        needed = max(case.slots(self.sizes) for case in self.cases) + self.sizes.tail_slots
         return max(needed, int(self.pool_gib * 2**30) // self.subject.bytes_per_token)
 
 
 def bench(run: Run, heard: Heard = lambda found: None) -> dict[str, Any]:
     """Check and time all cases, and return the report; `heard` is given what it begins with, and then each case.
 
-    Raises TooLarge, TooLong, NotByKernels before anything large is made, and ScoresDiffer before anything is timed.
+    Raises TooLarge, TooLong, NotByKernels before anything large is made, ScoresDiffer before anything is timed, and
+    NoMemory.
     """
     subject, num_slots = run.subject, run.num_slots()
     subject.require_positions(max(case.positions(run.sizes) for case in run.cases))
     if run.way == "kernels":
         subject.require_kernels()
-    subject.require_memory(num_slots)
+    num_checked = checked_slots(int(subject.config.get_text_config().max_position_embeddings))
+    subject.require_memory(max(num_slots, num_checked))
+    with memory_said(subject.name, subject.device):
+        return _benched(run, num_slots, num_checked, heard)
+
+
+def _benched(run: Run, num_slots: int, num_checked: int, heard: Heard) -> dict[str, Any]:
+    subject = run.subject
     compute = compute_on(subject.device)
-    bare = compute(partial(subject.bare, num_slots))
+    model = compute(subject.made)
+    with_slots = partial(bare_of, model, device=subject.device, dtype=subject.dtype)
     floors = floors_of(subject)
-    check = compute(partial(check_way, bare, run.way))
+    # In a pool of its own: what a case finds is as large as it asked for.
+    check = compute(lambda: check_way(with_slots(num_checked), run.way))
+    bare = compute(partial(with_slots, num_slots))
     report = {**heading(subject, run.way, floors, check), "sizes": asdict(run.sizes)}
     heard(report)
     runner = ForwardRunner(bare.model, bare.pool, bare.rope, way=WAYS[run.way], max_rows=run.sizes.max_rows)

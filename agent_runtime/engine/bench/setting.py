@@ -17,6 +17,8 @@ from agent_runtime.engine.scheduler import Engine
 
 # Turns that do not count: kernels are compiled and graphs captured in them.
 WARM_UP = 5
+# Rows of a forward that turns join, and on a GPU of one that encodes blocks while no turn is near.
+_MAX_ROWS, _QUIET_ROWS = 512, 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,11 @@ class Sizes:
     def tail_slots(self) -> int:
         """Return the slots that the turns of one forward take while they last."""
         return (self.max_rows // self.observation + 1) * in_pages(self.observation)
+
+
+def served_sizes(observation: int, turns: int, device: torch.device) -> Sizes:
+    """Return sizes with forwards as large as a runtime's by default are on a device."""
+    return Sizes(observation, turns, max_rows=_MAX_ROWS, quiet_rows=_MAX_ROWS if device.type == "cpu" else _QUIET_ROWS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
 
 from agent_runtime.engine.bench.errors import BadOption, NotByKernels, TooLarge, TooLong
-from agent_runtime.engine.bench.geometry import Bare, bare_of, kv_geometry, random_model
+from agent_runtime.engine.bench.geometry import kv_geometry, random_model
 from agent_runtime.engine.cpu_products import choose_products
 from agent_runtime.engine.gpu.support import not_of_this_model, not_on_this_machine
 from agent_runtime.engine.pool import Pool
@@ -60,13 +60,13 @@ class Subject:
         if (why := not_of_this_model(pool, RotaryTable(torch.ones(rotary_dim // 2), 1))) is not None:
             raise NotByKernels(self.name, why)
 
-    def bare(self, num_slots: int) -> Bare:
-        """Return the model with a pool of `num_slots` tokens in which anything stands."""
-        model = self.model
-        if model is None:
-            model = random_model(self.config, self.device, self.dtype)
-            choose_products(model)
-        return bare_of(model, num_slots, self.device, self.dtype)
+    def made(self) -> PreTrainedModel:
+        """Return the model; random weights are drawn now, and equal for equal configurations."""
+        if self.model is not None:
+            return self.model
+        model = random_model(self.config, self.device, self.dtype)
+        choose_products(model)
+        return model
 
 
 def device_of(name: str | None) -> torch.device:
