@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -44,6 +44,11 @@ class Played:
     account: Account
     total_ms: float
     stages_ms: dict[str, float]
+
+    @property
+    def besides_engine_ms(self) -> float:
+        """Return what it took besides the engine."""
+        return sum(ms for name, ms in self.stages_ms.items() if name not in host_path.ENGINE_STAGES)
 
 
 class Player(Protocol):
@@ -146,7 +151,8 @@ def over_socket(runtime: AgentRuntime) -> Iterator[OverSocket]:
                 yield OverSocket(game)
             finally:
                 assert game.stdin is not None
-                game.stdin.close()
+                with suppress(OSError):  # it ended by itself, and did not read the last line
+                    game.stdin.close()
                 try:
                     game.wait(_END_S)
                 except subprocess.TimeoutExpired:

@@ -7,7 +7,6 @@ import torch
 from transformers import LlamaConfig
 
 from agent_runtime.engine.bench import running
-from agent_runtime.engine.bench.checking import checked_slots
 from agent_runtime.engine.bench.errors import BadOption, NotByKernels, ScoresDiffer, TooLarge, TooLong
 from agent_runtime.engine.bench.running import Run, bench, way_of
 from agent_runtime.engine.bench.setting import Sizes
@@ -42,12 +41,12 @@ def test_a_report_says_what_was_measured_and_every_case_beside_its_floor() -> No
 
 def test_a_pool_is_as_large_as_cases_need_or_as_it_is_asked_to_be() -> None:
     needed = run_of().num_slots()
-    assert needed == (5 + 2 * 8) * 9 + checked_slots(600) + 4 * 16
+    assert needed == (5 + 2 * 8) * 9 + 4 * 16
     assert run_of(pool_gib=0.001).num_slots() == int(0.001 * 2**30) // 256 > needed
 
 
 def test_what_cannot_be_measured_is_refused_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Subject, "bare", lambda *given: pytest.fail("a model was made"))
+    monkeypatch.setattr(Subject, "made", lambda *given: pytest.fail("a model was made"))
     with pytest.raises(TooLong):
         bench(run_of(num_blocks=100))
     with pytest.raises(TooLarge):
