@@ -46,7 +46,7 @@ def bench(run: Run, heard: Heard = lambda found: None) -> dict[str, Any]:
     subject.require_positions(max(case.positions(run.sizes) for case in run.cases))
     if run.way == "kernels":
         subject.require_kernels()
-    num_checked = checked_slots(int(subject.config.get_text_config().max_position_embeddings))
+    num_checked = checked_slots(int(subject.config.get_text_config().max_position_embeddings), run.way)
     subject.require_memory(max(num_slots, num_checked))
     with memory_said(subject.name, subject.device):
         return _benched(run, num_slots, num_checked, heard)

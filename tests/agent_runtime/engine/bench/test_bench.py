@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import LlamaConfig
 
+from agent_runtime.engine.bench import floors
 from agent_runtime.engine.bench.__main__ import main
 from agent_runtime.engine.bench.cases import chosen
 from agent_runtime.engine.bench.geometry import bare_model
@@ -90,7 +92,23 @@ def test_what_there_is_not_is_refused(words: list[str], said: str, capsys: pytes
 def test_it_runs_where_only_torch_and_transformers_are(geometry: str) -> None:
     blocked = f"import sys; sys.modules.update(dict.fromkeys({ABSENT}))"
     words = ["--geometry", geometry, *CPU, "--turns", "1"]
-    code = f"{blocked}\nfrom agent_runtime.engine.bench.__main__ import main\nmain({[*words, '--case', 'nothing']})"
+    code = f"{blocked}\nfrom agent_runtime.engine.bench import floors
+from agent_runtime.engine.bench.__main__ import main\nmain({[*words, '--case', 'nothing']})"
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout.splitlines()[-1])["case"] == "nothing static"
+
+
+def test_a_floor_takes_the_faster_library_and_more_memory_than_caches_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[int] = []
+
+    def timed(work: Callable[[], object], device: torch.device) -> float:
+        made = work()
+        assert isinstance(made, torch.Tensor)
+        copied.append(made.numel())
+        return float(len(copied))
+
+    monkeypatch.setattr(floors, "best_of", timed)
+    found = floors.measure_floors(torch.device("cpu"), torch.float32, scale=1e-6)
+    assert copied[0] == 2**27 and found.bandwidth_B_s == 2 * 2**27
+    assert found.matmul_FLOP_s == 2 * 16**3 / 2, "the second measurement, torch's, took less than oneDNN's"

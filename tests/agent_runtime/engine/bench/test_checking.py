@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 def test_plain_torch_is_held_against_its_other_way_and_gives_its_slots_back() -> None:
     config = LlamaConfig(**{**SIZES, "max_position_embeddings": 600})
-    bare = bare_model(config, checked_slots(600), CPU, torch.float32)
+    bare = bare_model(config, checked_slots(600, "torch"), CPU, torch.float32)
     check = check_way(bare, "torch")
     assert check.against == "plain torch, queries moved"
     assert 0 < check.largest_difference <= check.limit == 1e-4
@@ -24,7 +24,16 @@ def test_plain_torch_is_held_against_its_other_way_and_gives_its_slots_back() ->
 
 @pytest.mark.parametrize(("context", "slots"), [(40_000, 6359), (1000, 950), (200, 150), (60, 10)])
 def test_a_check_fits_the_context_of_a_model(context: int, slots: int) -> None:
-    assert checked_slots(context) == slots
+    assert checked_slots(context, "kernels") == slots
+    assert checked_slots(context, "torch") == min(slots, 359 + 600)
+
+
+@pytest.mark.parametrize("context", [600, 60])
+def test_what_stands_there_is_what_the_model_has_made(context: int) -> None:
+    bare = bare_model(LlamaConfig(**{**SIZES, "max_position_embeddings": context}), 600, CPU, torch.float32)
+    for layer in (*bare.pool.keys, *bare.pool.values):
+        layer.fill_(torch.nan)
+    assert check_way(bare, "torch").largest_difference < 1e-4
 
 
 def test_a_way_that_computes_something_else_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
