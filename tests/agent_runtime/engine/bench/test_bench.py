@@ -92,8 +92,7 @@ def test_what_there_is_not_is_refused(words: list[str], said: str, capsys: pytes
 def test_it_runs_where_only_torch_and_transformers_are(geometry: str) -> None:
     blocked = f"import sys; sys.modules.update(dict.fromkeys({ABSENT}))"
     words = ["--geometry", geometry, *CPU, "--turns", "1"]
-    code = f"{blocked}\nfrom agent_runtime.engine.bench import floors
-from agent_runtime.engine.bench.__main__ import main\nmain({[*words, '--case', 'nothing']})"
+    code = f"{blocked}\nfrom agent_runtime.engine.bench.__main__ import main\nmain({[*words, '--case', 'nothing']})"
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout.splitlines()[-1])["case"] == "nothing static"
