@@ -33,7 +33,15 @@ HAVE_POOLS = (
     "hotseat evaluate --",
 )
 # And its measurements are many where the lines say no number: a few show the same.
-SHORTER = {"hotseat bench turn": ("--turns", "8"), "hotseat evaluate test": ("--row-tokens", "2048")}
+SHORTER = {
+    "hotseat bench turn": ("--turns", "8"),
+    "hotseat bench gamecore": ("--blocks", "9", "--block-tokens", "30", "--turns", "2"),
+    "hotseat bench gamecore --through": ("--actions", "4"),
+    "hotseat bench capacity": ("--size", "sessions=2"),
+    "hotseat bench throughput": ("--size", "sessions=2"),
+    "hotseat bench load": ("--turns", "2", "--size", "hz=50", "--size", "num_blocks=3"),
+    "hotseat evaluate test": ("--row-tokens", "2048"),
+}
 SETS_UP = {"make", "pip", "python3", "."}
 # The prompts of the benches and of camp with 300 blocks have to fit, in a tokenizer of 512 words.
 CONTEXT = 65_536

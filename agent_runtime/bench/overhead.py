@@ -2,8 +2,8 @@
 
 Counted is what stands between a frame received and the engine's queue, and between the decision and a frame sent: the
 frame's and the turn's JSON, validation, the state cut into blocks, prompt, tokens, keys, account, the answer's JSON.
-What the engine's own thread does around its forward (placing the blocks, reading the scores, two thread switches) is
-shown apart, as `engine_thread`. The model is a tiny random one with the real tokenizer: its forward does not matter.
+What the engine's own thread does (`queue`, `forward`, `decision`) is shown and not counted. The model is a tiny random
+one with the real tokenizer: its forward does not matter.
 """
 
 import dataclasses
@@ -11,7 +11,6 @@ import json
 import random
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,12 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from agent_runtime.bench.host_path import HostTurn, play, stages_ms
 from agent_runtime.bench.prompts import GAME, Sentences, write_game
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.environment import environment
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.served_model import serve_model
-from agent_runtime.server.answers import result_message
-from agent_runtime.server.client_messages import MatchState, Turn
-from agent_runtime.server.messages import client_message, read_json
 from agent_runtime.token_blocks import KEY_FORMAT
 from agent_runtime.turn import MatchSpec, Mode, SessionSpec
 from kv_store import Store
@@ -48,7 +45,7 @@ def bench_overhead(
             blocks = [{"id": f"b{i}", "text": sentences.sentence(block_tokens - 7)} for i in range(num_blocks)]
             seat = _Seat(runtime)
             seat.play(lambda: {"state": {"blocks": blocks}})
-            cases: dict[str, list[dict[str, float]]] = {"patch": [], "whole": []}
+            cases: dict[str, list[HostTurn]] = {"patch": [], "whole": []}
             for _ in range(turns):
                 for case, timings in cases.items():
                     place, text = rng.randrange(num_blocks), sentences.sentence(block_tokens - 7)
@@ -66,9 +63,9 @@ def bench_overhead(
     }
 
 
-def _summary(timings: list[dict[str, float]]) -> dict[str, Any]:
-    stages = {name: round(statistics.median(each[name] for each in timings), 3) for name in timings[0]}
-    totals = sorted(sum(ms for name, ms in each.items() if name != "engine_thread") for each in timings)
+def _summary(turns: list[HostTurn]) -> dict[str, Any]:
+    stages = stages_ms(turns)
+    totals = sorted(turn.overhead_ms for turn in turns)
     return {
         "overhead_ms": {"p50": round(statistics.median(totals), 3), "max": round(totals[-1], 3)},
         "stages_ms": stages,
@@ -98,7 +95,7 @@ def _with_tiny_weights(loaded: LoadedModel) -> LoadedModel:
 
 
 class _Seat:
-    """One session, driven as the server drives it, with a clock between the stages."""
+    """One session, and the match it plays in."""
 
     def __init__(self, runtime: AgentRuntime) -> None:
         self._runtime = runtime
@@ -107,8 +104,8 @@ class _Seat:
         runtime.open_match(MatchSpec("bench", GAME, mode=Mode.STAR))
         runtime.open_session(SessionSpec("bench", "bench"))
 
-    def play(self, change: Callable[[], dict[str, Any]]) -> dict[str, float]:
-        """Play a frame and a turn about it; return the milliseconds of each stage, the forward left out."""
+    def play(self, change: Callable[[], dict[str, Any]]) -> HostTurn:
+        """Play a frame and a turn about it."""
         self._frame += 1
         if self._frame:
             # What the last turn left to write is over before the next tick.
@@ -124,26 +121,6 @@ class _Seat:
                 "actions": [{"id": "hold", "text": "stay here"}, {"id": "go", "text": "go there"}],
             }
         )
-        clock = [time.perf_counter()]
-        frame = client_message(read_json(state))
-        assert isinstance(frame, MatchState)
-        clock.append(time.perf_counter())
-        self._runtime.put_state("bench", frame.frame, state=frame.state, patch=frame.patch)
-        clock.append(time.perf_counter())
-        asked = client_message(read_json(turn))
-        assert isinstance(asked, Turn)
-        begun = self._runtime.begin_turn(asked.request(), arrived=clock[-1])
-        result = begun.run()
-        assert result.account is not None
-        done = time.perf_counter()
-        result_message(result, None).encode()
-        encoded = time.perf_counter()
-        self.num_tokens = result.account.tokens_prompt
-        return {
-            "parse_frame": 1e3 * (clock[1] - clock[0]),
-            "cut": 1e3 * (clock[2] - clock[1]),
-            # With what comes after the account was closed: the result is remembered, and the session written.
-            "turn": 1e3 * (done - clock[2]) - result.account.total_ms + result.account.overhead_ms,
-            "engine_thread": result.account.total_ms - result.account.overhead_ms - result.account.engine_ms,
-            "encode_result": 1e3 * (encoded - done),
-        }
+        played = play(self._runtime, state, turn)
+        self.num_tokens = played.account.tokens_prompt
+        return played

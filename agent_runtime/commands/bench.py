@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from agent_runtime.adapter_choice import adapter_named
+from agent_runtime.commands.bench_engine import bench_capacity, bench_gamecore, bench_load, bench_throughput
 from agent_runtime.commands.options import AdapterOption, JsonOption, ModelOption, PoolOption
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure, as ratios side by side in one run.")
@@ -92,3 +93,9 @@ def bench_seats(
             f"{case['mode']:>8}, {case['observation_tokens']:>3} tokens ({case['tokens_computed']:g} computed)  "
             f"apart {times['apart']:8.1f} ms   together {times['together']:8.1f} ms   ratio {case['ratio']:.2f}"
         )
+
+
+bench_app.command("gamecore")(bench_gamecore)
+bench_app.command("capacity")(bench_capacity)
+bench_app.command("throughput")(bench_throughput)
+bench_app.command("load")(bench_load)

@@ -9,17 +9,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import transformers
-from transformers import PreTrainedTokenizerFast
 
 from agent_runtime.adapter_choice import Adapter, AdapterChoice
 from agent_runtime.engine.adapters import find_adapter
 from agent_runtime.engine.card import own_card
-from agent_runtime.engine.errors import BrokenModel, ModelNotFound, first_line
+from agent_runtime.engine.errors import ModelNotFound
 from agent_runtime.engine.sources import EMBEDDED, cache_folder, embedded_gguf, tokenizer_folder
 from agent_runtime.engine.text import TextEncoder
+from agent_runtime.engine.tokenizer_files import read_tokenizer
 
 NO_MODEL = "none"
 
@@ -71,7 +68,7 @@ def token_counter(
         return _estimate(
             f"Tokens are estimated, a third of the characters, and may be off by a third: {error.why}. {error.advice}"
         )
-    tokenizer = _read(source, folder)
+    tokenizer = read_tokenizer(source, folder)
     found = find_adapter(adapter, source, cache)
     card = own_card(source) if found is None else found.card
     text = TextEncoder(tokenizer, lead=card.lead)
@@ -93,19 +90,6 @@ def _estimate(note: str) -> TokenCounter:
         return math.ceil(len(text) / _CHARACTERS_PER_TOKEN)
 
     return TokenCounter("estimate", count, count, count, count, note=note)
-
-
-def _read(source: str, folder: Path | str) -> PreTrainedTokenizerFast:
-    try:
-        # AutoTokenizer would wait for torch.
-        is_plain = isinstance(folder, Path) and (folder / "tokenizer.json").is_file()
-        kind: Any = PreTrainedTokenizerFast if is_plain else transformers.AutoTokenizer
-        tokenizer = kind.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:
-        raise BrokenModel(source, f"its tokenizer cannot be read: {first_line(error)}") from error
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise BrokenModel(source, "its tokenizer has no fast form", "Add a tokenizer.json to the folder.")
-    return tokenizer
 
 
 def _context(folder: Path | str) -> int | None:

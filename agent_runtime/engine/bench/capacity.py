@@ -52,6 +52,10 @@ class Capacity:
         """Return the slots of the world and of the sheets."""
         return self.num_regions * self.region_tokens + self.sessions * self.sheet_tokens
 
+    def positions(self, sizes: Sizes) -> int:
+        """Return the positions of what a session sees and asks."""
+        return self.num_seen * self.region_tokens + self.sheet_tokens + sizes.observation
+
     def measure(self, setting: Setting) -> dict[str, Any]:
         """Open all, have rounds of turns, reconcile the books, and open some alone. Raises PoolBooksError."""
         pool, engine = setting.bare.pool, setting.engine()
@@ -125,7 +129,7 @@ class _Crowd:
     def _encode(self, runs: Sequence[Run], ids: Sequence[list[int]]) -> None:
         spans = [Span(tokens, 0, NOTHING, keep=run) for tokens, run in zip(ids, runs, strict=True)]
         for piece in pieces(spans, self._setting.sizes.quiet_rows):
-            self._setting.runner.run(piece)
+            self._setting.compute(partial(self._setting.runner.run, piece))
         synchronize(self._setting.device)
 
     def turns(self, engine: Engine) -> Round:

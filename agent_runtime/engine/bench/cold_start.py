@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from agent_runtime.engine.bench.floors import synchronize
@@ -30,6 +31,10 @@ class ColdStart:
     def slots(self, sizes: Sizes) -> int:
         """Return the slots of the blocks."""
         return self.num_blocks * self.block_tokens
+
+    def positions(self, sizes: Sizes) -> int:
+        """Return the positions of one block."""
+        return self.block_tokens
 
     def measure(self, setting: Setting) -> dict[str, Any]:
         """Time it `times` times after once that does not count."""
@@ -79,7 +84,7 @@ class ColdStart:
 
 def _by_forwards(setting: Setting, spans: Sequence[Span]) -> None:
     for piece in pieces(spans, setting.sizes.quiet_rows):
-        setting.runner.run(piece)
+        setting.compute(partial(setting.runner.run, piece))
 
 
 def _by_scheduler(engine: Engine, spans: Sequence[Span]) -> None:

@@ -26,6 +26,10 @@ class Decode:
         tail = in_pages(sizes.observation) + in_pages(WARM_UP + sizes.turns) + PAGE_TOKENS
         return self.num_regions * self.region_tokens + self.sessions * tail
 
+    def positions(self, sizes: Sizes) -> int:
+        """Return the positions of the world, what is asked, and what is said."""
+        return self.num_regions * self.region_tokens + sizes.observation + WARM_UP + sizes.turns
+
     def measure(self, setting: Setting) -> dict[str, Any]:
         """Time the steps of all sessions, and those of one."""
         one, all_sessions = (self._measured(setting, count) for count in (1, self.sessions))
@@ -44,12 +48,16 @@ class Decode:
         world = Regions(setting.bare, self.num_regions, self.region_tokens)
         views = [view_of_blocks(world.order(), anchored=False) for _ in range(count)]
         cursors = [Cursor(pool, view, view.behind) for view in views]
+
+        def stepped(asked: list[list[int]]) -> list[int]:
+            return setting.compute(lambda: _step(setting, cursors, asked))
+
         try:
-            said = _step(setting, cursors, [world.ids(sizes.observation) for _ in cursors])
+            said = stepped([world.ids(sizes.observation) for _ in cursors])
             taken = []
             for _ in range(WARM_UP + sizes.turns):
                 begin = time.perf_counter()
-                said = _step(setting, cursors, [[token] for token in said])
+                said = stepped([[token] for token in said])
                 taken.append(time.perf_counter() - begin)
         finally:
             for cursor in cursors:

@@ -8,6 +8,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, PreTrainedConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
 
+from agent_runtime.engine.bench.errors import BadOption
+from agent_runtime.engine.errors import first_line
 from agent_runtime.engine.pool import KVGeometry, Pool
 from agent_runtime.engine.rope import RotaryTable
 
@@ -81,20 +83,24 @@ class Bare:
 
 
 def config_of(name: str) -> PreTrainedConfig:
-    """Return a known geometry, or the configuration in a folder. Raises OSError if there is neither."""
+    """Return a known geometry, or the configuration in a folder. Raises BadOption if there is neither."""
     if name in _KNOWN:
         rope = {"rope_type": "default", "rope_theta": 500_000.0}
         return LlamaConfig(**_KNOWN[name], max_position_embeddings=_CONTEXT, rope_parameters=rope)
-    if not Path(name).is_dir():
-        raise FileNotFoundError(f"no geometry {name}: one of {', '.join(_KNOWN)}, or a folder with a config.json")
-    config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    if not (Path(name) / "config.json").is_file():
+        why = f"there is no geometry {name}: name one of {', '.join(_KNOWN)}, or a folder with a config.json"
+        raise BadOption("--geometry", why)
+    try:
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except Exception as error:  # whatever transformers makes of a file that is none of its own
+        why = f"{name} has a config.json that transformers cannot read ({first_line(error)}): copy it again"
+        raise BadOption("--geometry", why) from error
     assert isinstance(config, PreTrainedConfig)
     return config
 
 
-def bare_model(config: PreTrainedConfig, num_slots: int, device: torch.device, dtype: torch.dtype) -> Bare:
-    """Return a model of `config` on `device`, and a pool of `num_slots` tokens in which anything stands."""
-    device = torch.empty(0, device=device).device  # with its number
+def random_model(config: PreTrainedConfig, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
+    """Return a model of `config` on `device` whose weights are random; equal for equal configurations."""
     generator = torch.Generator(device).manual_seed(0)
     default = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
@@ -113,12 +119,26 @@ def bare_model(config: PreTrainedConfig, num_slots: int, device: torch.device, d
     decoder = model.get_decoder()
     with torch.device(device):  # its frequencies are numbers of its own, and were not to be initialised
         decoder.rotary_emb = type(decoder.rotary_emb)(config.get_text_config())
-    model.train(False).requires_grad_(False)
+    made: PreTrainedModel = model.train(False).requires_grad_(False)
+    return made
+
+
+def bare_of(model: PreTrainedModel, num_slots: int, device: torch.device, dtype: torch.dtype) -> Bare:
+    """Return a model with a pool of `num_slots` tokens in which anything stands."""
+    config: PreTrainedConfig = model.config
     pool = Pool(kv_geometry(config, device, dtype), num_slots)
+    generator = torch.Generator(device).manual_seed(0)
     for layer in (*pool.keys, *pool.values):
         layer.normal_(generator=generator)
     context = config.get_text_config().max_position_embeddings
-    return Bare(model, RotaryTable(decoder.rotary_emb.inv_freq, context), pool)
+    rotary: Any = model.get_decoder().rotary_emb
+    return Bare(model, RotaryTable(rotary.inv_freq, context), pool)
+
+
+def bare_model(config: PreTrainedConfig, num_slots: int, device: torch.device, dtype: torch.dtype) -> Bare:
+    """Return a model of `config` with random weights on `device`, and a pool in which anything stands."""
+    device = torch.empty(0, device=device).device  # with its number
+    return bare_of(random_model(config, device, dtype), num_slots, device, dtype)
 
 
 def kv_geometry(config: PreTrainedConfig, device: torch.device, dtype: torch.dtype) -> KVGeometry:

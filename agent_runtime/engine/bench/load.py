@@ -38,6 +38,10 @@ class Load:
         """Return the slots of both sessions' blocks."""
         return 2 * self.num_static
 
+    def positions(self, sizes: Sizes) -> int:
+        """Return the positions of a turn."""
+        return self.num_static + sizes.observation
+
     def measure(self, setting: Setting) -> dict[str, Any]:
         """Time turns alone and beside cold starts, both behind some that do not count."""
         seen, cold = (Regions(setting.bare, self.num_blocks, self.block_tokens, seed=seed) for seed in (1, 2))

@@ -10,12 +10,15 @@ import torch
 
 from agent_runtime.engine.bench.floors import Floors
 from agent_runtime.engine.bench.geometry import Bare
+from agent_runtime.engine.compute_thread import Compute, at_once, computed
 from agent_runtime.engine.cursor import PAGE_TOKENS
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.scheduler import Engine
 
 # Turns that do not count: kernels are compiled and graphs captured in them.
 WARM_UP = 5
+# Rows of a forward that turns join, and on a GPU of one that encodes blocks while no turn is near.
+_MAX_ROWS, _QUIET_ROWS = 512, 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,11 @@ class Sizes:
         return (self.max_rows // self.observation + 1) * in_pages(self.observation)
 
 
+def served_sizes(observation: int, turns: int, device: torch.device) -> Sizes:
+    """Return sizes with forwards as large as a runtime's by default are on a device."""
+    return Sizes(observation, turns, max_rows=_MAX_ROWS, quiet_rows=_MAX_ROWS if device.type == "cpu" else _QUIET_ROWS)
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What is measured, and beside what."""
@@ -47,9 +55,15 @@ class Setting:
         """Return the one device of all layers."""
         return self.bare.pool.geometry.devices[0]
 
+    @property
+    def compute(self) -> Compute:
+        """Return what runs a call that computes: where the runtime computes, too."""
+        return compute_on(self.device)
+
     def engine(self) -> Engine:
         """Return a scheduler over the runner; the caller closes it."""
-        return Engine(self.runner, max_rows=self.sizes.max_rows, quiet_rows=self.sizes.quiet_rows)
+        sizes = self.sizes
+        return Engine(self.runner, max_rows=sizes.max_rows, quiet_rows=sizes.quiet_rows, compute=self.compute)
 
 
 class BenchCase(Protocol):
@@ -62,8 +76,16 @@ class BenchCase(Protocol):
     def slots(self, sizes: Sizes) -> int:
         """Return how many slots the pool has to have, but for the tails of one forward's turns."""
 
+    def positions(self, sizes: Sizes) -> int:
+        """Return how many positions the longest prompt has."""
+
     def measure(self, setting: Setting) -> dict[str, Any]:
         """Time it, and return the figures of a JSON report, `case` the first of them."""
+
+
+def compute_on(device: torch.device) -> Compute:
+    """Return what runs a call that computes on a device: on a CPU one thread does, for all of a process."""
+    return computed if device.type == "cpu" else at_once
 
 
 def figures(taken_s: Sequence[float], floor_s: float) -> dict[str, float]:

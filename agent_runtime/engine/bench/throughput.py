@@ -39,6 +39,10 @@ class Throughput:
         """Return the slots of the world, or of a whole prompt and one computed again, if those are more."""
         return max(self.num_regions * self.region_tokens, 2 * self.num_static + sizes.observation)
 
+    def positions(self, sizes: Sizes) -> int:
+        """Return the positions of a turn."""
+        return self.num_static + sizes.observation
+
     def measure(self, setting: Setting) -> dict[str, Any]:
         """Time rounds after one that does not count, and turns by prefix reuse after one that does not."""
         engine = setting.engine()

@@ -34,6 +34,10 @@ class Transfer:
         """Return the slots of the blocks."""
         return self.num_blocks * self.block_tokens
 
+    def positions(self, sizes: Sizes) -> int:
+        """Return the positions of one block."""
+        return self.block_tokens
+
     def measure(self, setting: Setting) -> dict[str, Any]:
         """Time it `times` times after once that does not count, and see whether the blocks are there."""
         pool, geometry = setting.bare.pool, setting.bare.pool.geometry

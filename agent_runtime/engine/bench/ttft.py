@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -82,9 +83,22 @@ class Case:
         """Return the slots that it takes, whatever is asked."""
         return self.num_slots
 
+    def positions(self, sizes: Sizes) -> int:
+        """Return the positions of a turn and the longest answer."""
+        return self.num_static + self.num_asked(sizes.observation) + (self.action_tokens if self.num_actions else 0)
+
     def measure(self, setting: Setting) -> dict[str, Any]:
         """Time turns, and return the figures, in milliseconds."""
         return _measure(self, setting)
+
+
+def gamecore(num_blocks: int, block_tokens: int) -> tuple[Case, ...]:
+    """Return the turns of a state of so many blocks: nothing changed, two blocks, and one decided among actions."""
+    return (
+        Case(f"gamecore: {num_blocks} blocks of {block_tokens}", num_blocks, block_tokens),
+        Case("gamecore, two changed", num_blocks, block_tokens, encoded=2),
+        Case("gamecore, one changed, 16 actions", num_blocks, block_tokens, encoded=1, num_actions=16),
+    )
 
 
 CASES = (
@@ -94,9 +108,7 @@ CASES = (
     Case("32,768 static, 32 blocks", 32, 1024),
     Case("32,768 static, 300 blocks", 300, 109),
     Case("32,768 static, 32 blocks, one swapped", 32, 1024, swapped=1),
-    Case("gamecore: 300 blocks of 85", 300, 85),
-    Case("gamecore, two changed", 300, 85, encoded=2),
-    Case("gamecore, one changed, 16 actions", 300, 85, encoded=1, num_actions=16),
+    *gamecore(300, 85),
     Case("16 turns at once over one world of 32,768", 32, 1024, sessions=16),
     Case("one token over 26,000 static", 100, 260, asked=1),
     Case("one token of each of 64 sessions over one world of 26,000", 100, 260, sessions=64, asked=1),
@@ -158,7 +170,7 @@ def _measure(case: Case, setting: Setting) -> dict[str, Any]:
     num_asked = case.num_asked(observation)
     try:
         taken = [
-            _timed(setting.runner, lambda: world.spans(num_asked), setting.device)
+            setting.compute(partial(_timed, setting.runner, partial(world.spans, num_asked), setting.device))
             for _ in range(WARM_UP + setting.sizes.turns)
         ][WARM_UP:]
     finally:

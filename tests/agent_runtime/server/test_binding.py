@@ -1,5 +1,6 @@
 """The address is taken before anything is loaded: by one server, and so that clients are refused until it listens."""
 
+import asyncio
 import signal
 import socket
 import sys
@@ -42,6 +43,26 @@ def test_a_server_answers_on_the_sockets_that_it_was_given() -> None:
         port = port_of(sockets[0])
         serve(FakeRuntime(), config, ready=ready, sockets=sockets)
     assert addresses == [f"ws://{LOOPBACK}:{port}"]
+
+
+def test_no_answer_waits_until_the_client_has_said_that_it_got_the_one_before() -> None:
+    """Nagle's algorithm: asyncio turns it off for connections of sockets that say what they are."""
+    is_off: list[int] = []
+
+    async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = writer.get_extra_info("socket")
+        is_off.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    async def connect_once(taken: socket.socket) -> None:
+        async with await asyncio.start_server(answered, sock=taken):
+            reader, writer = await asyncio.open_connection(LOOPBACK, port_of(taken))
+            await reader.read()
+            writer.close()
+
+    with bound(ServerConfig(port=0)) as (taken,):
+        asyncio.run(connect_once(taken))
+    assert is_off and all(is_off)
 
 
 def test_a_port_with_a_server_is_refused_by_address_and_with_what_to_do() -> None:

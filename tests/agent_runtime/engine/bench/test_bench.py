@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import LlamaConfig
 
+from agent_runtime.engine.bench import floors
 from agent_runtime.engine.bench.__main__ import main
 from agent_runtime.engine.bench.cases import chosen
 from agent_runtime.engine.bench.geometry import bare_model
@@ -42,6 +44,8 @@ def test_every_case_is_timed_beside_its_floor(geometry: str, capsys: pytest.Capt
     small = [word for size in SMALL for word in ("--size", size)]
     main([*CPU, "--geometry", geometry, "--turns", "1", "--json", *small])
     report = json.loads(capsys.readouterr().out)
+    assert report["checked"]["largest_difference"] <= report["checked"]["limit"] == 1e-4
+    assert (report["weights"], report["way"], report["dtype"]) == ("random", "torch", "float32")
     assert [case["case"] for case in report["cases"]] == [case.name for case in chosen("", {})]
     for found in report["cases"][: len(CASES)]:
         assert found["ratio_to_floor"] == pytest.approx(found["median_ms"] / found["floor_ms"], rel=0.02)
@@ -72,11 +76,16 @@ def test_the_floor_counts_attention_and_charges_the_head_for_wanted_rows_alone()
         (["--size", "rooms=3"], "no case has a size 'rooms': block_tokens, "),
         (["--size", "sessions"], "'sessions' is not NAME=NUMBER"),
         (["--size", "sessions=many"], "'many'"),
+        (["--size", "sessions=0"], "above zero"),
+        (["--turns", "0"], "above zero"),
+        (["--dtype", "int8"], "nothing is measured in 'int8': name float32"),
+        (["--device", "tpu"], "there is no device 'tpu': name cpu or cuda"),
     ],
 )
 def test_what_there_is_not_is_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as ended:
         main(words)
+    assert ended.value.code == 2
     assert said in capsys.readouterr().err
 
 
@@ -87,3 +96,18 @@ def test_it_runs_where_only_torch_and_transformers_are(geometry: str) -> None:
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout.splitlines()[-1])["case"] == "nothing static"
+
+
+def test_a_floor_takes_the_faster_library_and_more_memory_than_caches_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[int] = []
+
+    def timed(work: Callable[[], object], device: torch.device) -> float:
+        made = work()
+        assert isinstance(made, torch.Tensor)
+        copied.append(made.numel())
+        return float(len(copied))
+
+    monkeypatch.setattr(floors, "best_of", timed)
+    found = floors.measure_floors(torch.device("cpu"), torch.float32, scale=1e-6)
+    assert copied[0] == 2**27 and found.bandwidth_B_s == 2 * 2**27
+    assert found.matmul_FLOP_s == 2 * 16**3 / 2, "the second measurement, torch's, took less than oneDNN's"
