@@ -5,10 +5,6 @@ from typing import Any
 
 from agent_runtime.tuning.evaluating.tables import as_table, with_interval
 
-_UNPAIRED = (
-    "unpaired: a report keeps no sums by sample, so the interval is that of independent samples, wider than it need "
-    "be. Evaluate again to have it paired."
-)
 _NO_KINDS = "By kind there is nothing: no file was answered alike under all of these columns."
 _ALONE = ("random", "best constant", "expert")
 
@@ -23,8 +19,6 @@ def as_markdown(comparison: Mapping[str, Any]) -> str:
     elif any(len(file["cells"]) > 1 for file in comparison["files"]):
         tables.append(f"{_NO_KINDS}\n")
     tables += [table for table in (_games(comparison), _texts(comparison)) if table]
-    if any("(unpaired" in table for table in tables):
-        tables.append(f"{_UNPAIRED}\n")
     return "\n".join(tables)
 
 
@@ -62,8 +56,7 @@ def _share(share: Mapping[str, Any] | None, cell: Mapping[str, Any]) -> str:
 def _difference(found: Mapping[str, Any] | None, cell: Mapping[str, Any]) -> str:
     if found is None:
         return ""
-    unpaired = "" if found["paired"] else " (unpaired)"
-    return f"{with_interval(found)}{_fewer(found, cell)}{unpaired}{'' if found['learned'] else ' (not learned)'}"
+    return f"{with_interval(found)}{_fewer(found, cell)}{'' if found['learned'] else ' (not learned)'}"
 
 
 def _fewer(estimate: Mapping[str, Any], cell: Mapping[str, Any]) -> str:

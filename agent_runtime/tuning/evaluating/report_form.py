@@ -59,7 +59,7 @@ class _Cell(_Part):
     learned: bool
     right: Annotated[dict[str, _Share], Field(min_length=1)]
     cost: dict[str, _Share]
-    sums: _Sums | None = None
+    sums: _Sums
 
     @model_validator(mode="after")
     def _cost_is_of_all_but_the_first(self) -> Self:
@@ -70,12 +70,12 @@ class _Cell(_Part):
 
 class _File(_Part):
     file: str
+    digest: _Name
     generator: str
     split: str
     arguments: dict[str, Any]
     blocks: Annotated[list[int], _TWO] | None
     cells: list[_Cell]
-    digest: str = ""
 
 
 class _Mean(_Part):

@@ -14,7 +14,6 @@ from agent_runtime.tuning.evaluating.tallies import Tally
 
 Report = Mapping[str, Any]
 _DECIDE = "Leave one of them out, or give them names of their own: NAME=REPORT."
-_AGAIN = "Evaluate again with this Hotseat."
 
 
 def united(name: str, parts: Sequence[Part]) -> dict[str, Any]:
@@ -70,7 +69,7 @@ class _Twice:
     def merged(self) -> Report:
         """Return the file under the conditions of both. Raises PartsDiffer."""
         first, second, file = self._first, self._second, self._first["file"]
-        if is_other_file(first, second):
+        if first["digest"] != second["digest"]:
             raise self._differ(f"what they call {file} is not the same file")
         pairs = list(zip(first["cells"], second["cells"], strict=False))
         if len(first["cells"]) != len(second["cells"]) or any(_items(one) != _items(other) for one, other in pairs):
@@ -80,41 +79,21 @@ class _Twice:
                 self._check(one, other, condition)
         if all(other["right"].keys() <= one["right"].keys() for one, other in pairs):
             return first
-        tallies = list(zip(tallies_in(first), tallies_in(second), strict=False))
-        if len(tallies) != len(pairs):
-            raise self._differ(f"they answered {file} under other conditions and keep no sums by sample", _AGAIN)
+        tallies = list(zip(tallies_in(first), tallies_in(second), strict=True))
         if any(one.items != other.items for one, other in tallies):
             raise self._differ(f"they answered other items of {file}")
         return {**first, "cells": [_merged(*each).cell_with_sums() for each in tallies]}
 
     def _check(self, one: Report, other: Report, condition: str) -> None:
         shares = one["right"][condition], other["right"][condition]
-        is_same = shares[0] == shares[1]
-        if "sums" in one and "sums" in other:
-            is_same = is_same and one["sums"]["right"][condition] == other["sums"]["right"][condition]
-            is_same = is_same and one["sums"]["items"] == other["sums"]["items"]
-        if not is_same:
+        sums = [(cell["sums"]["items"], cell["sums"]["right"][condition]) for cell in (one, other)]
+        if shares[0] != shares[1] or sums[0] != sums[1]:
             points = " and ".join(f"{share['points']:.3f}" for share in shares)
             but = "" if shares[0]["points"] != shares[1]["points"] else ", and not of the same samples"
             raise self._differ(f"of {one['kind']} in {self._first['file']}, {points} % are right ({condition}){but}")
 
-    def _differ(self, what: str, advice: str = _DECIDE) -> PartsDiffer:
-        return PartsDiffer(self._name, *self._paths, what, advice)
-
-
-def is_other_file(one: Report, other: Report) -> bool:
-    """Whether two reports say of a file what cannot be said of one: other contents, or made in another way."""
-    digests = one.get("digest"), other.get("digest")
-    if None not in digests:
-        return digests[0] != digests[1]
-    if any(one[key] != other[key] for key in ("file", "generator", "split", "arguments")):
-        return True
-    # Without digests: what leaves out as many samples, and is the same file, has the same items of the same chance.
-    return one.get("too_long") == other.get("too_long") and _asked(one) != _asked(other)
-
-
-def _asked(file: Report) -> list[tuple[str, int, int, float]]:
-    return [(*_items(cell), cell["chance"]) for cell in file["cells"]]
+    def _differ(self, what: str) -> PartsDiffer:
+        return PartsDiffer(self._name, *self._paths, what, _DECIDE)
 
 
 def _items(cell: Report) -> tuple[str, int, int]:

@@ -121,6 +121,7 @@ def test_what_is_asked_wrongly_is_told(words: list[str], said: str) -> None:
         (["--game", "chess"], "There is no game 'chess'"),
         (["--game", "leduc", "--opponent", "luck"], "opponent: 'luck' plays no leduc"),
         (["--text", "none.jsonl"], "none.jsonl, line 1: it cannot be read"),
+        (["--text", "talk.jsonl", "--out", "none/a.json"], "a.json cannot be written (there is no such folder)"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_the_model_is_loaded(

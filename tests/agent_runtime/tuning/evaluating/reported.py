@@ -49,11 +49,5 @@ def report_of(*files: Mapping[str, Any], weights: str = "w1", **said: Any) -> di
     }
 
 
-def as_before(file: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a file as reports had it before they kept digests and sums."""
-    cells = [{key: value for key, value in cell.items() if key != "sums"} for cell in file["cells"]]
-    return {**{key: value for key, value in file.items() if key != "digest"}, "cells": cells}
-
-
 def _sum(counts: Sequence[Counts]) -> tuple[int, ...]:
     return tuple(map(sum, zip(*counts, strict=True)))

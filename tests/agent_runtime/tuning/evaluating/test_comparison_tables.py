@@ -2,7 +2,7 @@
 
 from agent_runtime.tuning.evaluating.comparing import compare
 from agent_runtime.tuning.evaluating.comparison_tables import as_markdown
-from tests.agent_runtime.tuning.evaluating.reported import as_before, file_of, report_of
+from tests.agent_runtime.tuning.evaluating.reported import file_of, report_of
 from tests.agent_runtime.tuning.evaluating.test_comparing import models
 
 
@@ -31,13 +31,6 @@ def test_what_was_not_asked_is_empty_and_fewer_items_say_so() -> None:
     lines = rows(table)[2:]
     assert lines[0][4:6] == ["83.3", "50.0 (of 10)"] and lines[0][6].endswith("] (of 10)")
     assert lines[1] == ["8-16", "b.jsonl", "2", "10.0", "50.0", "", ""]
-
-
-def test_what_is_unpaired_is_marked_and_explained() -> None:
-    before = {name: report_of(as_before(each["files"][0])) for name, each in models().items()}
-    said = as_markdown(compare(before))
-    assert "] (unpaired) |" in said and said.splitlines()[-1].startswith("unpaired: a report keeps no sums")
-    assert "unpaired" not in as_markdown(compare(models()))
 
 
 def test_games_and_texts_are_united_too() -> None:

@@ -15,7 +15,7 @@ from agent_runtime.tuning.evaluating.comparison_tables import as_markdown
 from agent_runtime.tuning.evaluating.report_form import check_form
 from agent_runtime.tuning.evaluating.reports import read_report
 from agent_runtime.tuning.evaluating.uniting import united
-from tests.agent_runtime.tuning.evaluating.reported import as_before, file_of, report_of
+from tests.agent_runtime.tuning.evaluating.reported import file_of, report_of
 
 ITEMS = {"one": [2, 1, 0], "two": [1, 1, 2]}
 RIGHT = {"full": ITEMS, "star": {"one": [1, 1, 0], "two": [0, 1, 1]}}
@@ -37,7 +37,7 @@ TEXT = {
 }
 WHOLE = report_of(
     file_of("a.jsonl", ITEMS, RIGHT),
-    as_before(file_of("b.jsonl", ITEMS, RIGHT, blocks=[16, 16])),
+    file_of("b.jsonl", ITEMS, RIGHT, blocks=[16, 16]),
     games=[GAME],
     texts=[TEXT],
 )

@@ -13,7 +13,7 @@ from agent_runtime.tuning.evaluating.evaluation import evaluate
 from agent_runtime.tuning.evaluating.reports import Part
 from agent_runtime.tuning.evaluating.uniting import united
 from agent_runtime.tuning.samples import Header, SampleWriter
-from tests.agent_runtime.tuning.evaluating.reported import as_before, file_of, report_of
+from tests.agent_runtime.tuning.evaluating.reported import file_of, report_of
 from tests.agent_runtime.tuning.evaluating.test_evaluation import question, sample
 from tests.tiny_models import save_tiny_model
 
@@ -71,25 +71,11 @@ def test_parts_may_have_other_files_in_other_modes() -> None:
     assert found["conditions"] == ["full", "star"] and found["generators"] == []
 
 
-def test_files_without_sums_are_united_and_nothing_is_said_of_all_of_them() -> None:
-    found = united("a", parts_of(report_of(as_before(FILE)), report_of(OTHER)))
-    assert [file["file"] for file in found["files"]] == ["a.jsonl", "b.jsonl"] and found["generators"] == []
-
-
-STAR_ONLY = file_of("a.jsonl", {"fact": [2, 3]}, {"star": RIGHT["star"]})
-FULL_ONLY = file_of("a.jsonl", {"fact": [2, 3]}, {"full": RIGHT["full"]})
-
-
 @pytest.mark.parametrize(
     ("first", "second", "what"),
     [
         (report_of(FILE), report_of(OTHER, weights="w2"), "other weights (guard, w1; guard, w2). Name each model"),
         (report_of(FILE), report_of({**FILE, "digest": "d2"}), "what they call a.jsonl is not the same file"),
-        (
-            report_of(as_before(FILE)),
-            report_of(as_before({**FILE, "arguments": {"blocks": [9, 9]}})),
-            "what they call a.jsonl is not the same file",
-        ),
         (
             report_of(FILE),
             report_of(file_of("a.jsonl", {"fact": [2, 3]}, {**RIGHT, "star": {"fact": [1, 2]}})),
@@ -109,11 +95,6 @@ FULL_ONLY = file_of("a.jsonl", {"fact": [2, 3]}, {"full": RIGHT["full"]})
             report_of(file_of("a.jsonl", {"fact": [2, 3]}, {"full": RIGHT["full"]})),
             report_of(file_of("a.jsonl", {"fact": [3, 2]}, {"star": {"fact": [1, 2]}})),
             "they answered other items of a.jsonl",
-        ),
-        (
-            report_of(as_before(FULL_ONLY)),
-            report_of(as_before(STAR_ONLY)),
-            "other conditions and keep no sums by sample. Evaluate again",
         ),
         (
             report_of(texts=[{"file": "talk.jsonl", "perplexity": {"mean": 2.0}}]),
