@@ -37,7 +37,8 @@ def compare(
 ) -> None:
     """Unite the parts of evaluations, and print models and modes side by side with their differences.
 
-    Differences have 95 % intervals over whole samples, and are paired: two models are compared on the same questions.
+    Differences have 95 % intervals over whole samples, and are paired: two models are compared on the same questions,
+    and in the same matches.
     """
     from agent_runtime.tuning.evaluating.comparing import compare as compared
     from agent_runtime.tuning.evaluating.comparison_tables import as_markdown

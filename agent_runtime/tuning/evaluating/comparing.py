@@ -1,29 +1,21 @@
 """Models and their conditions side by side, on the same files: a column for each model under each condition.
 
 A difference of two columns is taken sample by sample, over the samples that both have answered, of files of one digest:
-reports keep the sums. It says "not learned" where neither model's full mode is 20 points above chance.
+reports keep the sums. It says "not learned" where neither model's full mode is 20 points above chance. Of games it is
+taken match by match (`comparing_games`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent_runtime.tuning.errors import BadArgument
-from agent_runtime.tuning.evaluating.conditions import condition_of
+from agent_runtime.tuning.evaluating.columns import Column, Pair, columns_of, difference_name, pairs_of
+from agent_runtime.tuning.evaluating.comparing_games import compare_games
 from agent_runtime.tuning.evaluating.reports import source_of, tallies_in
 from agent_runtime.tuning.evaluating.tallies import ALL, Tally, joined_by_kind, of_all
 from agent_runtime.tuning.evaluating.uniting import Report
 
 FORMAT = "hotseat-comparison-1"
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A model under a condition; `name` is what tables and plots call it."""
-
-    model: str
-    condition: str
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,51 +57,20 @@ def compare(models: Mapping[str, Report], against: Sequence[str] = ()) -> dict[s
     `against` says what columns are compared with: NAME:MODE a model in a mode, NAME that model in the column's mode,
     :MODE the column's model in a mode. By default it is the first model under its first condition. Raises BadArgument.
     """
-    columns = [
-        Column(model, condition, condition if len(models) == 1 else f"{model} {condition}")
-        for model, report in models.items()
-        for condition in report["conditions"]
-    ]
-    pairs = _pairs(columns, [_meant(each, columns) for each in against] or [(columns[0].model, columns[0].condition)])
+    columns = columns_of(models)
+    pairs = pairs_of(columns, against)
     rows = _rows({model: [_Answered.of(file) for file in report["files"]] for model, report in models.items()})
     return {
         "format": FORMAT,
         "columns": [{"name": each.name, "model": each.model, "condition": each.condition} for each in columns],
         "differences": [
-            {"name": _difference_name(*pair), "column": pair[0].name, "other": pair[1].name} for pair in pairs
+            {"name": difference_name(*pair), "column": pair[0].name, "other": pair[1].name} for pair in pairs
         ],
         "files": [_file(label, row, columns, pairs) for label, row in _labelled(rows)],
         "kinds": _kinds(_labelled(rows), columns, pairs),
+        "games": compare_games(models, columns, pairs),
         "models": dict(models),
     }
-
-
-def _meant(said: str, columns: Sequence[Column]) -> tuple[str | None, str | None]:
-    """Return the model and the condition that `--against` names, None for the column's own."""
-    name, _, mode = said.partition(":")
-    try:
-        condition = condition_of(mode).name if mode else None
-    except ValueError:
-        condition = mode
-    if not said or all(name not in ("", each.model) or condition not in (None, each.condition) for each in columns):
-        known = ", ".join(each.name for each in columns)
-        raise BadArgument("--against", f"{said!r} is no NAME, NAME:MODE or :MODE of what was evaluated: {known}.")
-    return name or None, condition
-
-
-def _pairs(columns: Sequence[Column], meant: Iterable[tuple[str | None, str | None]]) -> list[tuple[Column, Column]]:
-    found = {(each.model, each.condition): each for each in columns}
-    pairs = [
-        (column, other)
-        for model, condition in meant
-        for column in columns
-        if (other := found.get((model or column.model, condition or column.condition))) not in (None, column)
-    ]
-    return list(dict.fromkeys((column, other) for column, other in pairs if other is not None))
-
-
-def _difference_name(column: Column, other: Column) -> str:
-    return f"{column.name} - {other.name}"
 
 
 def _rows(models: Mapping[str, Sequence[_Answered]]) -> list[_Row]:
@@ -147,7 +108,7 @@ def _labelled(rows: Iterable[_Row]) -> list[tuple[str, _Row]]:
     return labelled
 
 
-def _file(label: str, row: _Row, columns: Sequence[Column], pairs: Sequence[tuple[Column, Column]]) -> dict[str, Any]:
+def _file(label: str, row: _Row, columns: Sequence[Column], pairs: Sequence[Pair]) -> dict[str, Any]:
     kinds = sorted({kind for each in row.values() for kind in each.cells}, key=lambda kind: (kind != ALL, kind))
     return {
         "file": label,
@@ -159,7 +120,7 @@ def _file(label: str, row: _Row, columns: Sequence[Column], pairs: Sequence[tupl
     }
 
 
-def _cell(kind: str, row: _Row, columns: Sequence[Column], pairs: Sequence[tuple[Column, Column]]) -> dict[str, Any]:
+def _cell(kind: str, row: _Row, columns: Sequence[Column], pairs: Sequence[Pair]) -> dict[str, Any]:
     cells = {model: each.cells[kind] for model, each in row.items() if kind in each.cells}
     right = {
         each.name: cells[each.model]["right"][each.condition]
@@ -168,7 +129,7 @@ def _cell(kind: str, row: _Row, columns: Sequence[Column], pairs: Sequence[tuple
     }
     most = max(right.values(), key=lambda share: int(share["items"]))
     differences = {
-        _difference_name(one, other): {
+        difference_name(one, other): {
             **found,
             "learned": bool(cells[one.model]["learned"] or cells[other.model]["learned"]),
         }
@@ -187,9 +148,7 @@ def _difference(kind: str, one: Column, other: Column, row: _Row) -> dict[str, A
     return estimate.report() if estimate.items else None
 
 
-def _kinds(
-    rows: Sequence[tuple[str, _Row]], columns: Sequence[Column], pairs: Sequence[tuple[Column, Column]]
-) -> list[dict[str, Any]]:
+def _kinds(rows: Sequence[tuple[str, _Row]], columns: Sequence[Column], pairs: Sequence[Pair]) -> list[dict[str, Any]]:
     """Return the kinds of each generator over the files that all columns have, and the samples that all answered."""
     found = []
     for source in dict.fromkeys(source_of(_any(row)) for _, row in rows):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_runtime.tuning.errors import NotEvaluation
+from agent_runtime.tuning.evaluating.gains import Gains
 from agent_runtime.tuning.evaluating.report_form import check_form
 from agent_runtime.tuning.evaluating.tallies import Tally, joined_by_kind
 
@@ -41,6 +42,8 @@ def read_report(path: Path) -> Part:
         check_form(report)
         for file in report["files"]:
             _check_sums(file)
+        for game in report.get("games", ()):
+            Gains.of_game(game)
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise NotEvaluation(path, why) from None
