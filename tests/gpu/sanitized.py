@@ -14,10 +14,7 @@ from pathlib import Path
 
 NAME = "compute-sanitizer"
 TOOLS = ("memcheck", "racecheck")
-NONE = (
-    f"There is no {NAME} on this machine. It comes with the CUDA toolkit: put its folder on PATH, or name the "
-    "toolkit's in CUDA_HOME."
-)
+NONE = f"There is no {NAME} on this machine: pip install nvidia-cuda-sanitizer-api, or put that of the CUDA toolkit on PATH."
 # What it ends with when it has found something; the shapes themselves end with 1 when a result is wrong.
 _FOUND = 86
 
@@ -45,16 +42,7 @@ def watched(found: Path, tool: str, command: list[str], timeout_s: float = 1200)
     """Run a command under one of the sanitizer's tools."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     ran = subprocess.run(
-        [
-            str(found),
-            "--tool",
-            tool,
-            "--error-exitcode",
-            str(_FOUND),
-            "--target-processes",
-            "application-only",
-            *command,
-        ],
+        [str(found), "--tool", tool, "--error-exitcode", str(_FOUND), *command],
         env=environment | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
