@@ -14,7 +14,7 @@ from pathlib import Path
 
 NAME = "compute-sanitizer"
 TOOLS = ("memcheck", "racecheck")
-NONE = f"There is no {NAME} on this machine: pip install nvidia-cuda-sanitizer-api, or put that of the CUDA toolkit on PATH."
+NONE = f"There is no {NAME} here: pip install nvidia-cuda-sanitizer-api, or put that of the CUDA toolkit on PATH."
 # What it ends with when it has found something; the shapes themselves end with 1 when a result is wrong.
 _FOUND = 86
 
