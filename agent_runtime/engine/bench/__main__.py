@@ -12,12 +12,15 @@ from typing import Any
 
 import torch
 import transformers
+from transformers import PreTrainedConfig
 
 from agent_runtime.engine import attention
 from agent_runtime.engine.bench.cases import chosen
 from agent_runtime.engine.bench.floors import measure_floors
 from agent_runtime.engine.bench.geometry import Bare, bare_model, config_of, kv_geometry
-from agent_runtime.engine.bench.setting import Setting, Sizes
+from agent_runtime.engine.bench.setting import BenchCase, Setting, Sizes
+from agent_runtime.engine.devices import fitting, require_device
+from agent_runtime.engine.errors import EngineError, NoCuda
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.span import NOTHING, Span, view_of_blocks
 
@@ -32,14 +35,23 @@ def main(words: Sequence[str] | None = None) -> None:
     """Check the way against plain torch, time every case, and print a line each, or JSON."""
     parser = _parser()
     arguments = parser.parse_args(words)
+    try:
+        require_device(arguments.device, None)
+        cases = chosen(arguments.case, dict(arguments.size))
+        config = config_of(arguments.geometry)
+    except (OSError, LookupError, ValueError, NoCuda) as error:
+        parser.error(str(error))
+    try:
+        with fitting(f"What {arguments.geometry} takes here", "Take a smaller --geometry, --pool-gib or --case."):
+            _time(arguments, cases, config)
+    except EngineError as error:
+        parser.error(str(error))
+
+
+def _time(arguments: argparse.Namespace, cases: Sequence[BenchCase], config: PreTrainedConfig) -> None:
     device = torch.device(arguments.device)
     dtype = getattr(torch, arguments.dtype)
     sizes = Sizes(arguments.observation, arguments.turns, arguments.max_rows, arguments.quiet_rows)
-    try:
-        cases = chosen(arguments.case, dict(arguments.size))
-        config = config_of(arguments.geometry)
-    except (OSError, LookupError, ValueError) as error:
-        parser.error(str(error))
     needed = max(case.slots(sizes) for case in cases) + _CHECKED_TOKENS + sizes.tail_slots
     room = int(arguments.pool_gib * 2**30) // kv_geometry(config, device, dtype).bytes_per_token
     bare = bare_model(config, max(needed, room), device, dtype)
