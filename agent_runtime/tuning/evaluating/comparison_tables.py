@@ -85,7 +85,7 @@ def _games(comparison: Mapping[str, Any]) -> str | None:
     if not games:
         return None
     columns = [each["name"] for each in comparison["columns"] if any(each["name"] in game["players"] for game in games)]
-    alone = [name for name in _ALONE if any(name in game["alone"] for game in games)]
+    alone = _alone(games)
     pairs = [each["name"] for each in comparison["differences"]]
     pairs = [name for name in pairs if any(name in game["differences"] for game in games)]
     lines = []
@@ -100,10 +100,10 @@ def _games(comparison: Mapping[str, Any]) -> str | None:
 
 def _players(comparison: Mapping[str, Any]) -> str | None:
     """Return how every model plays in each mode: how far it is above who plays without one, and how legally."""
-    lines = []
+    lines, alone = [], _alone(comparison["games"])
     for game in comparison["games"]:
         for name, player in game["players"].items():
-            above = [game["above"][name].get(other) for other in _ALONE]
+            above = [game["above"][name].get(other) for other in alone]
             lines.append(
                 [
                     *_contest(game),
@@ -114,8 +114,13 @@ def _players(comparison: Mapping[str, Any]) -> str | None:
                     *(f"{player[key]:.{places}f}" if key in player else "" for key, places in _LEGAL.items()),
                 ]
             )
-    head = ["game", "against", "player", "won / drawn / lost", "by", *(f"above {name}" for name in _ALONE)]
+    head = ["game", "against", "player", "won / drawn / lost", "by", *(f"above {name}" for name in alone)]
     return as_table([*head, "legal mass", "legal anyway"], lines) if lines else None
+
+
+def _alone(games: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return who plays without a model in some of the games."""
+    return [name for name in _ALONE if any(name in game["alone"] for game in games)]
 
 
 def _contest(game: Mapping[str, Any]) -> tuple[str, str]:
