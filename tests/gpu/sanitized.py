@@ -43,6 +43,7 @@ def watched(found: Path, tool: str, command: list[str], timeout_s: float = 1200)
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     ran = subprocess.run(
         [str(found), "--tool", tool, "--error-exitcode", str(_FOUND), *command],
+        cwd=Path(__file__).parents[2],
         env=environment | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -44,7 +44,7 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "sys.exit(subprocess.run(sys.argv[at:]).returncode)\n"
     )
     path.chmod(0o755)
-    monkeypatch.setenv("PATH", os.defpath)
+    monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("CUDA_HOME", str(tmp_path))
     return path
 
