@@ -1,4 +1,4 @@
-"""What a GPU is too small for, or cannot do, is told in a sentence, and nobody else is harmed."""
+"""What a GPU is too small for, or cannot do, is told in a sentence."""
 
 import logging
 import os
@@ -12,9 +12,7 @@ import torch
 
 from agent_runtime.engine.attention import MOVE_KEYS
 from agent_runtime.engine.choice import chosen_runner
-from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
 from agent_runtime.engine.span import Span
-from tests.agent_runtime.crowding import check_crowd
 from tests.agent_runtime.engine.reference import star_logits
 from tests.agent_runtime.engine.worlds import encode, random_ids, view_of
 from tests.gpu.worlds import cuda_world
@@ -28,17 +26,14 @@ LIMITED = "import torch; torch.cuda.set_per_process_memory_fraction(1e-7)\n"
 LOAD = """
 import sys
 from pathlib import Path
-from agent_runtime.block_cache import MemoryStore
 from agent_runtime.engine.errors import EngineError
 from agent_runtime.engine.loading import ModelSpec, load_model
-from agent_runtime.served_model import serve_model
 try:
-    loaded = load_model(ModelSpec(sys.argv[1], device=sys.argv[2]), Path(sys.argv[1] + "-cache"))
-    serve_model("m", loaded, MemoryStore(), pool_mib=int(sys.argv[3]), max_rows=64).close()
+    loaded = load_model(ModelSpec(sys.argv[1], device="cuda"), Path(sys.argv[1] + "-cache"))
 except EngineError as error:
     print(type(error).__name__, error)
 else:
-    print("served")
+    print("loaded on", loaded.device.type)
 """
 
 
@@ -62,24 +57,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_model(tmp_path_factory.mktemp("models") / "guard")
 
 
-def test_a_model_that_fits_is_served(folder: Path) -> None:
-    assert said(LOAD, folder, "cuda", 16) == "served"
+def test_a_model_that_fits_is_loaded(folder: Path) -> None:
+    assert said(LOAD, folder) == "loaded on cuda"
 
 
 def test_a_model_too_large_for_the_card_says_what_would_help(folder: Path) -> None:
-    told = said(LIMITED + LOAD, folder, "cuda", 16)
+    told = said(LIMITED + LOAD, folder)
     assert told.startswith("DeviceTooSmall The model 'guard' in bfloat16 does not fit into the GPU"), told
     assert "--device-map auto" in told
 
 
-def test_a_pool_too_large_for_the_card_says_so(folder: Path) -> None:
-    total = sum(torch.cuda.get_device_properties(each).total_memory for each in range(torch.cuda.device_count()))
-    told = said(LOAD, folder, "cuda", 2 * total // 2**20)
-    assert told.startswith("DeviceTooSmall A pool of ") and told.endswith("Lower --pool-mib."), told
-
-
 def test_where_no_gpu_is_seen_a_model_that_is_to_be_on_one_is_refused(folder: Path) -> None:
-    told = said(LOAD, folder, "cuda", 16, CUDA_VISIBLE_DEVICES="")
+    told = said(LOAD, folder, CUDA_VISIBLE_DEVICES="")
     assert told.startswith("NoCuda 'cuda' cannot be used: ") and told.endswith("or compute on the CPU."), told
 
 
@@ -95,10 +84,3 @@ def test_heads_that_the_kernels_do_not_do_are_served_by_plain_torch(caplog: pyte
     asked = Span(observation, 60, view_of(runs), wanted="all")
     logits = runner.run([*spans, asked])[asked].cpu()
     torch.testing.assert_close(logits, star_logits(w.twin, blocks, observation), atol=5e-4, rtol=5e-4)
-
-
-def test_in_a_full_pool_blocks_go_first_and_then_the_newest_turn(folder: Path, tmp_path: Path) -> None:
-    torch.backends.cuda.matmul.allow_tf32 = False
-    loaded: LoadedModel = load_model(ModelSpec(str(folder), dtype="float32", device="cuda"), tmp_path / "cache")
-    assert loaded.device.type == "cuda"
-    check_crowd(loaded, tmp_path / "games", tolerance=5e-3)
