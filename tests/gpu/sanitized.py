@@ -15,6 +15,9 @@ from pathlib import Path
 NAME = "compute-sanitizer"
 TOOLS = ("memcheck", "racecheck")
 NONE = f"There is no {NAME} here: pip install nvidia-cuda-sanitizer-api, or put that of the CUDA toolkit on PATH."
+CANNOT = (
+    f"{NAME} cannot watch a program on this machine, not even one that does next to nothing (as in some sandboxes)."
+)
 # What it ends with when it has found something; the shapes themselves end with 1 when a result is wrong.
 _FOUND = 86
 
@@ -56,6 +59,14 @@ def watched(found: Path, tool: str, command: list[str], timeout_s: float = 1200)
     return Verdict(is_clean, ran.stdout)
 
 
+def why_not(found: Path | None) -> str | None:
+    """Return in a sentence why nothing can be watched here; None if it can."""
+    if found is None:
+        return NONE
+    least = [sys.executable, "-c", "import torch; torch.zeros(1, device='cuda').cpu()"]
+    return None if watched(found, TOOLS[0], least).is_clean else CANNOT
+
+
 def shapes_command() -> list[str]:
     """Return what runs the small shapes, without a sanitizer."""
     return [sys.executable, "-m", "tests.agent_runtime.engine.gpu.small_shapes"]
@@ -63,11 +74,11 @@ def shapes_command() -> list[str]:
 
 def main(tools: list[str]) -> int:
     """Run the tools that are named, or all, and say what each has found."""
-    found = sanitizer()
-    if found is None:
-        print(NONE, file=sys.stderr)
+    found, is_clean = sanitizer(), True
+    why = why_not(found)
+    if found is None or why is not None:
+        print(why, file=sys.stderr)
         return 1
-    is_clean = True
     for tool in tools or TOOLS:
         verdict = watched(found, tool, shapes_command())
         print(f"{tool}: {'nothing is wrong' if verdict.is_clean else verdict.said}", flush=True)

@@ -71,6 +71,10 @@ def test_where_there_is_none_one_sentence_says_so(
     tool: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sanitized, "shapes_command", lambda: says("ERROR SUMMARY: 0 errors"))
-    assert sanitized.main([]) == 0 and capsys.readouterr().out.count("nothing is wrong") == 2
+    with monkeypatch.context() as able:
+        able.setattr(sanitized, "why_not", lambda found: None)
+        assert sanitized.main([]) == 0 and capsys.readouterr().out.count("nothing is wrong") == 2
+    tool.write_text(f"#!{sys.executable}\nprint('Error: process did not terminate successfully')")
+    assert sanitized.main([]) == 1 and capsys.readouterr().err == f"{sanitized.CANNOT}\n"
     monkeypatch.setattr(sanitized, "sanitizer", lambda: None)
     assert sanitized.main([]) == 1 and capsys.readouterr().err == f"{sanitized.NONE}\n"
