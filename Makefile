@@ -34,6 +34,7 @@ check: setup
 soak: setup
 	$(BIN)/python -m pytest -q -m soak
 
+# Kernels, graphs, models and tuning on a GPU, and the kernels under compute-sanitizer, where there is one.
 test-gpu: setup
 	$(BIN)/python -m pytest -q -m "gpu or not soak" tests/gpu tests/agent_runtime/engine/gpu
 

@@ -11,6 +11,7 @@ from agent_runtime.block_cache.supply import LoadOrEncode, Supply
 from agent_runtime.engine.admission import check_config, probe
 from agent_runtime.engine.choice import chosen_runner
 from agent_runtime.engine.compute_thread import Compute, at_once, computed
+from agent_runtime.engine.devices import fitting
 from agent_runtime.engine.errors import UnsupportedModel
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.loading import LoadedModel
@@ -75,14 +76,16 @@ def serve_model(
     """Put a loaded model to work.
 
     `auto` for `load_or_encode` measures first what decides it. `host_cache_mib` None is what suits the device.
-    Raises UnsupportedModel if block attention would be wrong for it: by its configuration, or by the probe.
+    Raises UnsupportedModel if block attention would be wrong for it: by its configuration, or by the probe; and
+    DeviceTooSmall if the pool does not fit beside it.
     """
     check_config(loaded.model.config)
     if not loaded.text.text_ids("\n"):
         reason = "its tokenizer drops line ends, and prompts are made of lines"
         raise UnsupportedModel(loaded.name, reason, "Give it the tokenizer it was trained with, or use another model.")
     compute: Compute = computed if loaded.device.type == "cpu" else at_once
-    runner = compute(lambda: _runner(loaded, pool_mib, max_rows, probed=probed))
+    with fitting(f"A pool of {pool_mib} MiB beside the model {loaded.name!r}", "Lower --pool-mib."):
+        runner = compute(lambda: _runner(loaded, pool_mib, max_rows, probed=probed))
     host = open_host_tier(name, runner.pool, 0 if load_or_encode == "encode" else host_cache_mib)
     has_choice = load_or_encode == "auto" and (host is not None or not isinstance(store, MemoryStore))
     rates = compute(lambda: measure(runner)) if has_choice else None

@@ -6,6 +6,7 @@ gives nearly the same answer and a wrong attention passes any test.
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,8 @@ def _llama(**changes: Any) -> PreTrainedModel:
 
 _FACTORIES: Mapping[str, Callable[[], PreTrainedModel]] = {
     "llama": _llama,
+    # The sizes of heads that kernels are made for, and one that they do not do; all others here have heads of 16.
+    **{f"heads of {size}": partial(_llama, head_dim=size) for size in (64, 96, 128, 320)},
     "ungrouped": lambda: _llama(num_key_value_heads=_SIZES["num_attention_heads"]),
     # The short original length makes the scaling felt within the few dozen positions of a test.
     "llama3": lambda: _llama(

@@ -28,11 +28,12 @@ from agent_runtime.bench.land import GAME, GAME_FOLDER, Moment, PlayedLand
 from agent_runtime.bench.players import MATCH, Played, Player, in_process, over_socket
 from agent_runtime.bench.twin import Twin, TwinTurn
 from agent_runtime.block_cache import MemoryStore
-from agent_runtime.engine.bench.errors import memory_said
+from agent_runtime.engine.bench.errors import FEWER
 from agent_runtime.engine.bench.floors import Floors
 from agent_runtime.engine.bench.running import floors_of, heading
 from agent_runtime.engine.bench.setting import WARM_UP, figures
 from agent_runtime.engine.bench.subject import Subject
+from agent_runtime.engine.devices import fitting
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.engine.text import TextEncoder
 from agent_runtime.runtime import AgentRuntime
@@ -83,12 +84,12 @@ def bench_gamecore(
 ) -> dict[str, Any]:
     """Check the first turn's scores against plain torch, then time the others; `tell` hears how far it is.
 
-    Raises BadOption, TooLarge, TooLong, NoMemory, ScoresDiffer, TurnFailed, and what loading a model raises.
+    Raises BadOption, TooLarge, TooLong, DeviceTooSmall, ScoresDiffer, TurnFailed, and what loading a model raises.
     """
     land = PlayedLand(workload.num_blocks, workload.block_tokens, workload.actions, workload.changed, workload.seed)
     first = land.next()
     loaded, subject, num_static = _model(asked, workload, first)
-    with memory_said(subject.name, subject.device):
+    with fitting(f"What is computed with {subject.name}", FEWER):
         floors = floors_of(subject)
         pool_mib = math.ceil(_slots(workload, num_static) * subject.bytes_per_token / 2**20)
         served = serve_model(MATCH, loaded, MemoryStore(), pool_mib=pool_mib, max_rows=_MAX_ROWS)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from agent_runtime.commands.options import JsonOption, say
+from agent_runtime.commands.options import JsonOption, require_folders_of, say
+from agent_runtime.errors import CannotWrite
 
 
 def compare(
@@ -36,9 +37,9 @@ def compare(
 ) -> None:
     """Unite the parts of evaluations, and print models and modes side by side with their differences.
 
-    Differences have 95 % intervals over whole samples, and are paired: two models are compared on the same questions.
+    Differences have 95 % intervals over whole samples, and are paired: two models are compared on the same questions,
+    and in the same matches.
     """
-    from agent_runtime.errors import CannotWrite
     from agent_runtime.tuning.evaluating.comparing import compare as compared
     from agent_runtime.tuning.evaluating.comparison_tables import as_markdown
     from agent_runtime.tuning.evaluating.curves import plot_curves
@@ -46,6 +47,7 @@ def compare(
     from agent_runtime.tuning.evaluating.uniting import united
     from agent_runtime.tuning.plots import require_plotting
 
+    require_folders_of(out, plot)
     if plot is not None:
         require_plotting(plot)
     parts: dict[str, list[Part]] = {}

@@ -16,6 +16,7 @@ from agent_runtime.commands.options import (
     PoolOption,
     game_options,
     import_from_here,
+    require_folders_of,
     say_that_it_loads,
 )
 
@@ -79,6 +80,7 @@ def evaluate(
     from agent_runtime.tuning.plots import require_plotting
 
     # Before the model is loaded: a refusal should not take half a minute.
+    require_folders_of(out, plot)
     if plot is not None:
         require_plotting(plot)
     file = None if text is None else HELD_OUT if text == _HELD_OUT else Path(text)

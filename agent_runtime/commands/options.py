@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from agent_runtime.adapter_choice import Adapter, AdapterChoice, adapter_named
+from agent_runtime.errors import CannotWrite
 from agent_runtime.turn import Mode
 
 
@@ -102,6 +103,13 @@ def counted_adapter(model: str, said: str | None) -> Adapter:
     if model == "none" and adapter not in (AdapterChoice.DEFAULT, AdapterChoice.NONE):
         raise typer.BadParameter("with --model none there is no model that it could belong to", param_hint="--adapter")
     return adapter
+
+
+def require_folders_of(*files: Path | None) -> None:
+    """Refuse, before anything is done for them, files that no folder is there for. Raises CannotWrite."""
+    for file in files:
+        if file is not None and not file.absolute().parent.is_dir():
+            raise CannotWrite(file, "there is no such folder")
 
 
 def say(sentence: str) -> None:

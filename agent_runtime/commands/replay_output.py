@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from agent_runtime.adapter_choice import Adapter
+from agent_runtime.commands.options import require_folders_of
 from agent_runtime.errors import CannotWrite
 from agent_runtime.replay.conditions import Condition, Metrics, check_names, failures, parse_condition
 from agent_runtime.replay.metrics import metrics_of, metrics_to_come
@@ -50,9 +51,7 @@ class Wanted:
         """
         conditions = tuple(map(parse_condition, fail_if))
         check_names(conditions, metrics_to_come(modes))
-        for file in (out, html):
-            if file is not None and not file.absolute().parent.is_dir():
-                raise CannotWrite(file, "there is no such folder")
+        require_folders_of(out, html)
         return cls(as_json, out, html, turns, conditions)
 
 

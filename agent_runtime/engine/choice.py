@@ -66,7 +66,7 @@ def is_for_kernels(pool: Pool) -> bool:
 def _known_trouble(pool: Pool, rope: RotaryTable) -> _Trouble | None:
     why = not_of_this_model(pool, rope)
     if why is not None:
-        return _Trouble(why, "There is nothing to do.")
+        return _Trouble(why, "Use another model where speed matters.")
     found = (not_on_this_machine(device) for device in dict.fromkeys(pool.geometry.devices))
     return next((_Trouble(*each) for each in found if each is not None), None)
 

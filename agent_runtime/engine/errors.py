@@ -7,6 +7,8 @@ EngineError (a HotseatError)
 ├── BadChatTemplate        a chat template that cannot be laid out as anchor, blocks, observation and answer
 ├── MissingPackage         an optional package that what was asked for needs
 ├── UnsupportedAttention   an attention keyword that would change the result and is not implemented
+├── NoCuda                 a CUDA device was named that torch cannot use
+├── DeviceTooSmall         a model or a pool that the device has not the memory for
 ├── PoolFull               more tokens than the pool has free slots, after all that may go has gone
 ├── PoolBooksError         the pool's reference counts do not add up (a defect of ours, found by `check`)
 ├── HostMemoryShort        the machine gave no more (pinned) memory behind the pool: told in the log, never raised
@@ -110,6 +112,32 @@ class UnsupportedAttention(EngineError):
             f"Layer {self.layer} attends with {self.keyword!r}, which block attention does not implement. "
             "Use another model."
         )
+
+
+@dataclass(eq=False)
+class NoCuda(EngineError):
+    """A device that torch cannot compute on."""
+
+    device: str
+    why: str
+    advice: str
+    code: ClassVar[str] = "no_device"
+
+    def __str__(self) -> str:
+        return f"{self.device!r} cannot be used: {self.why}. {self.advice}, or compute on the CPU."
+
+
+@dataclass(eq=False)
+class DeviceTooSmall(EngineError):
+    """Something that does not fit into a device's memory, which `memory` says in words."""
+
+    what: str
+    memory: str
+    advice: str
+    code: ClassVar[str] = "device_too_small"
+
+    def __str__(self) -> str:
+        return f"{self.what} does not fit into {self.memory}. {self.advice}"
 
 
 @dataclass(eq=False)

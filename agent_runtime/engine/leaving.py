@@ -34,7 +34,7 @@ class Leaving:
         self._layers = (*keys, *values)
         devices = {layer.device for layer in self._layers}
         self._device = devices.pop() if len(devices) == 1 else torch.device("cpu")
-        self._numbers_each = len(self._layers) * keys[0][0].numel()
+        self._numbers_each = len(self._layers) * keys[0].shape[1:].numel()
         self._buffer_size = buffer_bytes // keys[0].dtype.itemsize
         self._beside = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
 

@@ -4,6 +4,7 @@ A model's digest names the contents of its weight files, its configuration, the 
 loaded. Two models with one digest compute the same keys and values.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +22,7 @@ from agent_runtime.engine.bars import no_bars
 from agent_runtime.engine.card import own_card
 from agent_runtime.engine.compute_thread import computed, without_team
 from agent_runtime.engine.cpu_products import choose_products
+from agent_runtime.engine.devices import fitting, require_device, unused_gpu
 from agent_runtime.engine.digests import canonical_json, digest_of, files_digest
 from agent_runtime.engine.errors import BrokenModel, EngineError, ModelNotFound, first_line
 from agent_runtime.engine.merging import merged
@@ -35,7 +37,12 @@ from agent_runtime.engine.sources import (
 )
 from agent_runtime.engine.text import TextEncoder
 
+_log = logging.getLogger(__name__)
+
 _FORMAT = "hotseat-weights-1"
+_SMALLER = (
+    "Take a smaller model or dtype (--dtype bfloat16), quantize it, or spread it over several GPUs (--device-map auto)."
+)
 # What a configuration says about its file, not about the model.
 _INCIDENTAL = frozenset({"_name_or_path", "transformers_version", "dtype", "torch_dtype"})
 
@@ -96,7 +103,10 @@ class LoadedModel:
 
 
 def load_model(spec: ModelSpec, cache: Path | None = None) -> LoadedModel:
-    """Load what `spec` names. Raises ModelNotFound, BrokenModel, UnsupportedModel, BadChatTemplate or MissingPackage.
+    """Load what `spec` names.
+
+    Raises ModelNotFound, BrokenModel, UnsupportedModel, BadChatTemplate, MissingPackage, NoCuda or DeviceTooSmall.
+    Where torch cannot use the GPU that there is, and none was asked for, the log says why it is the CPU.
 
     Code that comes with a model is never run. `cache` holds unpacked GGUF files and digests.
     """
@@ -105,6 +115,9 @@ def load_model(spec: ModelSpec, cache: Path | None = None) -> LoadedModel:
 
 
 def _loaded(spec: ModelSpec, cache: Path) -> LoadedModel:
+    require_device(spec.device, spec.device_map)
+    if spec.device is None and spec.device_map is None and (trouble := unused_gpu()) is not None:
+        _log.warning("the model computes on the CPU: %s. %s.", trouble.why, trouble.advice)
     device = torch.device(spec.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = _dtype(spec, device)
     adapter = find_adapter(spec.adapter, spec.source, cache)
@@ -128,7 +141,7 @@ def _loaded(spec: ModelSpec, cache: Path) -> LoadedModel:
     )
     name = location.name
     if adapter is not None:
-        with way_out(adapter.folder):
+        with way_out(adapter.folder), fitting(f"The model {location.name!r} with its adapter", _SMALLER):
             # On this thread alone: thin products wait for memory, and where cores are busy, a team waits for itself.
             model = merged(model, adapter.folder)
         name = f"{name}+{adapter.folder.resolve().name}"
@@ -210,7 +223,7 @@ def _weights(
     if spec.quantization_config is not None:
         options["quantization_config"] = spec.quantization_config
     try:
-        with no_bars():
+        with no_bars(), fitting(f"The model {location.name!r} in {str(dtype).removeprefix('torch.')}", _SMALLER):
             loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(location.target, **options)
     except Exception as error:
         _refuse(location, error)

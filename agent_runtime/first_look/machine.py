@@ -92,6 +92,10 @@ def look_at_devices() -> Finding:
         ]
         told = ", ".join(f"{gpu['name']} with {gpu['memory_bytes'] / _GIB:.0f} GiB" for gpu in gpus)
         return Finding("device", Verdict.OK, f"{told}; the first one computes.", {**facts, "gpus": gpus})
+    from agent_runtime.engine.devices import unused_gpu
+
+    if (trouble := unused_gpu()) is not None:
+        return Finding("device", Verdict.WARN, f"There is a GPU, and {trouble.why}. {trouble.advice}.", facts)
     limits = [name for name in _THREAD_VARIABLES if os.environ.get(name, "").isdecimal()]
     if limits and threads < cpus:
         return Finding(

@@ -249,7 +249,8 @@ class NotEvaluation(TuningError):
 
     def __str__(self) -> str:
         return (
-            f"{self.path} is no report of an evaluation: {self.why}. Name a file that `hotseat evaluate --out` wrote."
+            f"{self.path} is no report of an evaluation, or not of this Hotseat's: {self.why}. Evaluate again, and "
+            "name the file that `hotseat evaluate --out` writes."
         )
 
 

@@ -2,8 +2,11 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import torch
 from accelerate import Accelerator
 
 from agent_runtime.engine.digests import write_atomically
@@ -22,6 +25,7 @@ class Savings:
         self._folder, self._accelerator, self._launch = folder, accelerator, launch
         self._saved, self._old, self._fresh = (folder / f"{_SAVED}{end}" for end in ("", ".old", ".new"))
         self.step = 0
+        accelerator.register_save_state_pre_hook(_leave_out_further_names)
 
     def save(self, step: int) -> None:
         """Replace what was saved."""
@@ -57,3 +61,19 @@ class Savings:
             self.step = int(json.loads((self._saved / _STEP).read_text("utf-8"))["step"])
             self._accelerator.load_state(str(self._saved))
         return self.step
+
+
+def further_names(model: torch.nn.Module) -> set[str]:
+    """Return the further names of parameters that have several: a head that is the embeddings."""
+    once, all_of_them = (model.named_parameters(remove_duplicate=each) for each in (True, False))
+    return {name for name, _ in all_of_them} - {name for name, _ in once}
+
+
+def _leave_out_further_names(models: Sequence[torch.nn.Module], weights: Sequence[dict[str, Any]], _: str) -> None:
+    """Leave each parameter one name, as safetensors wants it: accelerate would, with a warning at every save.
+
+    Where weights lie in parts there are none here: each process writes its own.
+    """
+    for model, state in zip(models, weights, strict=False):
+        for name in further_names(model):
+            state.pop(name, None)

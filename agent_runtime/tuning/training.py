@@ -41,7 +41,7 @@ from agent_runtime.tuning.lora import Start, as_bare, as_it_began, start_of, wit
 from agent_runtime.tuning.packing import Batch
 from agent_runtime.tuning.preparing import claim, load_for, served_card
 from agent_runtime.tuning.remembering import Memory, Remembered, bare_rope
-from agent_runtime.tuning.saving import Savings
+from agent_runtime.tuning.saving import Savings, further_names
 from agent_runtime.tuning.stream import BatchStream, FileSource, Schedule, Source, TokenSource
 from agent_runtime.tuning.student import Agreement, Losses, Student, losses_of, wanted_of
 from agent_runtime.turn import Mode
@@ -309,7 +309,7 @@ class _Run:
         state = accelerator.get_state_dict(self._student)
         if accelerator.is_main_process:
             weights = {name.removeprefix("model."): weight for name, weight in state.items()}
-            for name in _doubled(self._loaded.model):  # where they were in parts, they would be written twice
+            for name in further_names(self._loaded.model):  # where they were in parts, they would be written twice
                 weights.pop(name, None)
             if self._adapted is not None:
                 named = {f"base_model.model.{name}": weight for name, weight in weights.items()}
@@ -350,12 +350,6 @@ def _columns(
     names = ["loss", *[f"{what}_{mode}" for what in ("loss", "variation", "agreed") for mode in modes]]
     agreements = [each for each in losses if isinstance(each, Agreement)]
     return names, [torch.stack([x.total.detach(), *x.divergence, *x.variation, *x.agreed]) for x in agreements]
-
-
-def _doubled(model: torch.nn.Module) -> set[str]:
-    """Return the further names of parameters that have several: a head that is the embeddings."""
-    once, all_of_them = (model.named_parameters(remove_duplicate=each) for each in (True, False))
-    return {name for name, _ in all_of_them} - {name for name, _ in once}
 
 
 def _rate(part: TrainingPart, step: int) -> float:

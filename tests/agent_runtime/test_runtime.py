@@ -19,6 +19,7 @@ from agent_runtime.turn import (
     TurnApplied,
     TurnResult,
 )
+from tests.agent_runtime.crowding import check_crowd
 from tests.agent_runtime.worlds import (
     ACTIONS,
     account,
@@ -257,6 +258,10 @@ def test_a_pool_too_small_is_overload_and_not_the_end(loaded: LoadedModel, tmp_p
             made.begin_turn(ask(1))
         made.put_state("m", 1, state=state(3))
         assert play(made, 1, 1).outcome is Outcome.OK
+
+
+def test_in_a_full_pool_blocks_go_first_and_then_the_newest_turn(loaded: LoadedModel, tmp_path: Path) -> None:
+    check_crowd(loaded, tmp_path / "games")
 
 
 def test_untuned_weights_in_a_block_mode_are_named_once(made: AgentRuntime) -> None:

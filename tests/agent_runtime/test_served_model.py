@@ -4,10 +4,11 @@ import copy
 from dataclasses import replace
 
 import pytest
+import torch
 from tokenizers.normalizers import Replace
 
 from agent_runtime.block_cache import MemoryStore
-from agent_runtime.engine.errors import UnsupportedModel
+from agent_runtime.engine.errors import DeviceTooSmall, UnsupportedModel
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.engine.text import TextEncoder
 from agent_runtime.served_model import serve_model
@@ -26,3 +27,14 @@ def test_a_tokenizer_that_drops_line_ends_is_refused(loaded: LoadedModel) -> Non
     tokenizer.backend_tokenizer.normalizer = Replace("\n", "")
     with pytest.raises(UnsupportedModel, match="drops line ends"):
         serve_model("m", replace(loaded, text=TextEncoder(tokenizer)), MemoryStore(), pool_mib=1, max_rows=1)
+
+
+def test_a_pool_too_large_for_the_card_is_refused_with_its_size(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("agent_runtime.served_model.Pool", full)
+    with pytest.raises(DeviceTooSmall, match="A pool of 64000 MiB beside the model .* does not fit.*Lower --pool-mib"):
+        serve_model("m", loaded, MemoryStore(), pool_mib=64_000, max_rows=1)

@@ -3,22 +3,19 @@
 EngineError
 ├── BadOption        a geometry, case, size, device or dtype that there is not
 ├── TooLarge         weights, keys and values that the device's memory does not hold
-├── NoMemory         memory that ran out all the same, beside weights, keys and values
 ├── TooLong          a case that needs more positions than the model has
 ├── NotByKernels     a model that the kernels cannot serve, where they were asked for
 └── ScoresDiffer     scores that are not those of plain torch: nothing is timed
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
-
-import torch
 
 from agent_runtime.engine.errors import EngineError
 
 _GIB = 2**30
+FEWER = "Ask for fewer and smaller blocks or sessions, or end what else computes there."
+"""What to do where memory runs out all the same, beside weights, keys and values."""
 
 
 @dataclass(eq=False)
@@ -50,30 +47,6 @@ class TooLarge(EngineError):
             f"keys and values, and {self.device} has {self.has_bytes / _GIB:.1f} GiB: name a smaller geometry or "
             "model, ask for fewer and smaller blocks or sessions, or take a device with more memory."
         )
-
-
-@dataclass(eq=False)
-class NoMemory(EngineError):
-    """A GPU that had no room for what is computed."""
-
-    name: str
-    device: str
-    code: ClassVar[str] = "too_large"
-
-    def __str__(self) -> str:
-        return (
-            f"{self.device} ran out of memory with {self.name}: ask for fewer and smaller blocks or sessions, so that "
-            "some is left beside weights, keys and values, or end what else computes there."
-        )
-
-
-@contextmanager
-def memory_said(name: str, device: torch.device) -> Iterator[None]:
-    """Raise NoMemory where torch says that a GPU's memory ran out."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise NoMemory(name, str(device)) from error
 
 
 @dataclass(eq=False)

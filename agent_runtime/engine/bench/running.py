@@ -10,11 +10,12 @@ import torch
 import transformers
 
 from agent_runtime.engine.bench.checking import WAYS, Check, check_way, checked_slots
-from agent_runtime.engine.bench.errors import BadOption, memory_said
+from agent_runtime.engine.bench.errors import FEWER, BadOption
 from agent_runtime.engine.bench.floors import Floors, measure_floors
 from agent_runtime.engine.bench.geometry import bare_of
 from agent_runtime.engine.bench.setting import BenchCase, Setting, Sizes, compute_on
 from agent_runtime.engine.bench.subject import Subject
+from agent_runtime.engine.devices import fitting
 from agent_runtime.engine.forward import ForwardRunner
 
 Heard = Callable[[dict[str, Any]], None]
@@ -40,7 +41,7 @@ def bench(run: Run, heard: Heard = lambda found: None) -> dict[str, Any]:
     """Check and time all cases, and return the report; `heard` is given what it begins with, and then each case.
 
     Raises TooLarge, TooLong, NotByKernels before anything large is made, ScoresDiffer before anything is timed, and
-    NoMemory.
+    DeviceTooSmall.
     """
     subject, num_slots = run.subject, run.num_slots()
     subject.require_positions(max(case.positions(run.sizes) for case in run.cases))
@@ -48,7 +49,7 @@ def bench(run: Run, heard: Heard = lambda found: None) -> dict[str, Any]:
         subject.require_kernels()
     num_checked = checked_slots(int(subject.config.get_text_config().max_position_embeddings), run.way)
     subject.require_memory(max(num_slots, num_checked))
-    with memory_said(subject.name, subject.device):
+    with fitting(f"What is computed with {subject.name}", FEWER):
         return _benched(run, num_slots, num_checked, heard)
 
 

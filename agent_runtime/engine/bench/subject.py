@@ -10,6 +10,7 @@ from transformers.initialization import no_init_weights
 from agent_runtime.engine.bench.errors import BadOption, NotByKernels, TooLarge, TooLong
 from agent_runtime.engine.bench.geometry import kv_geometry, random_model
 from agent_runtime.engine.cpu_products import choose_products
+from agent_runtime.engine.devices import require_device
 from agent_runtime.engine.gpu.support import not_of_this_model, not_on_this_machine
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
@@ -70,7 +71,7 @@ class Subject:
 
 
 def device_of(name: str | None) -> torch.device:
-    """Return a device by its name, with its number; None is the GPU if there is one. Raises BadOption."""
+    """Return a device by its name, with its number; None is the GPU if there is one. Raises BadOption and NoCuda."""
     has_cuda = torch.cuda.is_available()
     try:
         device = torch.device(name or ("cuda" if has_cuda else "cpu"))
@@ -78,13 +79,7 @@ def device_of(name: str | None) -> torch.device:
         raise BadOption("--device", f"there is no device {name!r}: name cpu or cuda") from error
     if device.type not in ("cpu", "cuda"):
         raise BadOption("--device", f"nothing is measured on {name!r}: name cpu or cuda")
-    if device.type == "cuda" and not has_cuda:
-        raise BadOption(
-            "--device",
-            "torch finds no CUDA here: name cpu, or install NVIDIA's driver and a build of torch that brings CUDA",
-        )
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise BadOption("--device", f"there is no {name}: name one below cuda:{torch.cuda.device_count()}")
+    require_device(str(device), None)
     return torch.empty(0, device=device).device
 
 

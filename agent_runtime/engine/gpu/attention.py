@@ -16,6 +16,7 @@ from transformers import AttentionInterface
 
 from agent_runtime.engine.attention import BY_KERNELS, refuse_keywords
 from agent_runtime.engine.errors import EngineClosed
+from agent_runtime.engine.gpu.fused import FUSION
 from agent_runtime.engine.gpu.kernels import attend, attend_shared, enter, merge
 from agent_runtime.engine.gpu.planning import plan_work
 from agent_runtime.engine.gpu.tiling import tiling_of
@@ -148,6 +149,7 @@ def attend_rows(
         ROWS=_ROWS_ENTERING,
         NORMS=head_norms is not None,
         PLAIN=num_shared > 0,
+        enable_fp_fusion=FUSION,
     )
     if step.attended is None:
         out_THD = torch.empty((num_rows, num_heads, head_dim), dtype=q_THD.dtype, device=q_THD.device)
@@ -200,6 +202,7 @@ def attend_rows(
             D=triton.next_power_of_2(head_dim),
             PARTS=_PARTS_MERGING,
             FIELDS=MERGE_FIELDS,
+            enable_fp_fusion=FUSION,
         )
     return out_THD
 
@@ -215,6 +218,7 @@ def constants(shape: Shape, kind: int, dtype: torch.dtype, head_dim: int) -> dic
         "PRECISION": "ieee" if dtype is torch.float32 else "tf32",
         "num_warps": tile.warps,
         "num_stages": tile.stages,
+        "enable_fp_fusion": FUSION,
     }
 
 

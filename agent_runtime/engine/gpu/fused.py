@@ -11,6 +11,8 @@ import triton
 import triton.language as tl
 
 _BLOCK = 1024
+# A product and a sum in one instruction, rounded once; Triton's own default changes between its versions.
+FUSION = True
 
 
 @triton.jit
@@ -48,7 +50,16 @@ def norm(x_TE: torch.Tensor, weight_E: torch.Tensor, eps: float) -> torch.Tensor
     out_TE = torch.empty_like(x_TE)
     size = x_TE.shape[1]
     _add_and_norm[(x_TE.shape[0],)](
-        x_TE, x_TE, weight_E, out_TE, out_TE, eps, SIZE=size, E=triton.next_power_of_2(size), ADDS=False
+        x_TE,
+        x_TE,
+        weight_E,
+        out_TE,
+        out_TE,
+        eps,
+        SIZE=size,
+        E=triton.next_power_of_2(size),
+        ADDS=False,
+        enable_fp_fusion=FUSION,
     )
     return out_TE
 
@@ -60,7 +71,16 @@ def add_and_norm(
     out_TE = torch.empty_like(x_TE)
     size = x_TE.shape[1]
     _add_and_norm[(x_TE.shape[0],)](
-        residual_TE, x_TE, weight_E, residual_TE, out_TE, eps, SIZE=size, E=triton.next_power_of_2(size), ADDS=True
+        residual_TE,
+        x_TE,
+        weight_E,
+        residual_TE,
+        out_TE,
+        eps,
+        SIZE=size,
+        E=triton.next_power_of_2(size),
+        ADDS=True,
+        enable_fp_fusion=FUSION,
     )
     return residual_TE, out_TE
 
@@ -69,5 +89,5 @@ def gated(both_TI: torch.Tensor) -> torch.Tensor:
     """Return silu of the first half of every row, times the second half."""
     num_rows, width = both_TI.shape[0], both_TI.shape[1] // 2
     out_TI = both_TI.new_empty((num_rows, width))
-    _gate[(num_rows, triton.cdiv(width, _BLOCK))](both_TI, out_TI, WIDTH=width, BLOCK=_BLOCK)
+    _gate[(num_rows, triton.cdiv(width, _BLOCK))](both_TI, out_TI, WIDTH=width, BLOCK=_BLOCK, enable_fp_fusion=FUSION)
     return out_TI

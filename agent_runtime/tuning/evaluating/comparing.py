@@ -1,37 +1,26 @@
 """Models and their conditions side by side, on the same files: a column for each model under each condition.
 
-A difference of two columns is taken sample by sample, over the samples that both have answered: of two models that
-needs the sums that reports keep, and files of one digest. Reports without sums are compared as if their samples had
-nothing to do with each other, which makes intervals wider than they need be, and such a difference says so. It says
-"not learned" where neither model's full mode is 20 points above chance.
+A difference of two columns is taken sample by sample, over the samples that both have answered, of files of one digest:
+reports keep the sums. It says "not learned" where neither model's full mode is 20 points above chance. Of games it is
+taken match by match (`comparing_games`).
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent_runtime.tuning.errors import BadArgument
-from agent_runtime.tuning.evaluating.conditions import condition_of
+from agent_runtime.tuning.evaluating.columns import Column, Pair, columns_of, difference_name, pairs_of
+from agent_runtime.tuning.evaluating.comparing_games import compare_games
 from agent_runtime.tuning.evaluating.reports import source_of, tallies_in
-from agent_runtime.tuning.evaluating.tallies import ALL, LEAST_LEARNED, Tally, joined_by_kind, of_all
-from agent_runtime.tuning.evaluating.uniting import Report, is_other_file
+from agent_runtime.tuning.evaluating.tallies import ALL, Tally, joined_by_kind, of_all
+from agent_runtime.tuning.evaluating.uniting import Report
 
 FORMAT = "hotseat-comparison-1"
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A model under a condition; `name` is what tables and plots call it."""
-
-    model: str
-    condition: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Answered:
-    """A file as one model answered it: its cells, and its sums if it keeps them, by kind."""
+    """A file as one model answered it: its cells and their sums, by kind."""
 
     report: Report
     cells: Mapping[str, Report]
@@ -44,10 +33,19 @@ class _Answered:
 
     def is_of(self, other: "_Answered") -> bool:
         """Whether both are of one file, so that what they say of a sample is said of the same one."""
-        if is_other_file(self.report, other.report):
+        if self.report["digest"] != other.report["digest"]:
             return False
-        both = [(self.tallies[kind], other.tallies[kind]) for kind in self.tallies.keys() & other.tallies.keys()]
-        return all(_agree(one.items, another.items) for one, another in both)
+        if not (self.tallies and other.tallies):
+            return True
+        items = [of_all(list(each.tallies.values())).items for each in (self, other)]
+        if len(items[0]) != len(items[1]):
+            return False
+        both = [all(counts) for counts in zip(*items, strict=True)]
+        nothing = (0,) * len(both)
+        return all(
+            _agree([each.tallies[kind].items if kind in each.tallies else nothing for each in (self, other)], both)
+            for kind in (self.tallies.keys() | other.tallies.keys()) - {ALL}
+        )
 
 
 _Row = dict[str, _Answered]
@@ -59,51 +57,20 @@ def compare(models: Mapping[str, Report], against: Sequence[str] = ()) -> dict[s
     `against` says what columns are compared with: NAME:MODE a model in a mode, NAME that model in the column's mode,
     :MODE the column's model in a mode. By default it is the first model under its first condition. Raises BadArgument.
     """
-    columns = [
-        Column(model, condition, condition if len(models) == 1 else f"{model} {condition}")
-        for model, report in models.items()
-        for condition in report["conditions"]
-    ]
-    pairs = _pairs(columns, [_meant(each, columns) for each in against] or [(columns[0].model, columns[0].condition)])
+    columns = columns_of(models)
+    pairs = pairs_of(columns, against)
     rows = _rows({model: [_Answered.of(file) for file in report["files"]] for model, report in models.items()})
     return {
         "format": FORMAT,
         "columns": [{"name": each.name, "model": each.model, "condition": each.condition} for each in columns],
         "differences": [
-            {"name": _difference_name(*pair), "column": pair[0].name, "other": pair[1].name} for pair in pairs
+            {"name": difference_name(*pair), "column": pair[0].name, "other": pair[1].name} for pair in pairs
         ],
         "files": [_file(label, row, columns, pairs) for label, row in _labelled(rows)],
         "kinds": _kinds(_labelled(rows), columns, pairs),
+        "games": compare_games(models, columns, pairs),
         "models": dict(models),
     }
-
-
-def _meant(said: str, columns: Sequence[Column]) -> tuple[str | None, str | None]:
-    """Return the model and the condition that `--against` names, None for the column's own."""
-    name, _, mode = said.partition(":")
-    try:
-        condition = condition_of(mode).name if mode else None
-    except ValueError:
-        condition = mode
-    if not said or all(name not in ("", each.model) or condition not in (None, each.condition) for each in columns):
-        known = ", ".join(each.name for each in columns)
-        raise BadArgument("--against", f"{said!r} is no NAME, NAME:MODE or :MODE of what was evaluated: {known}.")
-    return name or None, condition
-
-
-def _pairs(columns: Sequence[Column], meant: Iterable[tuple[str | None, str | None]]) -> list[tuple[Column, Column]]:
-    found = {(each.model, each.condition): each for each in columns}
-    pairs = [
-        (column, other)
-        for model, condition in meant
-        for column in columns
-        if (other := found.get((model or column.model, condition or column.condition))) not in (None, column)
-    ]
-    return list(dict.fromkeys((column, other) for column, other in pairs if other is not None))
-
-
-def _difference_name(column: Column, other: Column) -> str:
-    return f"{column.name} - {other.name}"
 
 
 def _rows(models: Mapping[str, Sequence[_Answered]]) -> list[_Row]:
@@ -141,11 +108,11 @@ def _labelled(rows: Iterable[_Row]) -> list[tuple[str, _Row]]:
     return labelled
 
 
-def _file(label: str, row: _Row, columns: Sequence[Column], pairs: Sequence[tuple[Column, Column]]) -> dict[str, Any]:
+def _file(label: str, row: _Row, columns: Sequence[Column], pairs: Sequence[Pair]) -> dict[str, Any]:
     kinds = sorted({kind for each in row.values() for kind in each.cells}, key=lambda kind: (kind != ALL, kind))
     return {
         "file": label,
-        "digest": next((each.report["digest"] for each in row.values() if "digest" in each.report), None),
+        "digest": _any(row)["digest"],
         "generator": source_of(_any(row)),
         "arguments": _any(row)["arguments"],
         "blocks": next((each.report["blocks"] for each in row.values() if each.report["blocks"]), None),
@@ -153,7 +120,7 @@ def _file(label: str, row: _Row, columns: Sequence[Column], pairs: Sequence[tupl
     }
 
 
-def _cell(kind: str, row: _Row, columns: Sequence[Column], pairs: Sequence[tuple[Column, Column]]) -> dict[str, Any]:
+def _cell(kind: str, row: _Row, columns: Sequence[Column], pairs: Sequence[Pair]) -> dict[str, Any]:
     cells = {model: each.cells[kind] for model, each in row.items() if kind in each.cells}
     right = {
         each.name: cells[each.model]["right"][each.condition]
@@ -162,53 +129,26 @@ def _cell(kind: str, row: _Row, columns: Sequence[Column], pairs: Sequence[tuple
     }
     most = max(right.values(), key=lambda share: int(share["items"]))
     differences = {
-        _difference_name(one, other): {
+        difference_name(one, other): {
             **found,
             "learned": bool(cells[one.model]["learned"] or cells[other.model]["learned"]),
         }
         for one, other in pairs
         if one.name in right and other.name in right
-        if (found := _difference(kind, one, other, row, right)) is not None
+        if (found := _difference(kind, one, other, row)) is not None
     }
     chance = next(cells[each.model]["chance"] for each in columns if right.get(each.name) is most)
     return {"kind": kind, "chance": chance, "items": most["items"], "right": right, "differences": differences}
 
 
-def _difference(kind: str, one: Column, other: Column, row: _Row, right: Mapping[str, Report]) -> dict[str, Any] | None:
-    """Return a difference of two columns; None if nothing can be said because they answered other items."""
-    tallies = [row[each.model].tallies.get(kind) for each in (one, other)]
-    is_known = one.model == other.model or all("digest" in row[each.model].report for each in (one, other))
-    if is_known and tallies[0] is not None and tallies[1] is not None:
-        estimate = tallies[0].above(one.condition, tallies[1], other.condition)
-        return {**estimate.report(), "paired": True} if estimate.items else None
-    if one.model == other.model:
-        cost = row[one.model].cells[kind]["cost"]
-        if one.condition in cost and other.condition == next(iter(row[one.model].cells[kind]["right"])):
-            low, high = cost[one.condition]["interval"]
-            ends = [None, None] if low is None else [-high, -low]
-            return {
-                **cost[one.condition],
-                "points": 0.0 - cost[one.condition]["points"],
-                "interval": ends,
-                "paired": True,
-            }
-    return _unpaired(right[one.name], right[other.name])
+def _difference(kind: str, one: Column, other: Column, row: _Row) -> dict[str, Any] | None:
+    """Return a difference of two columns; None if no sample has been answered by both."""
+    tallies = row[one.model].tallies[kind], row[other.model].tallies[kind]
+    estimate = tallies[0].above(one.condition, tallies[1], other.condition)
+    return estimate.report() if estimate.items else None
 
 
-def _unpaired(one: Report, other: Report) -> dict[str, Any] | None:
-    if (one["items"], one["samples"]) != (other["items"], other["samples"]):
-        return None
-    points = one["points"] - other["points"]
-    ends: list[float | None] = [None, None]
-    if None not in (one["interval"][0], other["interval"][0]):
-        half = math.hypot(*((each["interval"][1] - each["interval"][0]) / 2 for each in (one, other)))
-        ends = [round(points - half, 3), round(points + half, 3)]
-    return {**one, "points": round(points, 3), "interval": ends, "paired": False}
-
-
-def _kinds(
-    rows: Sequence[tuple[str, _Row]], columns: Sequence[Column], pairs: Sequence[tuple[Column, Column]]
-) -> list[dict[str, Any]]:
+def _kinds(rows: Sequence[tuple[str, _Row]], columns: Sequence[Column], pairs: Sequence[Pair]) -> list[dict[str, Any]]:
     """Return the kinds of each generator over the files that all columns have, and the samples that all answered."""
     found = []
     for source in dict.fromkeys(source_of(_any(row)) for _, row in rows):
@@ -234,16 +174,10 @@ def _has(file: _Answered, condition: str) -> bool:
 
 
 def _in_common(row: _Row) -> _Row | None:
-    """Return a file with the samples that all models answered; None if there are none, or nothing says which."""
-    if not all(each.tallies for each in row.values()):
-        return row if len({_num_items(each) for each in row.values()}) == 1 else None
+    """Return a file with the samples that all models answered; None if there are none."""
     items = [of_all(list(each.tallies.values())).items for each in row.values()]
     kept = [all(counts) for counts in zip(*items, strict=True)]
     return {model: _only(each, kept) for model, each in row.items()} if any(kept) else None
-
-
-def _num_items(file: _Answered) -> tuple[tuple[str, int], ...]:
-    return tuple((kind, next(iter(cell["right"].values()))["items"]) for kind, cell in file.cells.items())
 
 
 def _only(file: _Answered, kept: Sequence[bool]) -> _Answered:
@@ -258,44 +192,9 @@ def _answered(report: Report, tallies: Iterable[Tally]) -> _Answered:
 
 def _together(files: Sequence[_Answered]) -> _Answered:
     """Return several files of a model as one."""
-    if all(file.tallies for file in files):
-        return _answered(files[0].report, joined_by_kind([list(file.tallies.values()) for file in files]))
-    kinds = sorted({kind for file in files for kind in file.cells} - {ALL})
-    cells = {kind: _mean_cell([file.cells[kind] for file in files if kind in file.cells]) for kind in kinds}
-    if len(kinds) > 1:
-        every = [file.cells.get(ALL) or next(iter(file.cells.values())) for file in files]
-        cells = {ALL: {**_mean_cell(every), "kind": ALL}, **cells}
-    return _Answered(files[0].report, cells, {})
+    return _answered(files[0].report, joined_by_kind([list(file.tallies.values()) for file in files]))
 
 
-def _mean_cell(cells: Sequence[Report]) -> Report:
-    """Return what files that keep no sums say of a kind together."""
-    counts = [next(iter(cell["right"].values()))["items"] for cell in cells]
-    chance = sum(cell["chance"] * count for cell, count in zip(cells, counts, strict=True)) / sum(counts)
-    # Costs are above a cell's first condition: they have a mean where that is the same one everywhere.
-    parts = ("right", "cost") if len({next(iter(cell["right"])) for cell in cells}) == 1 else ("right",)
-    means: dict[str, dict[str, Report]] = {"right": {}, "cost": {}}
-    for part in parts:
-        names = [name for name in cells[0][part] if all(name in cell[part] for cell in cells)]
-        means[part] = {name: _mean([cell[part][name] for cell in cells]) for name in names}
-    learned = next(iter(means["right"].values()))["points"] >= chance + LEAST_LEARNED
-    return {"kind": cells[0]["kind"], "chance": round(chance, 2), "learned": learned, **means}
-
-
-def _mean(estimates: Sequence[Report]) -> Report:
-    """Return the mean over strata: files, each a sample of its own."""
-    items = sum(each["items"] for each in estimates)
-    points = sum(each["points"] * each["items"] for each in estimates) / items
-    ends: list[float | None] = [None, None]
-    if all(each["interval"][0] is not None for each in estimates):
-        halves = [(each["interval"][1] - each["interval"][0]) / 2 * each["items"] / items for each in estimates]
-        ends = [round(points - math.hypot(*halves), 3), round(points + math.hypot(*halves), 3)]
-    samples = sum(each["samples"] for each in estimates)
-    return {"points": round(points, 3), "interval": ends, "items": items, "samples": samples}
-
-
-def _agree(one: Sequence[int], other: Sequence[int]) -> bool:
-    """Whether two models have answered the same items of every sample that both have answered."""
-    return len(one) == len(other) and all(
-        not (count and another) or count == another for count, another in zip(one, other, strict=True)
-    )
+def _agree(items: Sequence[Sequence[int]], both: Sequence[bool]) -> bool:
+    """Whether two models have answered as many items of a kind of every sample that both have answered."""
+    return all(count == other for count, other, is_both in zip(*items, both, strict=True) if is_both)

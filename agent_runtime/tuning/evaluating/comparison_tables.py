@@ -1,16 +1,16 @@
 """A comparison as tables in Markdown: files, kinds, games and texts, a column for each model under each condition."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+from agent_runtime.tuning.evaluating.gains import BEST_CONSTANT, EXPERT, RANDOM
 from agent_runtime.tuning.evaluating.tables import as_table, with_interval
 
-_UNPAIRED = (
-    "unpaired: a report keeps no sums by sample, so the interval is that of independent samples, wider than it need "
-    "be. Evaluate again to have it paired."
-)
 _NO_KINDS = "By kind there is nothing: no file was answered alike under all of these columns."
-_ALONE = ("random", "best constant", "expert")
+_ALONE = (RANDOM, BEST_CONSTANT, EXPERT)
+# What is said of how legally a model plays, with how many decimal places.
+_LEGAL: Mapping[str, int] = MappingProxyType({"legal_mass": 3, "legal_anyway": 1})
 
 
 def as_markdown(comparison: Mapping[str, Any]) -> str:
@@ -22,9 +22,7 @@ def as_markdown(comparison: Mapping[str, Any]) -> str:
         tables.append(_kinds(comparison))
     elif any(len(file["cells"]) > 1 for file in comparison["files"]):
         tables.append(f"{_NO_KINDS}\n")
-    tables += [table for table in (_games(comparison), _texts(comparison)) if table]
-    if any("(unpaired" in table for table in tables):
-        tables.append(f"{_UNPAIRED}\n")
+    tables += [table for table in (_games(comparison), _players(comparison), _texts(comparison)) if table]
     return "\n".join(tables)
 
 
@@ -62,8 +60,7 @@ def _share(share: Mapping[str, Any] | None, cell: Mapping[str, Any]) -> str:
 def _difference(found: Mapping[str, Any] | None, cell: Mapping[str, Any]) -> str:
     if found is None:
         return ""
-    unpaired = "" if found["paired"] else " (unpaired)"
-    return f"{with_interval(found)}{_fewer(found, cell)}{unpaired}{'' if found['learned'] else ' (not learned)'}"
+    return f"{with_interval(found)}{_fewer(found, cell)}{'' if found['learned'] else ' (not learned)'}"
 
 
 def _fewer(estimate: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
@@ -80,29 +77,63 @@ def _counted(number: int, what: str) -> str:
 
 
 def _games(comparison: Mapping[str, Any]) -> str | None:
-    """Return the games that were played, by the measure of each, and beside the models who plays without one."""
-    lines: dict[tuple[str, ...], dict[str, str]] = {}
-    columns = [column for column in comparison["columns"] if not column["condition"].endswith("not moved")]
-    for model, report in comparison["models"].items():
-        for game in report.get("games", ()):
-            measure = game.get("measure", "score")  # as it was for all before reports said so
-            options = ", ".join(f"{name}={value}" for name, value in game["options"].items())
-            wander = f", {100 * game['wander']:.0f} % astray" if game["wander"] else ""
-            against = f"{game['opponent'] or 'nobody'}{wander}"
-            name = f"{game['game']} ({options})" if options else game["game"]
-            line = lines.setdefault((name, against, str(game["matches"]), measure), {})
-            for column in columns:
-                if column["model"] == model and column["condition"] in game["players"]:
-                    line[column["name"]] = with_interval(game["players"][column["condition"]][measure])
-            for alone in _ALONE:
-                if alone in game["players"]:
-                    line.setdefault(alone, f"{_mean(game['players'][alone][measure]):.2f}")
-    if not lines:
+    """Return the games that were played, models beside who plays without one, by what each game is played for.
+
+    Where that is the reward, a second line has the score.
+    """
+    games = comparison["games"]
+    if not games:
         return None
-    names = [*(column["name"] for column in columns), *_ALONE]
-    names = [name for name in names if any(name in line for line in lines.values())]
-    head = ["game", "against", "matches", "by", *names]
-    return as_table(head, [[*key, *(line.get(name, "") for name in names)] for key, line in lines.items()])
+    columns = [each["name"] for each in comparison["columns"] if any(each["name"] in game["players"] for game in games)]
+    alone = _alone(games)
+    pairs = [each["name"] for each in comparison["differences"]]
+    pairs = [name for name in pairs if any(name in game["differences"] for game in games)]
+    lines = []
+    for game in games:
+        for measure in dict.fromkeys((game["measure"], "score")):
+            by_column = [_gained(game["players"].get(name), measure, game) for name in columns]
+            without = [f"{_mean(game['alone'][name][measure]):.2f}" if name in game["alone"] else "" for name in alone]
+            above = [_gained(game["differences"].get(name), measure, game) for name in pairs]
+            lines.append([*_contest(game), str(game["matches"]), measure, *by_column, *without, *above])
+    return as_table(["game", "against", "matches", "by", *columns, *alone, *pairs], lines)
+
+
+def _players(comparison: Mapping[str, Any]) -> str | None:
+    """Return how every model plays in each mode: how far it is above who plays without one, and how legally."""
+    lines, alone = [], _alone(comparison["games"])
+    for game in comparison["games"]:
+        for name, player in game["players"].items():
+            above = [game["above"][name].get(other) for other in alone]
+            lines.append(
+                [
+                    *_contest(game),
+                    name,
+                    f"{player['won']} / {player['drawn']} / {player['lost']}",
+                    game["measure"],
+                    *(_gained(each, game["measure"], game) for each in above),
+                    *(f"{player[key]:.{places}f}" if key in player else "" for key, places in _LEGAL.items()),
+                ]
+            )
+    head = ["game", "against", "player", "won / drawn / lost", "by", *(f"above {name}" for name in alone)]
+    return as_table([*head, "legal mass", "legal anyway"], lines) if lines else None
+
+
+def _alone(games: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return who plays without a model in some of the games."""
+    return [name for name in _ALONE if any(name in game["alone"] for game in games)]
+
+
+def _contest(game: Mapping[str, Any]) -> tuple[str, str]:
+    options = ", ".join(f"{name}={value}" for name, value in game["options"].items())
+    wander = f", {100 * game['wander']:.0f} % astray" if game["wander"] else ""
+    return f"{game['game']} ({options})" if options else game["game"], f"{game['opponent'] or 'nobody'}{wander}"
+
+
+def _gained(found: Mapping[str, Any] | None, measure: str, game: Mapping[str, Any]) -> str:
+    """Return a player's gain, or a difference of two, and of how many matches where that is fewer."""
+    if found is None:
+        return ""
+    return f"{with_interval(found[measure])}{_fewer(found['score'], {'items': game['matches']})}"
 
 
 def _mean(estimate: Mapping[str, Any]) -> float:

@@ -16,17 +16,10 @@ from agent_runtime.seat import Seat
 from agent_runtime.seat.opening import folder_of, own_runtime
 from agent_runtime.seat.seat import MAX_ROWS
 from agent_runtime.tuning.errors import BadArgument
+from agent_runtime.tuning.evaluating.gains import BEST_CONSTANT, EXPERT, RANDOM, Counting, Measure
 from agent_runtime.tuning.evaluating.players import ModelPlayer, always, at_random, by_expert
 from agent_runtime.tuning.evaluating.playing import Matches, Pair, Played, Player, close
-from agent_runtime.tuning.evaluating.standings import (
-    BEST_CONSTANT,
-    CONSTANT,
-    EXPERT,
-    RANDOM,
-    Measure,
-    Standings,
-    by_seed,
-)
+from agent_runtime.tuning.evaluating.standings import CONSTANT, Standings, by_seed
 from agent_runtime.tuning.evaluating.tables import as_table, with_interval
 from agent_runtime.tuning.samples import SPLITS
 from agent_runtime.turn import Mode
@@ -105,7 +98,8 @@ class Arena:
         contest = self._contest
         others = self._others()
         measure: Measure = "reward" if plays_for_reward(self._adapter.contract) else "score"
-        standings = Standings(contest.game, self._is_alone, tuple(models), tuple(others), measure)
+        counting = Counting(contest.game, self._is_alone, len(self._seats))
+        standings = Standings(counting, tuple(models), tuple(others), measure)
         judge = self._expert if contest.judged else None
         num_played = dict.fromkeys((*models, *others), 0)
 

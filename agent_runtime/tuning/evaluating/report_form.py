@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from agent_runtime.tuning.evaluating.gains import BEST_CONSTANT, RANDOM
+
 # How many of the things that are wrong are said.
 _MOST_WRONG = 3
 _TWO = Field(min_length=2, max_length=2)
@@ -59,7 +61,7 @@ class _Cell(_Part):
     learned: bool
     right: Annotated[dict[str, _Share], Field(min_length=1)]
     cost: dict[str, _Share]
-    sums: _Sums | None = None
+    sums: _Sums
 
     @model_validator(mode="after")
     def _cost_is_of_all_but_the_first(self) -> Self:
@@ -70,47 +72,45 @@ class _Cell(_Part):
 
 class _File(_Part):
     file: str
+    digest: _Name
     generator: str
     split: str
     arguments: dict[str, Any]
     blocks: Annotated[list[int], _TWO] | None
     cells: list[_Cell]
-    digest: str = ""
 
 
 class _Mean(_Part):
-    """An estimate: in points, or the mean of what is counted."""
-
-    points: float | None = None
-    mean: float | None = None
+    mean: float
     interval: _Ends
-
-    @model_validator(mode="after")
-    def _has_a_value(self) -> Self:
-        if (self.points, self.mean) == (None, None):
-            raise ValueError("an estimate has neither points nor a mean")
-        return self
 
 
 class _Player(_Part):
-    score: _Mean | None = None
-    reward: _Mean | None = None
+    score: _Share
+    reward: _Mean
+    won: int
+    drawn: int
+    lost: int
+    action: str = ""
+    legal_mass: float = 0.0
+    legal_anyway: float = 0.0
 
 
 class _Game(_Part):
     game: str
     options: dict[str, Any]
     opponent: str | None
-    wander: float
-    matches: int
+    wander: float | None
+    seats: Annotated[list[str], Field(min_length=1)]
+    matches: _Some
     players: dict[str, _Player]
-    measure: Literal["score", "reward"] = "score"
+    rewards: dict[str, str]
+    measure: Literal["score", "reward"]
 
     @model_validator(mode="after")
-    def _all_are_measured(self) -> Self:
-        for name, player in self.players.items():
-            if getattr(player, self.measure) is None:
-                raise ValueError(f"{name} has no {self.measure}")
+    def _has_who_plays_without_a_model(self) -> Self:
+        if lacking := {RANDOM, BEST_CONSTANT}.difference(self.players):
+            raise ValueError(f"{self.game} lacks {', '.join(sorted(lacking))}")
         return self
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_runtime.tuning.errors import NotEvaluation
+from agent_runtime.tuning.evaluating.gains import Gains
 from agent_runtime.tuning.evaluating.report_form import check_form
 from agent_runtime.tuning.evaluating.tallies import Tally, joined_by_kind
 
@@ -41,6 +42,8 @@ def read_report(path: Path) -> Part:
         check_form(report)
         for file in report["files"]:
             _check_sums(file)
+        for game in report.get("games", ()):
+            Gains.of_game(game)
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise NotEvaluation(path, why) from None
@@ -49,15 +52,13 @@ def read_report(path: Path) -> Part:
 
 def _check_sums(file: Mapping[str, Any]) -> None:
     """Look whether the sums of a file's cells say what its shares say, all of the same samples."""
-    tallies = [Tally.of_cell(cell) for cell in file["cells"]]
-    if len({None if tally is None else len(tally.items) for tally in tallies}) > 1:
+    if len({len(tally.items) for tally in tallies_in(file)}) > 1:
         raise ValueError(f"the cells of {file['file']} keep sums of other samples")
 
 
 def tallies_in(file: Mapping[str, Any]) -> list[Tally]:
-    """Return the sums of a report's file by kind; none if it was written before reports kept them."""
-    tallies = [Tally.of_cell(cell) for cell in file["cells"]]
-    return [tally for tally in tallies if tally is not None]
+    """Return the sums of a report's file by kind."""
+    return [Tally.of_cell(cell) for cell in file["cells"]]
 
 
 def source_of(file: Mapping[str, Any]) -> str:
@@ -66,14 +67,14 @@ def source_of(file: Mapping[str, Any]) -> str:
 
 
 def by_source(files: Sequence[tuple[Mapping[str, Any], Sequence[Tally]]]) -> list[dict[str, Any]]:
-    """Return the cells of each generator that there are several files of, if all of them keep their sums.
+    """Return the cells of each generator that there are several files of.
 
     They are under the conditions that all of these files were answered under; none if there is no such condition.
     """
     reports = []
     for source in dict.fromkeys(source_of(file) for file, _ in files):
         of_it = [(file, tallies) for file, tallies in files if source_of(file) == source and file["cells"]]
-        if len(of_it) > 1 and all(tallies for _, tallies in of_it):
+        if len(of_it) > 1:
             joined = joined_by_kind([tallies for _, tallies in of_it])
             if all(tally.right for tally in joined):
                 cells = [tally.cell() for tally in joined]

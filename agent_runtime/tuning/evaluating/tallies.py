@@ -61,13 +61,11 @@ class Tally:
         )
 
     @classmethod
-    def of_cell(cls, cell: Mapping[str, Any]) -> "Tally | None":
-        """Return the sums that a report's cell keeps, None if it was written before reports did.
+    def of_cell(cls, cell: Mapping[str, Any]) -> "Tally":
+        """Return the sums that a report's cell keeps.
 
         Raises KeyError, TypeError and ValueError for what is no such cell.
         """
-        if "sums" not in cell:
-            return None
         sums = cell["sums"]
         right = {str(name): _numbers(text) for name, text in sums["right"].items()}
         masses = {str(name): float(mass) for name, mass in sums["legal_mass"].items()}

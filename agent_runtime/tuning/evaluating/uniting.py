@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from agent_runtime.tuning.errors import PartsDiffer
+from agent_runtime.tuning.evaluating.gains import Gains, differences, is_model, texts_of
 from agent_runtime.tuning.evaluating.reports import Part, by_source, tallies_in
 from agent_runtime.tuning.evaluating.tallies import Tally
 
 Report = Mapping[str, Any]
 _DECIDE = "Leave one of them out, or give them names of their own: NAME=REPORT."
-_AGAIN = "Evaluate again with this Hotseat."
 
 
 def united(name: str, parts: Sequence[Part]) -> dict[str, Any]:
@@ -37,9 +37,9 @@ def united(name: str, parts: Sequence[Part]) -> dict[str, Any]:
         "files": files,
         "generators": by_source([(file, tallies_in(file)) for file in files]),
     }
-    if texts := _once(name, parts, "texts", lambda text: str(text["file"])):
+    if texts := _texts(name, parts):
         report["texts"] = texts
-    if games := _once(name, parts, "games", _contest):
+    if games := _games(name, parts):
         report["games"] = games
     if differing := _differing([part.report["environment"] for part in parts]):
         report["differing"] = differing
@@ -70,7 +70,7 @@ class _Twice:
     def merged(self) -> Report:
         """Return the file under the conditions of both. Raises PartsDiffer."""
         first, second, file = self._first, self._second, self._first["file"]
-        if is_other_file(first, second):
+        if first["digest"] != second["digest"]:
             raise self._differ(f"what they call {file} is not the same file")
         pairs = list(zip(first["cells"], second["cells"], strict=False))
         if len(first["cells"]) != len(second["cells"]) or any(_items(one) != _items(other) for one, other in pairs):
@@ -80,41 +80,21 @@ class _Twice:
                 self._check(one, other, condition)
         if all(other["right"].keys() <= one["right"].keys() for one, other in pairs):
             return first
-        tallies = list(zip(tallies_in(first), tallies_in(second), strict=False))
-        if len(tallies) != len(pairs):
-            raise self._differ(f"they answered {file} under other conditions and keep no sums by sample", _AGAIN)
+        tallies = list(zip(tallies_in(first), tallies_in(second), strict=True))
         if any(one.items != other.items for one, other in tallies):
             raise self._differ(f"they answered other items of {file}")
         return {**first, "cells": [_merged(*each).cell_with_sums() for each in tallies]}
 
     def _check(self, one: Report, other: Report, condition: str) -> None:
         shares = one["right"][condition], other["right"][condition]
-        is_same = shares[0] == shares[1]
-        if "sums" in one and "sums" in other:
-            is_same = is_same and one["sums"]["right"][condition] == other["sums"]["right"][condition]
-            is_same = is_same and one["sums"]["items"] == other["sums"]["items"]
-        if not is_same:
+        sums = [(cell["sums"]["items"], cell["sums"]["right"][condition]) for cell in (one, other)]
+        if shares[0] != shares[1] or sums[0] != sums[1]:
             points = " and ".join(f"{share['points']:.3f}" for share in shares)
             but = "" if shares[0]["points"] != shares[1]["points"] else ", and not of the same samples"
             raise self._differ(f"of {one['kind']} in {self._first['file']}, {points} % are right ({condition}){but}")
 
-    def _differ(self, what: str, advice: str = _DECIDE) -> PartsDiffer:
-        return PartsDiffer(self._name, *self._paths, what, advice)
-
-
-def is_other_file(one: Report, other: Report) -> bool:
-    """Whether two reports say of a file what cannot be said of one: other contents, or made in another way."""
-    digests = one.get("digest"), other.get("digest")
-    if None not in digests:
-        return digests[0] != digests[1]
-    if any(one[key] != other[key] for key in ("file", "generator", "split", "arguments")):
-        return True
-    # Without digests: what leaves out as many samples, and is the same file, has the same items of the same chance.
-    return one.get("too_long") == other.get("too_long") and _asked(one) != _asked(other)
-
-
-def _asked(file: Report) -> list[tuple[str, int, int, float]]:
-    return [(*_items(cell), cell["chance"]) for cell in file["cells"]]
+    def _differ(self, what: str) -> PartsDiffer:
+        return PartsDiffer(self._name, *self._paths, what, _DECIDE)
 
 
 def _items(cell: Report) -> tuple[str, int, int]:
@@ -127,27 +107,56 @@ def _merged(one: Tally, other: Tally) -> Tally:
     return Tally(one.kind, one.items, right, one.chance, one.decisions, {**one.legal_mass, **other.legal_mass})
 
 
-def _once(name: str, parts: Iterable[Part], what: str, key_of: Any) -> list[Report]:
-    """Return what parts have of texts or games, each once. Raises PartsDiffer."""
+def _texts(name: str, parts: Iterable[Part]) -> list[Report]:
+    """Return the texts of all parts, each once. Raises PartsDiffer."""
     found: dict[str, tuple[Path, Report]] = {}
     for part in parts:
-        for each in part.report.get(what, ()):
-            path, earlier = found.setdefault(key_of(each), (part.path, each))
-            if _without_speed(earlier) != _without_speed(each):
-                raise PartsDiffer(name, path, part.path, f"they have other figures of {key_of(each)}", _DECIDE)
-    return [each for _, each in found.values()]
+        for text in part.report.get("texts", ()):
+            path, earlier = found.setdefault(text["file"], (part.path, text))
+            if earlier != text:
+                raise PartsDiffer(name, path, part.path, f"they have other figures of {text['file']}", _DECIDE)
+    return [text for _, text in found.values()]
+
+
+def _games(name: str, parts: Iterable[Part]) -> list[Report]:
+    """Return the contests of all parts, each once with the players of all of them. Raises PartsDiffer."""
+    found: dict[str, tuple[Path, Report]] = {}
+    for part in parts:
+        for game in part.report.get("games", ()):
+            path, earlier = found.setdefault(_contest(game), (part.path, game))
+            if _rules(earlier) != _rules(game):
+                what = f"they have played {_contest(game)} in other matches"
+                raise PartsDiffer(name, path, part.path, what, _DECIDE)
+            both = earlier["players"].keys() & game["players"].keys()
+            if any(_player(earlier, player) != _player(game, player) for player in both):
+                raise PartsDiffer(name, path, part.path, f"they have other figures of {_contest(game)}", _DECIDE)
+            if game["players"].keys() - both:
+                found[_contest(game)] = (path, _with_all_players(earlier, game))
+    return [game for _, game in found.values()]
+
+
+def _rules(game: Report) -> list[Any]:
+    return [game[key] for key in ("wander", "seats", "matches", "measure")]
+
+
+def _player(game: Report, name: str) -> list[Any]:
+    """What is measured again comes to the same but for the time that it took."""
+    player = {key: value for key, value in game["players"][name].items() if key != "decisions_per_s"}
+    return [player, game["rewards"][name]]
+
+
+def _with_all_players(game: Report, other: Report) -> Report:
+    """Return a contest with the modes that the model has played in either part, and their differences."""
+    players, gains = {**game["players"], **other["players"]}, {**Gains.of_game(game), **Gains.of_game(other)}
+    order = sorted(players, key=is_model, reverse=True)
+    gains = {name: gains[name] for name in order}
+    merged = {"players": {name: players[name] for name in order}, **differences(gains), "rewards": texts_of(gains)}
+    return {**game, **merged}
 
 
 def _contest(game: Report) -> str:
     options = f" {json.dumps(game['options'], sort_keys=True)}" if game["options"] else ""
     return f"{game['game']}{options} against {game['opponent'] or 'nobody'}"
-
-
-def _without_speed(values: Any) -> Any:
-    """What is measured again comes to the same but for the time that it took."""
-    if not isinstance(values, Mapping):
-        return values
-    return {key: _without_speed(value) for key, value in values.items() if key not in ("decisions_per_s", "at_once")}
 
 
 def _differing(environments: Sequence[Report]) -> dict[str, list[Any]]:

@@ -94,7 +94,7 @@ def test_people_read_times_floors_ratios_stages_and_what_was_checked(geometry: s
     ("words", "said"),
     [
         (["capacity", "--geometry", "no-such"], "--geometry: there is no geometry no-such: name one of llama-3.1-8b"),
-        (["load", "--device", "cuda"], "--device: torch finds no CUDA here: name cpu, or install"),
+        (["load", "--device", "cuda"], "'cuda' cannot be used: torch"),
         (["load", "--dtype", "int4"], "--dtype: nothing is measured in 'int4': name float32"),
         (["throughput", "--geometry", "{}", "--way", "x"], "--way: there is no way 'x': name kernels or torch"),
         (["load", "--geometry", "{}", "--size", "hz"], "--size: 'hz' is not of the form NAME=NUMBER"),

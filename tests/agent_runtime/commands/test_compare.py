@@ -93,7 +93,9 @@ def test_what_is_asked_wrongly_is_told(words: list[str], said: str) -> None:
         (["tuned", "plain.json"], "cannot both be 'guard': they measured other weights"),
         (["tuned", "--against", "moon"], "--against: 'moon' is no NAME, NAME:MODE or :MODE"),
         (["tuned", "--plot", "a.xyz"], "a.xyz"),
-        (["tuned", "--out", "none/a.json"], "cannot be written"),
+        (["tuned", "--out", "none/a.json"], "cannot be written (there is no such folder)"),
+        (["tuned", "--plot", "none/a.svg"], "cannot be written (there is no such folder)"),
+        (["tuned", "--out", "tuned/a.json/b.json"], "cannot be written (there is no such folder)"),
         (["text.json"], "text.json is no report of an evaluation"),
     ],
 )
@@ -104,7 +106,9 @@ def test_what_cannot_be_compared_is_one_sentence(
     monkeypatch.setattr(sys, "argv", ["hotseat", "compare", *words])
     with pytest.raises(SystemExit) as ended:
         main()
-    assert ended.value.code == 2 and said in capsys.readouterr().err
+    heard = capsys.readouterr()
+    assert ended.value.code == 2 and said in heard.err
+    assert not heard.out, "nothing was computed first"
 
 
 def test_torch_is_not_loaded() -> None:

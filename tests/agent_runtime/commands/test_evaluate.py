@@ -66,6 +66,31 @@ def test_everything_at_once_is_one_report(model: Path, home: Path) -> None:
     assert text["conversations"] == 5 and text["perplexity"]["mean"] > 1
 
 
+def test_matches_of_two_models_are_compared_pair_by_pair(model: Path, home: Path) -> None:
+    """Two models, one of them in a process for each mode; the second plays more matches."""
+    other = save_tiny_model(home / "other", seed=1)
+    (other / "config.json").write_text((model / "config.json").read_text())
+    played = ("--game", "tic_tac_toe", "--opponent", "random", "--at-once", 8, "--no-agreement", "--json")
+    both = report_of(run(model, *played, "--matches", 12, "--out", "one.json"))["games"][0]
+    for mode in ("full", "star"):
+        report_of(run(other, *played, "--matches", 14, "--modes", mode, "--out", f"other-{mode}.json"))
+    words = ["compare", "one=one.json", "other=other-*.json", "--json", "--against", "one", "--against", ":full"]
+    said = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert said.exit_code == 0, said.output
+    compared = json.loads(said.stdout)
+    [line] = compared["games"]
+    assert [*line["players"]] == ["one full", "one star", "other full", "other star"] and line["matches"] == 14
+    theirs = compared["models"]["other"]["games"][0]
+    assert [*theirs["players"]][:2] == ["full", "star"] and {*theirs["cost"]} == {"star"}
+    for mode in ("full", "star"):
+        rewards = [[*map(float, game["rewards"][mode].split())][:12] for game in (both, theirs)]
+        found = line["differences"][f"other {mode} - one {mode}"]
+        assert found["reward"]["mean"] == pytest.approx((sum(rewards[1]) - sum(rewards[0])) / 12, abs=1e-5)
+        assert (found["score"]["items"], found["score"]["samples"]) == (12, 6)
+    assert line["differences"]["one star - one full"]["score"]["points"] == -both["cost"]["star"]["score"]["points"]
+    assert both["rewards"]["random"] == " ".join(theirs["rewards"]["random"].split()[:12]), "the same matches"
+
+
 def test_each_kind_has_a_table(model: Path) -> None:
     result = run(
         model, "--game", "leduc", "--matches", 4, "--opponent", "random,constant:raise", "--text", "talk.jsonl"
@@ -121,6 +146,7 @@ def test_what_is_asked_wrongly_is_told(words: list[str], said: str) -> None:
         (["--game", "chess"], "There is no game 'chess'"),
         (["--game", "leduc", "--opponent", "luck"], "opponent: 'luck' plays no leduc"),
         (["--text", "none.jsonl"], "none.jsonl, line 1: it cannot be read"),
+        (["--text", "talk.jsonl", "--out", "none/a.json"], "a.json cannot be written (there is no such folder)"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_the_model_is_loaded(

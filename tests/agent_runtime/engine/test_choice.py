@@ -105,7 +105,8 @@ def test_what_the_kernels_cannot_do_is_known_without_trying(
 ) -> None:
     w = world()
     monkeypatch.setattr(support, "LARGEST_HEAD", 8)
-    assert chosen(w)[0] == MOVE_KEYS and "heads have 16 dimensions" in caplog.text
+    assert chosen(w)[0] == MOVE_KEYS and "heads have 16 dimensions, and the kernels do up to 8" in caplog.text
+    assert "Use another model where speed matters." in caplog.text
     with pytest.raises(UnsupportedModel, match="heads have 16 dimensions"):
         ForwardRunner(w.runner.model, w.pool, w.runner.rope, way=BY_KERNELS)
 

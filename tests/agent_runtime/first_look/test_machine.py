@@ -1,5 +1,6 @@
 """agent_runtime.first_look.machine and doctor: each thing that can be missing is named with what to do about it."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -55,6 +56,20 @@ def test_the_device_is_named_with_its_threads(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(machine.os, "cpu_count", lambda: 8)
     found = look_at_devices()
     assert found.verdict is WARN and "1 of 8 threads, because OMP_NUM_THREADS is set" in found.sentence
+
+
+def test_a_gpu_that_torch_cannot_use_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from agent_runtime.engine import devices
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(devices, "_DRIVER", os.devnull)
+    found = look_at_devices()
+    assert found.verdict is WARN and "There is a GPU, and torch" in found.sentence
+    assert "Install a torch that is built for CUDA" in found.sentence
 
 
 def test_a_model_is_there_or_is_said_how_to_get(

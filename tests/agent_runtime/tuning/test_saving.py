@@ -20,6 +20,9 @@ class FakeAccelerator:
     def wait_for_everyone(self) -> None:
         pass
 
+    def register_save_state_pre_hook(self, hook: Any) -> None:
+        pass
+
     def save_state(self, folder: str) -> None:
         Path(folder).mkdir()
         (Path(folder) / "state").write_text(self.state)

@@ -28,7 +28,7 @@ from agent_runtime.tuning.stream import BatchStream, FileSource, Schedule
 from agent_runtime.tuning.student import Student, losses_of
 from agent_runtime.tuning.training import METRICS, TuneResult, tune
 from tests.agent_runtime.tuning.synchronising import synchronising
-from tests.tiny_models import save_tiny_model
+from tests.tiny_models import save_tiny_model, tiny_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 
@@ -105,6 +105,25 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(home: Path) -> Non
     lines = [json.loads(line) for line in (home / "halves" / METRICS).read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(12))
     assert run(config(home), home / "halves")[1] == [], "a finished run has nothing left to do"
+
+
+@pytest.mark.parametrize("lora_rank", [4, 0])
+def test_a_head_that_is_the_embeddings_is_saved_once_and_nothing_is_said(
+    home: Path, caplog: pytest.LogCaptureFixture, lora_rank: int
+) -> None:
+    model = tiny_model("llama")
+    model.config.tie_word_embeddings = True
+    model.tie_weights()
+    model.save_pretrained(home / "guard")
+    made = config(home, steps=8, lora_rank=lora_rank)
+    _, whole = run(made, home / "whole")
+    _, first = run(made, home / "halves", stop_after=5)
+    _, second = run(made, home / "halves")
+    assert [line["loss"] for line in [*first, *second]] == pytest.approx([line["loss"] for line in whole], abs=1e-5)
+    [saved] = (home / "halves" / "saved").glob("*.safetensors")
+    heads = [name for name in load_file(saved) if "lm_head" in name or "embed_tokens" in name]
+    assert len(heads) == 1, heads
+    assert not [record.getMessage() for record in caplog.records if record.name.startswith("accelerate")]
 
 
 def test_a_run_does_not_go_on_with_samples_that_were_made_anew(home: Path) -> None:

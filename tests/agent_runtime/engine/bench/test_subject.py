@@ -13,6 +13,7 @@ from agent_runtime.engine.bench import subject
 from agent_runtime.engine.bench.errors import BadOption, NotByKernels, TooLarge, TooLong
 from agent_runtime.engine.bench.geometry import config_of
 from agent_runtime.engine.bench.subject import Subject, device_of, dtype_of
+from agent_runtime.engine.errors import NoCuda
 from tests.agent_runtime.engine.bench.small import SIZES
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
@@ -73,10 +74,12 @@ def test_kernels_on_a_cpu_are_refused_unless_they_are_interpreted(monkeypatch: p
         small().require_kernels()
 
 
-@pytest.mark.parametrize("call", [lambda: device_of("cuda"), lambda: device_of("mps"), lambda: device_of("meta")])
+@pytest.mark.parametrize("call", [lambda: device_of("mps"), lambda: device_of("meta")])
 def test_a_device_that_is_not_there_is_refused(call: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert device_of(None) == device_of("cpu") == CPU
+    with pytest.raises(NoCuda, match="'cuda' cannot be used"):
+        device_of("cuda")
     with pytest.raises(BadOption, match="--device: .* name cpu"):
         call()
 

@@ -1,12 +1,13 @@
 """One layer's attention by the kernels and in float64, over rows and blocks of random numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import numpy
 import torch
+import torch.nn.functional as F
 
 from agent_runtime.engine.gpu import attention as gpu
 from agent_runtime.engine.gpu.planning import plan_work
@@ -84,32 +85,58 @@ class Layer:
         return out[0]
 
     def exact(self, layout: Layout, rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        """Return the same in float64, one span at a time, [T, H, D]."""
-        q, k, v = (each[0].transpose(0, 1).cpu().double() for each in rows)
-        starts = numpy.concatenate([numpy.arange(s.start, s.start + len(s.ids)) for s in layout.spans])
-        q, k = (self._turned(each, torch.from_numpy(starts)) for each in (q, k))
-        keys, values = self.pool.keys[0].cpu().double(), self.pool.values[0].cpu().double()
+        """Return the same in float64, one bundle at a time, [T, H, D], on `DEVICE`."""
+        q, k, v = (each[0].transpose(0, 1).double() for each in rows)
+        starts = _positions(layout)
+        q, k = self._turned(q, starts), self._turned(k, starts)
+        keys, values = self.pool.keys[0], self.pool.values[0]
         out = torch.empty_like(q)
         repeats = self.num_heads // keys.shape[1]
-        for group in groups_of(layout):
-            slots, shifts = torch.from_numpy(group.view.slots), torch.from_numpy(group.view.shifts)
-            seen_k, seen_v = self._turned(keys[slots], shifts), values[slots]
-            for bundle in group.bundles:
-                here = slice(bundle.first, bundle.stop)
-                own = torch.from_numpy(visible(bundle.spans, layout))
-                sees = torch.cat((torch.ones(len(own), len(slots), dtype=torch.bool), own), 1)
-                all_k = torch.cat((seen_k, k[here])).repeat_interleave(repeats, 1)
-                all_v = torch.cat((seen_v, v[here])).repeat_interleave(repeats, 1)
-                scores = torch.einsum("qhd,khd->hqk", q[here], all_k) * q.shape[-1] ** -0.5
-                scores = scores.masked_fill(~sees, -torch.inf)
-                out[here] = torch.einsum("hqk,khd->qhd", scores.softmax(-1), all_v)
+        for slots, shifts, here, sees in _bundles(layout):
+            seen_k, seen_v = self._turned(keys[slots].double(), shifts), values[slots].double()
+            all_k = torch.cat((seen_k, k[here])).repeat_interleave(repeats, 1)
+            all_v = torch.cat((seen_v, v[here])).repeat_interleave(repeats, 1)
+            scores = torch.einsum("qhd,khd->hqk", q[here], all_k) * q.shape[-1] ** -0.5
+            scores = scores.masked_fill(~sees, -torch.inf)
+            out[here] = torch.einsum("hqk,khd->qhd", scores.softmax(-1), all_v)
+        return out
+
+    def by_torch(self, layout: Layout, rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """Return the same by torch's own attention, every key rotated in float32 and rounded once, [T, H, D]."""
+        q, k, v = (each[0].transpose(0, 1) for each in rows)
+        turned = self.rope.at(_positions(layout))
+        q, k = turned.apply(q), turned.apply(k)
+        keys, values = self.pool.keys[0], self.pool.values[0]
+        out = torch.empty_like(q)
+        repeats = self.num_heads // keys.shape[1]
+        for slots, shifts, here, sees in _bundles(layout):
+            all_k = torch.cat((self.rope.at(shifts).apply(keys[slots]), k[here])).repeat_interleave(repeats, 1)
+            all_v = torch.cat((values[slots], v[here])).repeat_interleave(repeats, 1)
+            parts = (each.transpose(0, 1)[None] for each in (q[here], all_k, all_v))
+            out[here] = F.scaled_dot_product_attention(*parts, attn_mask=sees)[0].transpose(0, 1)
         return out
 
     def _turned(self, x: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
-        angle = by[:, None].double() * self.inv_freq
+        angle = by[:, None].double() * self.inv_freq.to(x.device)
         cos, sin = angle.cos()[:, None], angle.sin()[:, None]
         x1, x2 = x.chunk(2, -1)
         return torch.cat((x1 * cos - x2 * sin, x2 * cos + x1 * sin), -1)
+
+
+def _positions(layout: Layout) -> torch.Tensor:
+    """Return the local position of every row, int64 [T], on `DEVICE`."""
+    starts = [numpy.arange(span.start, span.start + len(span.ids)) for span in layout.spans]
+    return torch.from_numpy(numpy.concatenate(starts)).to(DEVICE)
+
+
+def _bundles(layout: Layout) -> Iterator[tuple[torch.Tensor, torch.Tensor, slice, torch.Tensor]]:
+    """Yield what each bundle attends to: slots, how far their keys move, its rows, and which row sees what [Q, K]."""
+    for group in groups_of(layout):
+        slots, shifts = (torch.from_numpy(each).to(DEVICE) for each in (group.view.slots, group.view.shifts))
+        for bundle in group.bundles:
+            own = torch.from_numpy(visible(bundle.spans, layout)).to(DEVICE)
+            static = torch.ones(len(own), len(slots), dtype=torch.bool, device=DEVICE)
+            yield slots, shifts, slice(bundle.first, bundle.stop), torch.cat((static, own), 1)
 
 
 def laid_out(*spans: Span) -> Layout:
@@ -118,4 +145,4 @@ def laid_out(*spans: Span) -> Layout:
 
 def error_of(ours: torch.Tensor, exact: torch.Tensor) -> float:
     """Return the relative error of the whole."""
-    return float((ours.cpu().double() - exact).norm() / exact.norm())
+    return float((ours.double() - exact).norm() / exact.norm())

@@ -1,13 +1,10 @@
 """The kernels against float64, over ragged shapes. `make test-gpu` runs these on a GPU, too, and there in bfloat16."""
 
-import numpy
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent_runtime.engine.layout import groups_of
 from agent_runtime.engine.span import NOTHING, Placed, Span, View
 from tests.agent_runtime.engine.gpu.layers import DEVICE, Layer, error_of, laid_out
 from tests.agent_runtime.engine.worlds import view_of
@@ -108,31 +105,3 @@ def test_keys_are_moved_over_100_000_positions() -> None:
     layout = laid_out(Span([0] * 5, 100_100, View((Placed(run, 100_000),))))
     rows = layer.rows(layout)
     assert error_of(layer.attend(layout, rows), layer.exact(layout, rows)) < 2e-5
-
-
-@pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES if dtype is not torch.float32])
-def test_halves_are_as_exact_as_torchs_own_attention_over_keys_rotated_once(dtype: torch.dtype) -> None:
-    ours, theirs = [], []
-    for seed, lengths in enumerate(([31, 33], [85] * 4, [1] * 50, [200], [5, 90, 64])):
-        layer = Layer.of(dtype=dtype, seed=seed)
-        layout = laid_out(*spans_of(layer, list(lengths), 17, []))
-        rows = layer.rows(layout)
-        exact = layer.exact(layout, rows)
-        ours.append(error_of(layer.attend(layout, rows), exact))
-        theirs.append(error_of(by_torch(layer, layout, rows), exact))
-    assert max(ours) < LARGEST[dtype] and numpy.mean(ours) < 1.1 * numpy.mean(theirs)
-
-
-def by_torch(layer: Layer, layout: object, rows: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """One observation by torch's own attention, its keys rotated in float32 and rounded once."""
-    [group] = groups_of(layout)  # type: ignore[arg-type]
-    view, first = group.view, layout.spans[0]  # type: ignore[attr-defined]
-    positions = torch.arange(first.start, first.start + len(first.ids), device=DEVICE)
-    q, k, v = (each[0].transpose(0, 1) for each in rows)
-    turned = layer.rope.at(positions)
-    slots, shifts = (torch.from_numpy(each).to(DEVICE) for each in (view.slots, view.shifts))
-    all_k = torch.cat((layer.rope.at(shifts).apply(layer.pool.keys[0][slots]), turned.apply(k)))
-    all_v = torch.cat((layer.pool.values[0][slots], v))
-    sees = torch.ones(len(q), len(all_k), dtype=torch.bool, device=DEVICE).tril(view.length)
-    parts = (each.transpose(0, 1)[None] for each in (turned.apply(q), all_k, all_v))
-    return F.scaled_dot_product_attention(*parts, attn_mask=sees, enable_gqa=True)[0].transpose(0, 1)

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from dataclasses import replace
 
 import numpy
 import pytest
@@ -11,11 +12,15 @@ from agent_runtime.engine.admission import probe
 from agent_runtime.engine.attention import BY_KERNELS, MOVE_KEYS
 from agent_runtime.engine.errors import EngineClosed, UnsupportedModel
 from agent_runtime.engine.forward import ForwardRunner
-from agent_runtime.engine.gpu import forward, merged
+from agent_runtime.engine.gpu import forward, merged, sharing
+from agent_runtime.engine.gpu.forward import KernelForward
+from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.span import NOTHING, Span
+from tests.agent_runtime.engine.gpu.halves import MOST_OFF, errors_of
+from tests.agent_runtime.engine.gpu.replays import Sizes, assert_alike
 from tests.agent_runtime.engine.reference import anchored_logits, star_logits
-from tests.agent_runtime.engine.worlds import encode, random_ids, view_of, world
+from tests.agent_runtime.engine.worlds import World, encode, random_ids, view_of, world
 from tests.tiny_models import CONTEXT, tiny_model
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are compiled here, for a GPU")
@@ -45,6 +50,25 @@ def test_blocks_and_observation_in_one_forward_equal_the_reference(
     logits = w.runner.run([*spans, asked])[asked]
     reference = (anchored_logits if anchored else star_logits)(w.twin, blocks, observation)
     torch.testing.assert_close(logits, reference, atol=1e-4, rtol=1e-4)
+
+
+def test_a_model_in_half_precision_is_as_near_to_float32_as_by_plain_torch() -> None:
+    w = world("heads of 96")
+    geometry = replace(w.pool.geometry, dtype=torch.float16)
+    model = w.runner.model.to(torch.float16)
+    half = World(ForwardRunner(model, Pool(geometry, 512), w.runner.rope), w.twin)
+    by_torch, ours = errors_of(half, (MOVE_KEYS, BY_KERNELS), rows=5)
+    assert ours < MOST_OFF[torch.float16] and ours < 1.5 * by_torch
+
+
+def test_the_same_kernels_on_the_same_buffers_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "_LEAST_SAVED", 4)
+    w = world()
+
+    def make(is_graphed: bool) -> KernelForward:  # here there are no graphs
+        return KernelForward(w.runner.model, w.pool, w.runner.rope, is_graphed=False)
+
+    assert assert_alike(w, make, Sizes(blocks=3, tokens=8, rows=2, sessions=3, times=1)) == 6
 
 
 def test_blocks_are_stored_as_the_other_way_stores_them() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agent_runtime.tuning.evaluating.gains import Counting, Gains, differences, is_model, texts_of
 from agent_runtime.tuning.evaluating.reports import by_source, tallies_in
 from agent_runtime.tuning.evaluating.tallies import ALL, Tally
 
@@ -49,10 +50,24 @@ def report_of(*files: Mapping[str, Any], weights: str = "w1", **said: Any) -> di
     }
 
 
-def as_before(file: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a file as reports had it before they kept digests and sums."""
-    cells = [{key: value for key, value in cell.items() if key != "sums"} for cell in file["cells"]]
-    return {**{key: value for key, value in file.items() if key != "digest"}, "cells": cells}
+def game_of(rewards: Mapping[str, Sequence[float]], **said: Any) -> dict[str, Any]:
+    """Return a contest as a report has it, of what players gained by match."""
+    made = {"game": "leduc", "options": {}, "opponent": "random", "wander": None, "seats": ["a", "b"], **said}
+    counting = Counting(made["game"], made["opponent"] is None, len(made["seats"]))
+    rewards = {"random": [0.0, 1.0] * (len(rewards["full"]) // 2), **rewards}
+    gains = {name: Gains(counting, tuple(each)) for name, each in rewards.items()}
+    gains = {**gains, "best constant": gains["random"]}
+    players: dict[str, Any] = {name: {**each.report(), **each.results, "decisions": 9} for name, each in gains.items()}
+    players["best constant"]["action"] = "raise"
+    for name in filter(is_model, players):
+        players[name].update(legal_mass=0.5, legal_anyway=25.0, decisions_per_s=7.0)
+    order = sorted(gains, key=is_model, reverse=True)
+    return {
+        **{"matches": len(rewards["full"]), "measure": "score", "at_once": 4, **made},
+        "players": {name: players[name] for name in order},
+        **differences({name: gains[name] for name in order}),
+        "rewards": texts_of({name: gains[name] for name in order}),
+    }
 
 
 def _sum(counts: Sequence[Counts]) -> tuple[int, ...]:

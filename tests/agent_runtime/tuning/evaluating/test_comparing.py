@@ -9,7 +9,7 @@ import pytest
 from agent_runtime.replay.figures import student_t
 from agent_runtime.tuning.errors import BadArgument
 from agent_runtime.tuning.evaluating.comparing import compare
-from tests.agent_runtime.tuning.evaluating.reported import as_before, file_of, report_of
+from tests.agent_runtime.tuning.evaluating.reported import file_of, report_of
 
 ITEMS = {"fact": [4, 5, 3, 4, 4, 6, 2, 5], "linked": [2, 2, 2, 0, 2, 2, 2, 2]}
 BEFORE = {
@@ -74,7 +74,7 @@ def test_a_difference_of_two_models_is_that_of_their_samples() -> None:
     gained = numpy.sum([numpy.subtract(AFTER["star"][kind], BEFORE["full"][kind]) for kind in ITEMS], 0)
     mean = gained.sum() / items.sum()
     half = student_t(len(items) - 1) * math.sqrt(len(items) * (gained - mean * items).var(ddof=1)) / items.sum()
-    assert found["points"] == pytest.approx(100 * mean, abs=1e-3) and found["paired"]
+    assert found["points"] == pytest.approx(100 * mean, abs=1e-3)
     assert found["interval"] == pytest.approx([100 * (mean - half), 100 * (mean + half)], abs=1e-3)
 
 
@@ -87,8 +87,6 @@ def test_one_model_alone_has_its_reports_figures_and_costs() -> None:
         cost, difference = cell["cost"]["star"], compared["differences"]["star - full"]
         assert difference["points"] == -cost["points"]
         assert difference["interval"] == [-end for end in cost["interval"][::-1]]
-    before = compare({"tuned": report_of(as_before(report["files"][0]))})
-    assert before["files"][0]["cells"] == found["files"][0]["cells"], "costs are paired in a report without sums, too"
 
 
 def test_files_of_one_name_and_other_contents_are_never_paired() -> None:
@@ -102,7 +100,7 @@ def test_files_of_one_name_and_other_contents_are_never_paired() -> None:
 def test_files_of_one_digest_are_paired_whatever_they_are_called() -> None:
     found = compare(models(file="b.jsonl"))
     assert [file["file"] for file in found["files"]] == ["a.jsonl"]
-    assert cell_of(found, "all")["differences"]["tuned star - untuned full"]["paired"]
+    assert cell_of(found, "all")["differences"]["tuned star - untuned full"]["samples"] == 8
 
 
 def test_a_digest_that_does_not_fit_the_sums_pairs_nothing() -> None:
@@ -139,28 +137,6 @@ def test_kinds_are_those_of_the_files_that_all_have() -> None:
     [together], [said] = compare({"tuned": alone})["kinds"], alone["generators"]
     assert together["files"] == said["files"]
     assert [cell["right"] for cell in together["cells"]] == [cell["right"] for cell in said["cells"]]
-
-
-def test_without_sums_models_are_compared_as_if_their_samples_were_others() -> None:
-    before = {name: report_of(as_before(each["files"][0])) for name, each in models().items()}
-    found, paired = cell_of(compare(before), "all"), cell_of(compare(models()), "all")
-    name = "tuned full - untuned full"
-    assert not found["differences"][name]["paired"]
-    assert found["differences"][name]["points"] == pytest.approx(paired["differences"][name]["points"], abs=2e-3)
-    halves = [
-        (share["interval"][1] - share["interval"][0]) / 2 for share in (found["right"][n] for n in name.split(" - "))
-    ]
-    low, high = found["differences"][name]["interval"]
-    assert (high - low) / 2 == pytest.approx(math.hypot(*halves), abs=2e-3)
-    [together] = compare(before)["kinds"]
-    assert together["cells"][0]["differences"][name]["interval"] == pytest.approx([low, high], abs=2e-3)
-
-
-def test_without_sums_other_items_are_not_compared() -> None:
-    others = {kind: [*counts[:7], counts[7] + 1] for kind, counts in ITEMS.items()}
-    before = as_before(file_of("a.jsonl", others, BEFORE, too_long={"samples": 1, "most_tokens": 9000}))
-    found = compare({"untuned": report_of(before), "tuned": models()["tuned"]})
-    assert {*cell_of(found, "all")["differences"]} == {"untuned star - untuned full"}
 
 
 def test_nothing_is_learned_where_no_model_is_above_chance() -> None:

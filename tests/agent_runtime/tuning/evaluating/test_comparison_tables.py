@@ -2,7 +2,7 @@
 
 from agent_runtime.tuning.evaluating.comparing import compare
 from agent_runtime.tuning.evaluating.comparison_tables import as_markdown
-from tests.agent_runtime.tuning.evaluating.reported import as_before, file_of, report_of
+from tests.agent_runtime.tuning.evaluating.reported import file_of, game_of, report_of
 from tests.agent_runtime.tuning.evaluating.test_comparing import models
 
 
@@ -33,31 +33,44 @@ def test_what_was_not_asked_is_empty_and_fewer_items_say_so() -> None:
     assert lines[1] == ["8-16", "b.jsonl", "2", "10.0", "50.0", "", ""]
 
 
-def test_what_is_unpaired_is_marked_and_explained() -> None:
-    before = {name: report_of(as_before(each["files"][0])) for name, each in models().items()}
-    said = as_markdown(compare(before))
-    assert "] (unpaired) |" in said and said.splitlines()[-1].startswith("unpaired: a report keeps no sums")
-    assert "unpaired" not in as_markdown(compare(models()))
+def test_games_are_told_by_their_measure_and_by_who_wins() -> None:
+    gained = {"full": [1.0, 1.0, -1.0, 1.0] * 3, "star": [1.0, 0.0, -2.0, 1.0] * 3, "expert": [2.0] * 12}
+    said = {"options": {"hands": 2}, "opponent": "expert", "wander": 0.1, "measure": "reward"}
+    plain = report_of(conditions=["full", "star"], games=[game_of(gained, **said)])
+    few = {name: rewards[:4] for name, rewards in gained.items() if name != "star"}
+    tuned = report_of(conditions=["full", "star, not moved"], games=[game_of(few, **said)])
+    games, players = as_markdown(compare({"plain": plain, "tuned": tuned})).split("\n\n")
+    head, _, by_reward, by_score = rows(games)
+    assert head[:7] == ["game", "against", "matches", "by", "plain full", "plain star", "tuned full"]
+    assert head[7:] == ["random", "best constant", "expert", "plain star - plain full", "tuned full - plain full"]
+    assert by_reward[:4] == ["leduc (hands=2)", "expert, 10 % astray", "12", "reward"]
+    assert by_reward[4].startswith("0.50 [") and by_reward[6] == "0.50 (of 4)"
+    assert by_reward[7:10] == ["0.50", "0.50", "2.00"]
+    assert by_reward[10].startswith("-0.50 [") and by_reward[11] == "0.00 (of 4)"
+    assert by_score[3:4] == ["score"] and by_score[4].startswith("75.00 [") and by_score[9] == "100.00"
+    assert by_score[10].startswith("-12.50 [")
+    head, _, full, star, tuned_full = rows(players)
+    assert head[2:] == [
+        *("player", "won / drawn / lost", "by", "above random", "above best constant", "above expert"),
+        *("legal mass", "legal anyway"),
+    ]
+    assert full[2:5] == ["plain full", "9 / 0 / 3", "reward"] and full[8:] == ["0.500", "25.0"]
+    assert star[2:4] == ["plain star", "6 / 3 / 3"] and star[7].startswith("-2.00 [")
+    assert tuned_full[2] == "tuned full" and tuned_full[5] == "0.00 (of 4)"
 
 
-def test_games_and_texts_are_united_too() -> None:
-    share = {"points": 60.0, "interval": [50.0, 70.0]}
-    game = {
-        **{"game": "leduc", "options": {"hands": 2}, "opponent": "expert", "wander": 0.1, "matches": 20},
-        **{"measure": "reward", "players": {name: {"score": share} for name in ("full", "star", "random")}},
-    }
-    for number, player in enumerate(game["players"].values()):
-        player["reward"] = {"mean": 1.5 - number, "interval": [None, None]}
+def test_a_game_that_is_won_has_one_line() -> None:
+    report = report_of(conditions=["full"], games=[game_of({"full": [1.0, -1.0]})])
+    games, _ = as_markdown(compare({"plain": report})).split("\n\n")
+    assert [row[:5] for row in rows(games)[2:]] == [["leduc", "random", "2", "score", "50.00"]]
+
+
+def test_texts_have_a_column_for_each_model_that_has_some() -> None:
     text = {
         **{"file": "talk.jsonl", "conversations": 5, "tokens": 90},
         "perplexity": {"mean": 9.5, "interval": [9.0, 10.0]},
     }
-    plain = report_of(conditions=["full", "star"], games=[game])
-    tuned = report_of(conditions=["full", "star, not moved"], games=[{**game, "measure": "score"}], texts=[text])
-    games, texts = as_markdown(compare({"plain": plain, "tuned": tuned})).split("\n\n")
-    head, _, by_reward, by_score = rows(games)
-    assert head == ["game", "against", "matches", "by", "plain full", "plain star", "tuned full", "random"]
-    assert by_reward[:6] == ["leduc (hands=2)", "expert, 10 % astray", "20", "reward", "1.50", "0.50"]
-    assert by_score[3:] == ["score", "", "", "60.00 [50.00, 70.00]", "60.00"]
-    assert rows(texts)[0][3:] == ["perplexity, tuned"]
-    assert rows(texts)[2] == ["talk.jsonl", "5", "90", "9.50 [9.00, 10.00]"]
+    models = {"plain": report_of(conditions=["full"]), "tuned": report_of(conditions=["full"], texts=[text])}
+    head, _, line = rows(as_markdown(compare(models)))
+    assert head[3:] == ["perplexity, tuned"]
+    assert line == ["talk.jsonl", "5", "90", "9.50 [9.00, 10.00]"]

@@ -15,20 +15,11 @@ from agent_runtime.tuning.evaluating.comparison_tables import as_markdown
 from agent_runtime.tuning.evaluating.report_form import check_form
 from agent_runtime.tuning.evaluating.reports import read_report
 from agent_runtime.tuning.evaluating.uniting import united
-from tests.agent_runtime.tuning.evaluating.reported import as_before, file_of, report_of
+from tests.agent_runtime.tuning.evaluating.reported import file_of, game_of, report_of
 
 ITEMS = {"one": [2, 1, 0], "two": [1, 1, 2]}
 RIGHT = {"full": ITEMS, "star": {"one": [1, 1, 0], "two": [0, 1, 1]}}
-SHARE = {"points": 50.0, "interval": [40.0, 60.0], "items": 10, "samples": 10}
-GAME = {
-    "game": "leduc",
-    "options": {},
-    "opponent": "random",
-    "wander": 0.0,
-    "matches": 10,
-    "measure": "score",
-    "players": {"full": {"score": SHARE}, "star": {"score": SHARE}, "random": {"score": SHARE}},
-}
+GAME = game_of({"full": [1.0, 1.0, -1.0, 1.0] * 3, "star": [1.0, 0.0, -2.0, 1.0] * 3}, wander=0.0)
 TEXT = {
     "file": "held-out",
     "conversations": 9,
@@ -37,7 +28,7 @@ TEXT = {
 }
 WHOLE = report_of(
     file_of("a.jsonl", ITEMS, RIGHT),
-    as_before(file_of("b.jsonl", ITEMS, RIGHT, blocks=[16, 16])),
+    file_of("b.jsonl", ITEMS, RIGHT, blocks=[16, 16]),
     games=[GAME],
     texts=[TEXT],
 )
@@ -84,10 +75,8 @@ def test_only_a_few_of_the_things_that_are_wrong_are_said() -> None:
         check_form({"games": [{}], "texts": [{}]})
 
 
-def test_players_are_measured_by_what_the_game_is_played_for() -> None:
-    game = deepcopy(GAME) | {"measure": "reward"}
-    with pytest.raises(ValueError, match=r"games\.0: full has no reward"):
-        check_form(WHOLE | {"games": [game]})
-    for player in game["players"].values():  # type: ignore[attr-defined]
-        player["reward"] = {"mean": 0.5, "interval": [None, None]}
-    check_form(WHOLE | {"games": [game]})
+def test_a_contest_says_who_plays_at_random_and_what_all_have_gained() -> None:
+    with pytest.raises(ValueError, match=r"games\.0: leduc lacks best constant, random"):
+        check_form(WHOLE | {"games": [GAME | {"players": {"full": GAME["players"]["full"]}}]})
+    with pytest.raises(ValueError, match=r"it lacks 'games\.0\.rewards'"):
+        check_form(WHOLE | {"games": [{name: value for name, value in GAME.items() if name != "rewards"}]})

@@ -9,7 +9,7 @@ import pytest
 
 from agent_runtime.tuning.errors import NotEvaluation
 from agent_runtime.tuning.evaluating.reports import by_source, read_report, tallies_in
-from tests.agent_runtime.tuning.evaluating.reported import as_before, file_of, report_of
+from tests.agent_runtime.tuning.evaluating.reported import file_of, report_of
 
 FILE = file_of("a.jsonl", {"fact": [2, 3]}, {"full": {"fact": [2, 3]}, "star": {"fact": [1, 3]}})
 
@@ -22,9 +22,12 @@ def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert [tally.right["star"] for tally in tallies_in(FILE)] == [(1, 3)]
 
 
-def test_one_from_before_sums_were_kept_is_read_too(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text(json.dumps(report_of(as_before(FILE))))
-    assert tallies_in(read_report(tmp_path / "a.json").report["files"][0]) == []
+def test_one_without_sums_is_to_be_evaluated_again(tmp_path: Path) -> None:
+    report = json.loads(json.dumps(report_of(FILE)))
+    del report["files"][0]["digest"], report["files"][0]["cells"][0]["sums"]
+    (tmp_path / "a.json").write_text(json.dumps(report))
+    with pytest.raises(NotEvaluation, match=r"lacks 'files\.0\.digest'; .*\.sums'\. Evaluate again, and name"):
+        read_report(tmp_path / "a.json")
 
 
 def lacking(name: str) -> Callable[[dict[str, Any]], None]:
@@ -52,7 +55,7 @@ def with_share(**figures: Any) -> Callable[[dict[str, Any]], None]:
         (with_share(items="5"), r"right\.full\.items: .* integer"),
         (with_share(interval=[1.0, None]), r"right\.full\.interval"),
         (lambda report: report["files"][0]["cells"][0].update(cost={}), "cost of fact is not that of every condition"),
-        (lambda report: report["files"][0]["cells"][0].update(sums=None), "subscriptable"),
+        (lambda report: report["files"][0]["cells"][0].update(sums=None), r"cells\.0\.sums: Input"),
         (with_sums(items="0 0"), "division by zero"),
         (with_sums(decisions=float("inf")), "integer"),
         (with_sums(items="2 x"), "invalid literal"),

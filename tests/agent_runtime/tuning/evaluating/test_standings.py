@@ -4,12 +4,14 @@ import random
 
 import pytest
 
+from agent_runtime.tuning.evaluating.gains import Counting, Gains, Measure
 from agent_runtime.tuning.evaluating.playing import Pair, Played
-from agent_runtime.tuning.evaluating.standings import Measure, Standings, by_seed, points
+from agent_runtime.tuning.evaluating.standings import Standings, by_seed
 from tests.agent_runtime.tuning.evaluating.test_tallies import items
 
 SEATS = ("a", "b")
 NAMES = ("full", "star", "random", "constant:go", "constant:stay")
+LEDUC = Counting("leduc", False, len(SEATS))
 
 
 def some_matches(number: int, bias: float, seed: int) -> list[Played]:
@@ -22,18 +24,10 @@ def some_matches(number: int, bias: float, seed: int) -> list[Played]:
 
 
 def standings_of(played: dict[str, list[Played]], measure: Measure = "score") -> Standings:
-    standings = Standings("leduc", False, NAMES[:2], NAMES[2:], measure)
+    standings = Standings(LEDUC, NAMES[:2], NAMES[2:], measure)
     for seed in by_seed(played):
         standings.add(seed)
     return standings
-
-
-def test_a_match_is_won_by_the_sign_of_what_is_gained_and_alone_by_success() -> None:
-    gained = (-1.0, 0.0, 0.5, 1.0)
-    played = [Played(Pair(0, 0, "a"), reward) for reward in gained]
-    assert [points(each, "leduc", False) for each in played] == [0.0, 0.5, 1.0, 1.0]
-    assert [points(each, "babyai", True) for each in played] == [0.0, 0.0, 1.0, 1.0]
-    assert [points(each, "textworld", True) for each in played] == [0.0, 0.0, 0.0, 1.0], "half a quest is none"
 
 
 def test_the_figures_are_those_of_the_matches() -> None:
@@ -43,7 +37,7 @@ def test_the_figures_are_those_of_the_matches() -> None:
     for seconds, name in enumerate(NAMES[:2], 1):
         standings.players[name].seconds = seconds
     report = standings.report()
-    scores = {name: [points(each, "leduc", False) for each in matches] for name, matches in played.items()}
+    scores = {name: [LEDUC.points(each.reward) for each in matches] for name, matches in played.items()}
     means = {name: 100 * sum(values) / 41 for name, values in scores.items()}
     full = report["players"]["full"]
     assert full["score"]["points"] == pytest.approx(means["full"], abs=1e-3)
@@ -62,6 +56,9 @@ def test_the_figures_are_those_of_the_matches() -> None:
     assert above["best constant"]["score"]["points"] == pytest.approx(means["star"] - means[best], abs=1e-3)
     assert report["constants"]["go"]["score"] == pytest.approx(means["constant:go"], abs=1e-3)
     assert "decisions_per_s" not in report["players"]["random"]
+    kept = Gains.of_game({**report, "game": "leduc", "opponent": "expert", "seats": SEATS, "matches": 41})
+    assert kept["star"].rewards == tuple(each.reward for each in played["star"]), "in the order of the matches"
+    assert {*kept} == {*report["players"]} and kept["best constant"].rewards == tuple(x.reward for x in played[best])
 
 
 def test_who_wins_most_often_need_not_gain_most() -> None:

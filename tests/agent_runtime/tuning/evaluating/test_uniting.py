@@ -1,6 +1,7 @@
 """Parts of an evaluation come to what one run over all files comes to, and those that contradict are refused."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from agent_runtime.tuning.evaluating.evaluation import evaluate
 from agent_runtime.tuning.evaluating.reports import Part
 from agent_runtime.tuning.evaluating.uniting import united
 from agent_runtime.tuning.samples import Header, SampleWriter
-from tests.agent_runtime.tuning.evaluating.reported import as_before, file_of, report_of
+from tests.agent_runtime.tuning.evaluating.reported import file_of, game_of, report_of
 from tests.agent_runtime.tuning.evaluating.test_evaluation import question, sample
 from tests.tiny_models import save_tiny_model
 
 RIGHT = {"full": {"fact": [2, 3]}, "star": {"fact": [1, 3]}}
 FILE = file_of("a.jsonl", {"fact": [2, 3]}, RIGHT)
+GAINED = {"full": [1.0, -1.0, 0.0, 2.0], "star": [1.0, 0.0, 0.0, -2.0]}
+GAME = game_of(GAINED)
 OTHER = file_of("b.jsonl", {"fact": [2, 3]}, RIGHT)
 
 
@@ -54,9 +57,17 @@ def test_parts_come_to_what_one_run_over_all_files_says(tmp_path: Path) -> None:
 def test_what_is_said_twice_counts_once() -> None:
     once = report_of(FILE, OTHER)
     assert united("a", parts_of(once, report_of(OTHER))) == once
-    games = [{"game": "leduc", "options": {}, "opponent": "random", "players": {"full": {"decisions_per_s": 7}}}]
-    slower = [{**games[0], "players": {"full": {"decisions_per_s": 5}}}]
-    assert united("a", parts_of(report_of(games=games), report_of(games=slower)))["games"] == games
+    slower = deepcopy(GAME)
+    slower["players"]["full"]["decisions_per_s"] = 5.0
+    assert united("a", parts_of(report_of(games=[GAME]), report_of(games=[slower])))["games"] == [GAME]
+
+
+def test_parts_may_have_played_in_other_modes() -> None:
+    full, star = (game_of({name: GAINED[name], "full": GAINED["full"]}, at_once=n) for n, name in enumerate(GAINED))
+    for part in ("players", "rewards"):
+        star[part] = {name: each for name, each in star[part].items() if name != "full"}
+    [found] = united("a", parts_of(report_of(games=[full]), report_of(games=[star])))["games"]
+    assert found == GAME | {"at_once": 0} and [*found["players"]] == [*GAME["players"]]
 
 
 def test_parts_of_several_machines_say_so() -> None:
@@ -71,25 +82,11 @@ def test_parts_may_have_other_files_in_other_modes() -> None:
     assert found["conditions"] == ["full", "star"] and found["generators"] == []
 
 
-def test_files_without_sums_are_united_and_nothing_is_said_of_all_of_them() -> None:
-    found = united("a", parts_of(report_of(as_before(FILE)), report_of(OTHER)))
-    assert [file["file"] for file in found["files"]] == ["a.jsonl", "b.jsonl"] and found["generators"] == []
-
-
-STAR_ONLY = file_of("a.jsonl", {"fact": [2, 3]}, {"star": RIGHT["star"]})
-FULL_ONLY = file_of("a.jsonl", {"fact": [2, 3]}, {"full": RIGHT["full"]})
-
-
 @pytest.mark.parametrize(
     ("first", "second", "what"),
     [
         (report_of(FILE), report_of(OTHER, weights="w2"), "other weights (guard, w1; guard, w2). Name each model"),
         (report_of(FILE), report_of({**FILE, "digest": "d2"}), "what they call a.jsonl is not the same file"),
-        (
-            report_of(as_before(FILE)),
-            report_of(as_before({**FILE, "arguments": {"blocks": [9, 9]}})),
-            "what they call a.jsonl is not the same file",
-        ),
         (
             report_of(FILE),
             report_of(file_of("a.jsonl", {"fact": [2, 3]}, {**RIGHT, "star": {"fact": [1, 2]}})),
@@ -111,19 +108,19 @@ FULL_ONLY = file_of("a.jsonl", {"fact": [2, 3]}, {"full": RIGHT["full"]})
             "they answered other items of a.jsonl",
         ),
         (
-            report_of(as_before(FULL_ONLY)),
-            report_of(as_before(STAR_ONLY)),
-            "other conditions and keep no sums by sample. Evaluate again",
-        ),
-        (
             report_of(texts=[{"file": "talk.jsonl", "perplexity": {"mean": 2.0}}]),
             report_of(texts=[{"file": "talk.jsonl", "perplexity": {"mean": 3.0}}]),
             "other figures of talk.jsonl",
         ),
         (
-            report_of(games=[{"game": "leduc", "options": {}, "opponent": "random", "players": {"full": {"won": 3}}}]),
-            report_of(games=[{"game": "leduc", "options": {}, "opponent": "random", "players": {"full": {"won": 4}}}]),
+            report_of(games=[GAME]),
+            report_of(games=[game_of({**GAINED, "star": [-1.0] * 4})]),
             "other figures of leduc against random",
+        ),
+        (
+            report_of(games=[GAME]),
+            report_of(games=[game_of({name: rewards * 2 for name, rewards in GAINED.items()})]),
+            "they have played leduc against random in other matches",
         ),
     ],
 )
