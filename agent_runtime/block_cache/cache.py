@@ -93,7 +93,9 @@ class BlockCache:
         `num_rows` are the rows that the forward which needs them computes anyway.
         """
         missing = frozenset(self.residents.missing(blocks) if mode in BLOCK_MODES else ())
-        return self.supply.fetch([block for block in blocks if block.key in missing], num_rows) if missing else Staged()
+        # Two blocks of one text are one: it is read and counted once.
+        asked = {block.key: block for block in blocks if block.key in missing}
+        return self.supply.fetch(list(asked.values()), num_rows) if asked else Staged()
 
     def not_durable(self, mode: Mode, blocks: Sequence[TokenBlock]) -> tuple[str, ...]:
         """Return the names of `blocks` that a crash now would lose."""

@@ -82,10 +82,13 @@ class HostTier:
             return set(found)
 
     def hold(self, keys: Iterable[str]) -> dict[str, Stored]:
-        """Return those of `keys` that are here, to be read until they are let go, each as often as it was held."""
+        """Return those of `keys` that are here, to be read until they are let go; a key that comes twice counts once.
+
+        Who holds them again lets them go again.
+        """
         found = {}
         with self._lock:
-            for key in keys:
+            for key in dict.fromkeys(keys):
                 block = self._blocks.get(key)
                 if block is not None:
                     block.holds += 1

@@ -120,9 +120,9 @@ class Supply:
     # Any thread.
 
     def fetch(self, missing: Sequence[TokenBlock], num_rows: int) -> Staged:
-        """Read what is to be loaded of `missing`, for a forward of `num_rows` rows besides. May wait for the disk.
+        """Read what is to be loaded of `missing`, no two of one key, for a forward of `num_rows` rows besides.
 
-        For a turn, which has rows of its own, copies to a GPU begin at once; what comes in the background has time.
+        May wait for the disk. For a turn, which has rows of its own, copies to a GPU begin at once; what comes in the background has time.
         """
         keys = frozenset(block.key for block in missing)
         if self._policy == "encode":
@@ -150,7 +150,7 @@ class Supply:
                 len(block.ids),
                 "host" if block.key in here else "pack" if block.key in stored else None,
             )
-            for block in {block.key: block for block in missing}.values()
+            for block in missing
         ]
         encode = to_encode(found, rates, num_rows)
         unread = [each for each in found if each.key in encode and each.lies == "pack"]

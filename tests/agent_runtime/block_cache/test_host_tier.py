@@ -253,3 +253,11 @@ def test_threads_that_read_packs_beside_the_engines_never_see_half_a_block() -> 
     assert failures == []
     shelf.tier.check()
     assert shelf.tier.stats().dropped > 0
+
+
+def test_a_block_that_is_held_under_two_names_of_one_prompt_is_held_once() -> None:
+    shelf = Shelf(budget=3)
+    shelf.evict([("b", 2)])
+    shelf.tier.let_go(shelf.tier.hold(["b", "b"]), None, loaded=False)
+    shelf.evict([("c", 3)])
+    assert shelf.tier.find("bc") == {"c"}, "nobody reads the other any more, so it goes"
