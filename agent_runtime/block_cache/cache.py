@@ -206,7 +206,7 @@ class BlockCache:
         claim.load({key: resident.run for key, resident in loaded.items()})
         remember(self._seen, [block.key for block in missing])
         self._outbox.link(match, found, known)
-        self._outbox.keep(match, list(loaded.values()))
+        self._outbox.write_behind(match, list(loaded.values()))
         self._outbox.expect(fresh)
         residents = [found[block.key] for block in prompt.blocks]
         view = self._views.of(mode, residents)
@@ -236,7 +236,7 @@ class BlockCache:
         self.residents.insert_prefix(ids, run, salt)
 
     def write_behind(self, match: str, residents: Sequence[Resident]) -> None:
-        """Copy blocks to the store after the results of this forward are out; to one that keeps nothing, none."""
+        """Copy blocks to the store, those it lacks, after the results of this forward are out."""
         self._outbox.write_behind(match, residents)
 
     def end(self, placement: Placement) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from agent_runtime.block_cache.store import BlockStore, MemoryStore
+from agent_runtime.block_cache.store import BlockStore
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.scheduler import Engine
 from agent_runtime.residents import Resident, Residents
@@ -75,26 +75,20 @@ class Outbox:
                 return
             self._store.link(match, unknown)
             remember(linked, unknown)
-        stored = self._store.contains(unknown)
         self.write_behind(
-            match,
-            [
-                each
-                for each in known
-                if each.block.key in unknown and each.block.key not in stored and each not in self._on_the_way
-            ],
+            match, [each for each in known if each.block.key in unknown and each not in self._on_the_way]
         )
 
-    def keep(self, match: str, loaded: Sequence[Resident]) -> None:
-        """Write what was loaded and is not in the store: it refused the block, or let it go, while it was elsewhere."""
-        stored = self._store.contains([resident.block.key for resident in loaded]) if loaded else set()
-        self.write_behind(match, [resident for resident in loaded if resident.block.key not in stored])
-
     def write_behind(self, match: str, residents: Sequence[Resident]) -> None:
-        """Copy blocks to the store after the results of this forward are out; to one that keeps nothing, none."""
-        if isinstance(self._store, MemoryStore):
-            self._on_the_way.difference_update(residents)
-        elif residents:
+        """Copy blocks to the store, those it lacks, after the results of this forward are out.
+
+        It has what was loaded, unless it refused the block, or let it go while it was elsewhere; and it has what could
+        have been loaded and was encoded, for which no device is to be waited for. One that keeps nothing gets nothing.
+        """
+        stored = self._store.contains([resident.block.key for resident in residents]) if residents else set()
+        self._on_the_way.difference_update(each for each in residents if each.block.key in stored)
+        residents = [each for each in residents if each.block.key not in stored]
+        if residents:
             for resident in residents:
                 self._residents.pin(resident)
             self._on_the_way.update(residents)

@@ -9,6 +9,7 @@ import torch
 
 from agent_runtime.config import RuntimeSettings
 from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.engine.pool import Run
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.turn import Mode, Outcome
 from kv_store import Store
@@ -106,6 +107,24 @@ def test_what_the_store_refused_is_written_when_it_comes_back_from_host_memory(
             if not account(play(made, turn)).not_durable:
                 return
         raise AssertionError("some blocks were never kept")
+
+
+def test_what_is_encoded_although_the_store_has_it_is_not_copied_out_again(
+    loaded: LoadedModel, games: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with runtime(loaded, games, store=tmp_path / "store", load_or_encode="encode") as made:
+        open_duel(made)
+        made.put_state("m", 0, state=state(6))
+        play(made, 0)
+        made.flush("m")
+        empty_pool(made)
+        pool, copied = made.served_model().cache.pool, list[Run]()
+        read = pool.read
+        monkeypatch.setattr(pool, "read", lambda run: copied.append(run) or read(run))
+        again = account(play(made, 1))
+        made.served_model().cache.written_behind(30)
+        assert again.blocks_encoded > 0 and again.not_durable == () and copied == []
+        assert not made.served_model().cache._outbox._on_the_way
 
 
 def test_a_machine_without_memory_for_the_tier_plays_on(
