@@ -61,7 +61,10 @@ class Script:
         """Place the blocks, think, decide, fill in parameters, speak."""
         match = self.session.match
         decide, cache = self.request.decide, match.served.cache
-        placement = cache.place(match.name, match.mode, self.prompt, self.staged)
+        staged, self.staged = self.staged, Staged()
+        placement = cache.place(match.name, match.mode, self.prompt, staged)
+        # What it brought is in the pool: for as long as a turn thinks, others have the room on the device.
+        del staged
         try:
             ids = placement.lead + placement.observation
             follows = decide.think_tokens or decide.say_tokens or self.answers.decodes

@@ -1,10 +1,12 @@
 """agent_runtime.deciding: what a turn makes of the model's logits: draws, parameters, free text."""
 
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from agent_runtime.block_cache import Staged, Tensors
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.turn import (
@@ -93,6 +95,28 @@ def test_thinking_and_speaking_stream_their_text(made: AgentRuntime) -> None:
     assert result.think is not None and result.think.startswith(pieces["think"])
     assert result.say is not None and result.say.startswith(pieces["say"])
     assert account(result).forwards > 2
+
+
+def test_what_was_brought_for_a_turn_is_let_go_before_it_thinks(
+    made: AgentRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Brought(dict[str, Tensors]):
+        """Tensors that can be looked for."""
+
+    brought, there = list[weakref.ref[Brought]](), list[bool]()
+
+    def fetch(*given: object) -> Staged:
+        tensors = Brought()
+        brought.append(weakref.ref(tensors))
+        return Staged(tensors=tensors)
+
+    open_duel(made)
+    made.put_state("m", 0, state=state())
+    made.served_model().prefetcher.finish(30)
+    monkeypatch.setattr(made.served_model().cache, "fetch", fetch)
+    asked = made.begin_turn(ask(1, decide=Decide(think_tokens=6)))
+    asked.run(lambda piece: there.append(brought[0]() is not None))
+    assert there and not any(there)
 
 
 def test_a_tiny_temperature_is_the_best_action(made: AgentRuntime) -> None:
