@@ -45,7 +45,11 @@ class Staged:
 
 
 class ReadMeter:
-    """How fast packs were read of late; any thread. What was read long ago counts less with every read."""
+    """How fast packs were read of late; any thread. What was read long ago counts less with every read.
+
+    Behind a pause it counts for nothing if the next read is quicker: one read that stalled would have blocks encoded
+    for minutes, since so few are read meanwhile. A slower one may only be small.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
@@ -55,9 +59,12 @@ class ReadMeter:
 
     def add(self, num_tokens: int, seconds: float) -> None:
         """Count a read."""
+        seconds = max(seconds - _READ_S, seconds / 10)
         with self._lock:
+            if self.is_old and num_tokens * self._seconds > self._tokens * seconds:
+                self._tokens = self._seconds = 0.0
             self._tokens = self._tokens / 2 + num_tokens
-            self._seconds = self._seconds / 2 + max(seconds - _READ_S, seconds / 10)
+            self._seconds = self._seconds / 2 + seconds
             self._read_at = self._clock()
 
     @property

@@ -178,3 +178,16 @@ def test_reads_of_late_count_more_and_opening_a_pack_counts_for_itself() -> None
     for _ in range(20):
         meter.add(1000, 0.101)
     assert meter.tokens_s == pytest.approx(10_000, rel=0.01)
+
+
+def test_one_read_that_stalled_is_forgotten_with_the_first_that_does_not() -> None:
+    now = [0.0]
+    meter = ReadMeter(lambda: now[0])
+    meter.add(20, 10.001)
+    now[0] = 31.0
+    assert meter.is_old
+    meter.add(20, 0.003)
+    assert meter.tokens_s == pytest.approx(10_000) and not meter.is_old
+    now[0] = 62.0
+    meter.add(20, 0.021)  # slower, as a small read may be
+    assert meter.tokens_s == pytest.approx(30 / 0.021)
