@@ -38,17 +38,21 @@ def open_host_tier(name: str, pool: Pool, asked_mib: int | None) -> HostTier | N
     """Return the tier behind a model's pool, and say once how large it may become.
 
     None asked for is a quarter of the free memory where all layers lie on one NVIDIA GPU, and nothing elsewhere: on a
-    CPU the pool lies in the same memory, and layers on several GPUs would have to wait for every block that leaves.
+    CPU the pool lies in the same memory, and layers on several GPUs would have to wait for every block that leaves. As
+    much stays free then: several models, and several servers on one machine, each take a quarter of the same memory.
     """
-    devices = set(pool.geometry.devices)
-    is_one_gpu = len(devices) == 1 and next(iter(devices)).type == "cuda"
+    is_one_gpu = pool.geometry.is_on_one_gpu
     if asked_mib is None:
         budget_bytes = free_bytes() // _SHARE if is_one_gpu else 0
     else:
         budget_bytes = asked_mib * 2**20
     if budget_bytes < pool.geometry.bytes_per_token:
         return None
-    memory = HostMemory(budget_bytes, [pinned, plain] if is_one_gpu else [plain])
+    ways = [pinned, plain] if is_one_gpu else [plain]
+    if asked_mib is None:
+        memory = HostMemory(budget_bytes, ways, may_take=lambda num_bytes: free_bytes() - num_bytes >= budget_bytes)
+    else:
+        memory = HostMemory(budget_bytes, ways)
     kind = "pinned host memory" if is_one_gpu else "host memory"
     why = "a quarter of what is free; --host-cache-mib says otherwise" if asked_mib is None else "as asked"
     _log.info(

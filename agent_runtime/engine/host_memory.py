@@ -48,11 +48,20 @@ class HostMemory:
     """Owner of at most `budget_bytes`. `acquire` / `release` are its only verbs; `check` reconciles its books.
 
     `ways` are how memory is had, the best first. One that fails is told once and never tried again: then comes the
-    next, and behind the last the memory stays as large as it is.
+    next, and behind the last the memory stays as large as it is. No more is taken as long as `may_take` so many bytes
+    says no.
     """
 
-    def __init__(self, budget_bytes: int, ways: Sequence[Take], *, slab_bytes: int = _SLAB_BYTES) -> None:
+    def __init__(
+        self,
+        budget_bytes: int,
+        ways: Sequence[Take],
+        *,
+        slab_bytes: int = _SLAB_BYTES,
+        may_take: Callable[[int], bool] = lambda num_bytes: True,
+    ) -> None:
         self._ways = list(ways)
+        self._may_take = may_take
         self._num_left = budget_bytes // UNIT_BYTES
         self._slab_units = max(slab_bytes // UNIT_BYTES, 1)
         self._firsts: list[int] = []
@@ -113,7 +122,9 @@ class HostMemory:
     def _grow(self) -> bool:
         """Take one more slab from the machine; False when there is none to be had."""
         num_units = min(self._slab_units, self._num_left)
-        while num_units and self._ways:
+        if not num_units or not self._may_take(num_units * UNIT_BYTES):
+            return False
+        while self._ways:
             try:
                 slab = self._ways[0](num_units * UNIT_BYTES)
             except (RuntimeError, MemoryError) as error:

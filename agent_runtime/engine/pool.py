@@ -73,6 +73,11 @@ class KVGeometry:
         return len(self.devices)
 
     @property
+    def is_on_one_gpu(self) -> bool:
+        """Return whether all layers lie on one GPU: blocks then come and go beside what it computes."""
+        return len(set(self.devices)) == 1 and self.devices[0].type == "cuda"
+
+    @property
     def bytes_per_token(self) -> int:
         """Return the bytes that one token takes over all layers, keys and values together."""
         return 2 * self.num_layers * self.num_kv_heads * self.head_dim * self.dtype.itemsize
@@ -87,8 +92,7 @@ class Pool:
         shape_NGD = (num_slots, geometry.num_kv_heads, geometry.head_dim)
         self.keys = [torch.zeros(shape_NGD, dtype=geometry.dtype, device=device) for device in geometry.devices]
         self.values = [torch.zeros(shape_NGD, dtype=geometry.dtype, device=device) for device in geometry.devices]
-        is_one_gpu = len(set(geometry.devices)) == 1 and geometry.devices[0].type == "cuda"
-        self._staging = Staging(self.keys, self.values) if is_one_gpu else None
+        self._staging = Staging(self.keys, self.values) if geometry.is_on_one_gpu else None
         self._leaving = Leaving(self.keys, self.values)
         self._references = numpy.zeros(num_slots, dtype=numpy.int32)
         self._free = FreeExtents([(0, num_slots)])

@@ -9,6 +9,7 @@ import torch
 
 from agent_runtime.block_cache import budget
 from agent_runtime.block_cache.budget import free_bytes, open_host_tier
+from agent_runtime.engine.host_memory import plain
 from agent_runtime.engine.pool import KVGeometry, Pool
 
 GIB = 2**30
@@ -78,3 +79,25 @@ def test_behind_one_gpu_it_is_a_quarter_of_what_is_free_and_behind_several_none(
     assert open_host_tier("m", on("cuda:0", "cuda:1"), None) is None
     asked = open_host_tier("m", on("cuda:0", "cuda:1"), 1)
     assert asked is not None and not asked.keeps_loaded
+
+
+def test_several_that_take_a_quarter_each_leave_as_much_to_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = pool()
+    made.geometry = KVGeometry(2, 4, torch.float32, (torch.device("cuda:0"),) * 2)
+    free = [GIB]
+    monkeypatch.setattr(budget, "free_bytes", lambda: free[0])
+    monkeypatch.setattr(budget, "pinned", plain)
+    tier = open_host_tier("m", made, None)
+    assert tier is not None
+    block = {"a": (torch.zeros(2, 5, 2, 4), torch.zeros(2, 5, 2, 4))}
+    free[0] = GIB // 4  # others have taken theirs
+    tier.put(block)
+    assert tier.find("a") == set() and tier.stats().held_bytes == 0
+    free[0] = GIB // 2
+    tier.put(block)
+    assert tier.find("a") == {"a"}
+    asked = open_host_tier("m", made, 256)
+    free[0] = 0
+    assert asked is not None
+    asked.put(block)
+    assert asked.find("a") == {"a"}, "who asks knows"

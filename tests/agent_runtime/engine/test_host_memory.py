@@ -47,6 +47,20 @@ def test_memory_comes_when_it_is_needed_and_no_sooner() -> None:
     assert memory.held_bytes == 10 * UNIT_BYTES and memory.acquire(1) is None
 
 
+def test_while_the_machine_has_to_keep_what_is_left_no_more_is_taken() -> None:
+    spare = [4 * UNIT_BYTES]
+    memory = HostMemory(
+        9 * UNIT_BYTES, [plain], slab_bytes=4 * UNIT_BYTES, may_take=lambda num_bytes: num_bytes <= spare[0]
+    )
+    first = memory.acquire(4 * UNIT_BYTES)
+    spare[0] = 0
+    assert first is not None and memory.acquire(1) is None
+    memory.release(first)
+    assert memory.acquire(1) is not None, "what was taken before may still be used"
+    spare[0] = 4 * UNIT_BYTES
+    assert memory.acquire(4 * UNIT_BYTES) is not None and memory.held_bytes == 8 * UNIT_BYTES
+
+
 def test_a_machine_that_pins_nothing_more_gives_ordinary_memory_and_says_so_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
