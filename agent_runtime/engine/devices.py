@@ -29,8 +29,10 @@ def require_device(device: str | None, device_map: str | Mapping[str, Any] | Non
             continue
         if not torch.cuda.is_available():
             raise NoCuda(str(named), *_why_not())
-        number, count = torch.device(str(named)).index or 0, torch.cuda.device_count()
-        if number >= count:
+        digits, count = str(named).partition(":")[2] or "0", torch.cuda.device_count()
+        if not digits.isdecimal():
+            raise NoCuda(str(named), "a device is called cuda, or cuda:0 and so on", "Name one of those")
+        if int(digits) >= count:
             seen = "there is only cuda:0" if count == 1 else f"there are cuda:0 to cuda:{count - 1}"
             raise NoCuda(str(named), seen, "Name one of those")
 

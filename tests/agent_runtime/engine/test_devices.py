@@ -69,6 +69,8 @@ def test_a_gpu_that_is_not_there_is_told_with_those_that_are(monkeypatch: pytest
     require_device("cuda:1", {"": "cuda", "head": 1})
     with pytest.raises(NoCuda, match="'cuda:2' cannot be used: there are cuda:0 to cuda:1. Name one of those"):
         require_device("cuda:2", None)
+    with pytest.raises(NoCuda, match="'cuda:first' cannot be used: a device is called cuda, or cuda:0 and so on"):
+        require_device(None, "cuda:first")
     with_gpus(monkeypatch, 1)
     with pytest.raises(NoCuda, match="there is only cuda:0"):
         require_device(None, "cuda:1")
