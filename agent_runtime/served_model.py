@@ -77,7 +77,7 @@ def serve_model(
 
     `auto` for `load_or_encode` measures first what decides it. `host_cache_mib` None is what suits the device.
     Raises UnsupportedModel if block attention would be wrong for it: by its configuration, or by the probe; and
-    DeviceTooSmall if the pool does not fit beside it.
+    DeviceTooSmall if the pool, and what a forward takes, do not fit beside it.
     """
     check_config(loaded.model.config)
     if not loaded.text.text_ids("\n"):
@@ -86,9 +86,9 @@ def serve_model(
     compute: Compute = computed if loaded.device.type == "cpu" else at_once
     with fitting(f"A pool of {pool_mib} MiB beside the model {loaded.name!r}", "Lower --pool-mib."):
         runner = compute(lambda: _runner(loaded, pool_mib, max_rows, probed=probed))
-    host = open_host_tier(name, runner.pool, 0 if load_or_encode == "encode" else host_cache_mib)
-    has_choice = load_or_encode == "auto" and (host is not None or not isinstance(store, MemoryStore))
-    rates = compute(lambda: measure(runner)) if has_choice else None
+        host = open_host_tier(name, runner.pool, 0 if load_or_encode == "encode" else host_cache_mib)
+        has_choice = load_or_encode == "auto" and (host is not None or not isinstance(store, MemoryStore))
+        rates = compute(lambda: measure(runner)) if has_choice else None
     supply = Supply(runner.pool, store, host=host, rates=rates, load_or_encode=load_or_encode)
     quiet_rows = None if loaded.device.type == "cpu" else _QUIET_ROWS
     engine = Engine(runner, max_rows=max_rows, quiet_rows=quiet_rows, compute=compute)

@@ -29,12 +29,15 @@ def test_a_tokenizer_that_drops_line_ends_is_refused(loaded: LoadedModel) -> Non
         serve_model("m", replace(loaded, text=TextEncoder(tokenizer)), MemoryStore(), pool_mib=1, max_rows=1)
 
 
-def test_a_pool_too_large_for_the_card_is_refused_with_its_size(
-    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("what", "pool_mib"), [("Pool", 64_000), ("measure", 1)])
+def test_a_pool_too_large_for_the_card_or_for_a_forward_beside_it_is_refused_with_its_size(
+    loaded: LoadedModel, what: str, pool_mib: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*given: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr("agent_runtime.served_model.Pool", full)
-    with pytest.raises(DeviceTooSmall, match="A pool of 64000 MiB beside the model .* does not fit.*Lower --pool-mib"):
-        serve_model("m", loaded, MemoryStore(), pool_mib=64_000, max_rows=1)
+    monkeypatch.setattr(f"agent_runtime.served_model.{what}", full)
+    with pytest.raises(
+        DeviceTooSmall, match=f"A pool of {pool_mib} MiB beside the model .* does not fit.*Lower --pool-mib"
+    ):
+        serve_model("m", loaded, MemoryStore(), pool_mib=pool_mib, max_rows=1, host_cache_mib=1, load_or_encode="auto")
