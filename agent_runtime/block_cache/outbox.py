@@ -75,9 +75,7 @@ class Outbox:
                 return
             self._store.link(match, unknown)
             remember(linked, unknown)
-        self.write_behind(
-            match, [each for each in known if each.block.key in unknown and each not in self._on_the_way]
-        )
+        self.write_behind(match, [each for each in known if each.block.key in unknown and each not in self._on_the_way])
 
     def write_behind(self, match: str, residents: Sequence[Resident]) -> None:
         """Copy blocks to the store, those it lacks, after the results of this forward are out.

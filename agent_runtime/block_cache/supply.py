@@ -129,7 +129,8 @@ class Supply:
     def fetch(self, missing: Sequence[TokenBlock], num_rows: int) -> Staged:
         """Read what is to be loaded of `missing`, no two of one key, for a forward of `num_rows` rows besides.
 
-        May wait for the disk. For a turn, which has rows of its own, copies to a GPU begin at once; what comes in the background has time.
+        May wait for the disk. For a turn, which has rows of its own, copies to a GPU begin at once; what comes in the
+        background has time.
         """
         keys = frozenset(block.key for block in missing)
         if self._policy == "encode":
