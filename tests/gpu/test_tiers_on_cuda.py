@@ -1,7 +1,6 @@
 """The tier of pinned memory behind a GPU's pool: copies that nobody waits for, and blocks that are whole when seen."""
 
 import logging
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,14 +10,9 @@ from agent_runtime.block_cache.host_tier import HostTier
 from agent_runtime.block_cache.measuring import measure
 from agent_runtime.engine.host_memory import HostMemory, pinned, plain
 from agent_runtime.engine.leaving import Leaving
-from agent_runtime.engine.loading import ModelSpec, load_model
 from agent_runtime.engine.pool import KVGeometry, Pool, Run
 from agent_runtime.engine.staging import Staging, Stored, halves
-from agent_runtime.turn import Mode, Outcome
-from tests.agent_runtime.block_cache.test_tiers import empty_pool, lay
-from tests.agent_runtime.worlds import account, logprobs, open_duel, play, runtime, state, write_game
 from tests.gpu.worlds import cuda_world
-from tests.tiny_models import save_tiny_model
 
 pytestmark = pytest.mark.gpu
 LAYERS, BUSY = 4, 200_000_000
@@ -162,45 +156,6 @@ def test_a_device_without_room_for_buffers_evicts_all_the_same(
         tier.take([("a", run)])
     assert tier.find("a") == set() and len(caplog.messages) == 1
     tier.check()
-
-
-@pytest.mark.parametrize("mode", [Mode.STAR, Mode.ANCHORED])
-def test_turns_say_the_same_from_pool_pinned_memory_packs_and_fresh_encodings(tmp_path: Path, mode: Mode) -> None:
-    torch.backends.cuda.matmul.allow_tf32 = False
-    save_tiny_model(tmp_path / "model", "llama", 0)
-    loaded = load_model(ModelSpec(source=str(tmp_path / "model"), dtype="float32"), cache=tmp_path / "cache")
-    assert loaded.device.type == "cuda"
-    games = write_game(tmp_path / "games")
-    with runtime(loaded, games, store=tmp_path / "store", host_cache_mib=16) as made:
-        open_duel(made, mode)
-        made.put_state("m", 0, state=state(12))
-        results = [play(made, 0), play(made, 1)]
-        made.flush("m")
-        for turn in (2, 3):
-            empty_pool(made)
-            results.append(play(made, turn))
-            assert lay(results[-1]) == {"in host memory"} and account(results[-1]).blocks_encoded == 0
-        host = made.served_model().cache.supply.host
-        assert host is not None and host.keeps_loaded and host.stats().is_pinned
-    for tier_mib, policy, where in (
-        (16, "load", {"in host memory"}),
-        (0, "load", {"in the store"}),
-        (0, "encode", None),
-    ):
-        with runtime(
-            loaded,
-            games,
-            store=tmp_path / "store",
-            host_cache_mib=tier_mib,
-            load_or_encode=policy,  # type: ignore[arg-type]
-        ) as made:
-            open_duel(made, mode)
-            made.put_state("m", len(results), state=state(12))
-            empty_pool(made)
-            results.append(play(made, len(results), len(results)))
-            assert results[-1].outcome is Outcome.OK and where in (None, lay(results[-1]))
-    for result in results[1:]:
-        assert logprobs(result) == pytest.approx(logprobs(results[0]), abs=2e-3)
 
 
 def test_rates_are_measured_on_the_device() -> None:
