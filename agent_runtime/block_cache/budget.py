@@ -1,6 +1,9 @@
 """How much of the host's memory blocks may take that leave the pool: as asked for, else a share of what is free."""
 
 import logging
+import math
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -13,6 +16,9 @@ _log = logging.getLogger(__name__)
 
 # Pinned memory is nobody else's any more: the larger part stays to the system, which keeps packs in it.
 _SHARE = 4
+
+# Asking takes a tenth of a millisecond, and each of hundreds of blocks that leave a pool together may ask.
+_ASK_AGAIN_S = 1.0
 
 # Where a container's limit, what it has used, and how much of that is files that may go are told: (folder, files).
 _CONTAINERS = (
@@ -50,7 +56,7 @@ def open_host_tier(name: str, pool: Pool, asked_mib: int | None) -> HostTier | N
         return None
     ways = [pinned, plain] if is_one_gpu else [plain]
     if asked_mib is None:
-        memory = HostMemory(budget_bytes, ways, may_take=lambda num_bytes: free_bytes() - num_bytes >= budget_bytes)
+        memory = HostMemory(budget_bytes, ways, may_take=_leaving(budget_bytes))
     else:
         memory = HostMemory(budget_bytes, ways)
     kind = "pinned host memory" if is_one_gpu else "host memory"
@@ -59,3 +65,19 @@ def open_host_tier(name: str, pool: Pool, asked_mib: int | None) -> HostTier | N
         "model %r keeps blocks that leave its pool in up to %.1f GiB of %s (%s)", name, budget_bytes / 2**30, kind, why
     )
     return HostTier(pool, memory, keeps_loaded=is_one_gpu)
+
+
+def _leaving(spare_bytes: int) -> Callable[[int], bool]:
+    """Return what says whether so many bytes may be taken, if `spare_bytes` are to stay free."""
+    refused_at = -math.inf
+
+    def may_take(num_bytes: int) -> bool:
+        nonlocal refused_at
+        if time.monotonic() - refused_at < _ASK_AGAIN_S:
+            return False
+        is_spare = free_bytes() - num_bytes >= spare_bytes
+        if not is_spare:
+            refused_at = time.monotonic()
+        return is_spare
+
+    return may_take

@@ -85,6 +85,7 @@ def test_several_that_take_a_quarter_each_leave_as_much_to_the_machine(monkeypat
     made = pool()
     made.geometry = KVGeometry(2, 4, torch.float32, (torch.device("cuda:0"),) * 2)
     free = [GIB]
+    monkeypatch.setattr(budget, "_ASK_AGAIN_S", 3600.0)
     monkeypatch.setattr(budget, "free_bytes", lambda: free[0])
     monkeypatch.setattr(budget, "pinned", plain)
     tier = open_host_tier("m", made, None)
@@ -94,6 +95,9 @@ def test_several_that_take_a_quarter_each_leave_as_much_to_the_machine(monkeypat
     tier.put(block)
     assert tier.find("a") == set() and tier.stats().held_bytes == 0
     free[0] = GIB // 2
+    tier.put(block)
+    assert tier.find("a") == set(), "the machine is not asked again at once"
+    monkeypatch.setattr(budget, "_ASK_AGAIN_S", 0.0)
     tier.put(block)
     assert tier.find("a") == {"a"}
     asked = open_host_tier("m", made, 256)
