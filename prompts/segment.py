@@ -189,7 +189,7 @@ class Cutter:
         if not _is_alike(node, before):
             return False
         if isinstance(new, dict):
-            return new.keys() == old.keys()
+            return isinstance(old, dict) and new.keys() == old.keys()
         key = self._rules.segment(self._naming_rule(node)[0]).key
         return len(new) == len(old) and (
             key is None
