@@ -12,6 +12,8 @@ from agent_runtime.turn import Action, ActionOption, Json
 MAX_COMBINATIONS = 512
 MAX_ANSWERS = 4096
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 @dataclass(frozen=True, slots=True)
 class LegalAction:
@@ -33,7 +35,7 @@ def legal_actions(options: Sequence[ActionOption]) -> tuple[LegalAction, ...]:
     for option in options:
         if not option.id.strip() or "\n" in option.id:
             raise BadActions(f"{option.id!r} is no action: an id needs at least one visible character, on one line.")
-        if not _is_text(f"{option.id} {compact(option.schema)}"):
+        if not _is_text(option.id if option.schema is None else f"{option.id} {compact(option.schema)}"):
             raise BadActions(
                 f"Action {option.id!r} or its schema holds half of a surrogate pair: send whole characters."
             )
@@ -56,7 +58,7 @@ def answer_text(action: Action) -> str:
 
 def compact(value: Json) -> str:
     """Return JSON without spaces, as the model writes it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _encode(value)
 
 
 def same_to_the_model(one: str, other: str) -> BadActions:

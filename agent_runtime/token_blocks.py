@@ -1,10 +1,11 @@
 """Prompt blocks in tokens, each with the key of its keys and values. Unchanged text is never tokenised again."""
 
 import hashlib
+import struct
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent_runtime.engine.text import TextEncoder
 from agent_runtime.turn import Mode
@@ -45,6 +46,19 @@ class TokenPrompt:
         return self.num_static + len(self.observation)
 
 
+@dataclass(slots=True)
+class _Table:
+    """A session's blocks in tokens: those of its last prompt by their place, and those of late by identity.
+
+    Each block lies here with its tokens, so that no other object gets its id.
+    """
+
+    blocks: tuple[Block, ...] = ()
+    made: tuple[TokenBlock, ...] = ()
+    num_tokens: int = 0
+    by_id: dict[int, tuple[Block, TokenBlock]] = field(default_factory=dict)
+
+
 class KeyMaker:
     """Makes block keys: blake2b-256 over everything that a block's keys and values depend on.
 
@@ -64,7 +78,7 @@ class KeyMaker:
         digest = self._base.copy()
         digest.update(_framed(namespace.encode()))
         digest.update(_framed("".join(attends).encode()))
-        digest.update(b"".join(token.to_bytes(4, "little") for token in ids))
+        digest.update(struct.pack(f"<{len(ids)}I", *ids))
         return digest.hexdigest()
 
 
@@ -81,7 +95,8 @@ class BlockTokenizer:
     """Turns prompts into token prompts; any thread. A block costs once, wherever it stands.
 
     Blocks that a caller hands in again (the same objects, as `StateBlocks` does) are found by identity, in a table for
-    each session; others by their text, of which the `most_blocks` used last are remembered.
+    each session, and are not even looked at where they stood before; others are found by their text, of which the
+    `most_blocks` used last are remembered.
     """
 
     def __init__(self, text: TextEncoder, keys: KeyMaker, *, most_blocks: int = _MAX_REMEMBERED) -> None:
@@ -89,38 +104,55 @@ class BlockTokenizer:
         self._most_blocks = most_blocks
         self.keys = keys
         self._by_text: OrderedDict[tuple[str, bool, str, str], TokenBlock] = OrderedDict()
-        self._tables: OrderedDict[tuple[str, str, str], dict[int, tuple[Block, TokenBlock]]] = OrderedDict()
+        self._tables: OrderedDict[tuple[str, str, str], _Table] = OrderedDict()
         self._lock = threading.Lock()
 
     def prompt(self, prompt: Prompt, mode: Mode, game: str, session: str, salt: str) -> TokenPrompt:
         """Return a whole prompt in tokens."""
-        blocks = self.blocks((prompt.anchor, *prompt.blocks), mode, game, session, salt)
+        blocks, num_static = self._made((prompt.anchor, *prompt.blocks), mode, game, session, salt)
         observation = tuple(self.text.observation_ids(prompt.observation))
-        return TokenPrompt(blocks, observation, sum([len(block.ids) for block in blocks]), salt)
+        return TokenPrompt(blocks, observation, num_static, salt)
 
     def blocks(self, blocks: Sequence[Block], mode: Mode, game: str, session: str, salt: str) -> tuple[TokenBlock, ...]:
         """Return `blocks`, the anchor first. A session's own blocks are shared with nobody, others in their game.
 
         Either only among matches of equal `salt`.
         """
+        return self._made(blocks, mode, game, session, salt)[0]
+
+    def _made(
+        self, blocks: Sequence[Block], mode: Mode, game: str, session: str, salt: str
+    ) -> tuple[tuple[TokenBlock, ...], int]:
+        """Return `blocks` in tokens, and how many those are."""
         shared, private = _namespace(f"game:{game}", salt), _namespace(f"session:{session}", salt)
         with self._lock:
             anchor = self._block(blocks[0], True, shared, "")
             attends = anchor.key if mode is Mode.ANCHORED else ""
             table = self._table((shared, private, attends), 2 * len(blocks))
-            made = [anchor]
-            for block in blocks[1:]:
-                known = table.get(id(block))
-                if known is None or known[0] is not block:
-                    namespace = private if block.lifetime is Lifetime.SESSION else shared
-                    known = table[id(block)] = (block, self._block(block, False, namespace, attends))
-                made.append(known[1])
-            return tuple(made)
 
-    def _table(self, name: tuple[str, str, str], num_expected: int) -> dict[int, tuple[Block, TokenBlock]]:
-        table = self._tables.pop(name, {})
-        if len(table) > num_expected + _SPARE_ENTRIES:
-            table = {}
+            def known(block: Block) -> TokenBlock:
+                found = table.by_id.get(id(block))
+                if found is None:
+                    namespace = private if block.lifetime is Lifetime.SESSION else shared
+                    found = table.by_id[id(block)] = (block, self._block(block, False, namespace, attends))
+                return found[1]
+
+            if len(table.blocks) == len(blocks):
+                made, num_tokens = list(table.made), table.num_tokens
+                changed = [place for place, block in enumerate(blocks) if block is not table.blocks[place] and place]
+            else:
+                made, num_tokens = [anchor] * len(blocks), len(blocks) * len(anchor.ids)
+                changed = list(range(1, len(blocks)))
+            for place, block in [(0, anchor), *[(place, known(blocks[place])) for place in changed]]:
+                num_tokens += len(block.ids) - len(made[place].ids)
+                made[place] = block
+            table.blocks, table.made, table.num_tokens = tuple(blocks), tuple(made), num_tokens
+            return table.made, num_tokens
+
+    def _table(self, name: tuple[str, str, str], num_expected: int) -> _Table:
+        table = self._tables.pop(name, None) or _Table()
+        if len(table.by_id) > num_expected + _SPARE_ENTRIES:
+            table.by_id = {}
         self._tables[name] = table
         if len(self._tables) > _MAX_TABLES:
             self._tables.popitem(last=False)

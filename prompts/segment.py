@@ -1,16 +1,16 @@
 """A JSON state cut along a game's rules, and cut again at the cost of what changed.
 
 The state is walked from its root only as far as rules reach. Every place walked is kept as a `Node`. After a patch the
-next walk takes over the nodes of what is still the same object, since `apply_patch` copies only what it touches; a
-whole new state is compared by its canonical JSON, because its owner may have changed objects in place.
+next walk takes over the nodes of what is still the same object, since `apply_patch` copies only what it touches; in a
+whole new state, whose owner may have changed objects in place, those of what has the same bytes as before.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 
 from prompts.block import Block
 from prompts.errors import StateError
-from prompts.json_text import Json, canonical, path_text
+from prompts.json_text import Json, canonical, fingerprint, lasting_fingerprint, path_text
 from prompts.pattern import State
 from prompts.rules import CuttingRules
 
@@ -21,12 +21,13 @@ class Node:
     `text` is the canonical JSON of what its owner keeps of the value, None if earlier rules took all of it. `gaps`:
     path and labels left of each array that lost members, which the text alone does not tell. `is_cut`: a rule begins
     here, and the parent's text goes without it. `cuts`: the nodes beneath this one that become blocks, in document
-    order (an array's order, an object's sorted); `live` likewise for the observation.
+    order (an array's order, an object's sorted); `live` likewise for the observation. `fingerprint`, of a cut that was
+    not walked: by it a later, equal value finds its node, whose `value` is then the older one.
     """
 
     __slots__ = (
         *("value", "state", "limit", "owner", "labels", "is_cut", "is_live", "text", "gaps", "cuts", "live"),
-        *("children", "before", "blocks", "counts"),
+        *("children", "before", "blocks", "counts", "fingerprint"),
     )
 
     def __init__(self, value: Json, state: State, limit: int, labels: tuple[str, ...], num_live: int) -> None:
@@ -45,6 +46,7 @@ class Node:
         self.before: Node | None = None
         self.blocks: tuple[Block, ...] | None = None
         self.counts: dict[str, int] = {}
+        self.fingerprint: bytes | None = None
 
     @property
     def is_block(self) -> bool:
@@ -98,7 +100,7 @@ class Cutter:
         `same_objects`: an object that was in the last state has not been changed since.
         """
         self._same_objects = same_objects
-        self.swaps = [] if same_objects and before is not None else None
+        self.swaps = [] if before is not None else None
         try:
             return self._visit(state, before, self._rules.patterns.start, self._rules.rest_root + 1, ())
         except RecursionError:
@@ -119,6 +121,8 @@ class Cutter:
                 self._gather(node)
         else:
             node.text = canonical(value, labels)
+            if node.is_cut:
+                node.fingerprint = lasting_fingerprint(value)
             if before is not None and before.cuts:  # a container that held blocks is a single value now
                 self.swaps = None
         if node.is_cut and node.text is not None and self._rules.is_rest(node.owner):
@@ -148,33 +152,44 @@ class Cutter:
         """The children of a container, and the labels of those that are others than before."""
         known = before.children if before is not None and before.children is not None else {}
         limit = _inner_limit(node, self._rules)
-        state, same_objects = node.state, self._same_objects
-        same_state = state.same_for_all
+        state, same_state = node.state, node.state.same_for_all
         children = {}
-        members = self._labelled(node)
-        if before is not None and same_objects and self._keeps_its_labels(node, before):
+        if before is not None and self._same_objects and self._keeps_its_labels(node, before):
             children = known.copy()
-            members = _replaced(node.value, before)
+            members: Iterable[tuple[str, str, Json]] = _replaced(node.value, before)
         else:
-            self.swaps = None
+            members = list(self._labelled(node))
+            if before is None or not _is_alike(node, before) or [label for _, label, _ in members] != list(known):
+                self.swaps = None
         replaced = []
         for step, label, member in members:
             child_state = same_state or state.step(step)
             child = known.get(label)
-            is_known = child is not None and same_objects and child.value is member
-            if child is None or not is_known or child.state is not child_state or child.limit != limit:
+            if (
+                child is None
+                or child.state is not child_state
+                or child.limit != limit
+                or not self._is_known(child, member)
+            ):
                 child = self._visit(member, child, child_state, limit, (*node.labels, label))
                 replaced.append(label)
             children[label] = child
         return children, replaced
 
+    def _is_known(self, child: Node, member: Json) -> bool:
+        """Whether a member is what a child was cut from."""
+        if self._same_objects and child.value is member:
+            return True
+        # One that was opened might be read again, and its value is no longer what the state holds.
+        return child.fingerprint is not None and child.children is None and child.fingerprint == fingerprint(member)
+
     def _keeps_its_labels(self, node: Node, before: Node) -> bool:
         """Whether all members are where they were under the names they had, though some are other objects now."""
         new, old = node.value, before.value
-        if before.children is None or before.state is not node.state or before.limit != node.limit:
+        if not _is_alike(node, before):
             return False
-        if isinstance(new, dict) or isinstance(old, dict):
-            return isinstance(new, dict) and isinstance(old, dict) and new.keys() == old.keys()
+        if isinstance(new, dict):
+            return isinstance(old, dict) and new.keys() == old.keys()
         key = self._rules.segment(self._naming_rule(node)[0]).key
         return len(new) == len(old) and (
             key is None
@@ -289,6 +304,12 @@ def identity(member: Json, key: str) -> str | None:
     if isinstance(found, str):
         return found
     return canonical(found) if isinstance(found, (bool, int, float)) else None
+
+
+def _is_alike(node: Node, before: Node) -> bool:
+    """Whether the same rules begin in the same kind of container."""
+    is_same_kind = isinstance(node.value, dict) is isinstance(before.value, dict)
+    return before.children is not None and before.state is node.state and before.limit == node.limit and is_same_kind
 
 
 def _all_live(children: Mapping[str, Node]) -> tuple[Node, ...]:

@@ -102,7 +102,7 @@ class BlockCache:
         if mode not in BLOCK_MODES:
             return ()
         durable = self._store.durable([block.key for block in blocks])
-        return tuple(block.name for block in blocks if block.key not in durable)
+        return tuple([block.name for block in blocks if block.key not in durable])
 
     def written_behind(self, timeout_s: float) -> None:
         """Return when all that was encoded so far is in the store's hands. Raises TimeoutError."""

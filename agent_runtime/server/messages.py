@@ -26,6 +26,11 @@ from agent_runtime.turn import Json
 
 PROTOCOL = "hotseat.v1"
 
+# A number is larger than any double only with an exponent, or with more digits than this.
+_DIGITS_OF_A_DOUBLE = 308
+# The bytes that such numbers have, digits and `+` as `0`, and all others as a space.
+_MARKS = bytes(0x30 if byte in b"0123456789+" else 0x65 if byte in b"eE" else 0x20 for byte in range(256))
+
 # pydantic's own sentences speak of Python types.
 _IN_JSON_WORDS: Mapping[str, str] = MappingProxyType(
     {
@@ -51,7 +56,7 @@ def read_json(text: str) -> dict[str, Json]:
         raise MalformedMessage(str(error)) from None
     if not isinstance(value, dict):
         raise MalformedMessage(f"it is a JSON {'array' if isinstance(value, list) else type(value).__name__}")
-    if not _is_finite(value):  # 1e400 is valid JSON and becomes infinite
+    if _may_be_infinite(text) and not _is_finite(value):  # 1e400 is valid JSON and becomes infinite
         raise MalformedMessage("it has a number that no double can hold")
     return value
 
@@ -154,6 +159,12 @@ def _client_types() -> dict[str, type[ClientMessage]]:
 @cache
 def _server_types() -> dict[str, type[ServerMessage]]:
     return {model.model_fields["type"].default: model for model in SERVER_MESSAGES}
+
+
+def _may_be_infinite(text: str) -> bool:
+    """Whether something in a text looks like too large a number. Most texts have nothing, which is seen at once."""
+    marks = text.encode(errors="replace").translate(_MARKS)
+    return b"0e0" in marks or b"0" * (_DIGITS_OF_A_DOUBLE + 1) in marks
 
 
 def _is_finite(value: Json) -> bool:

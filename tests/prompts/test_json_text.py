@@ -1,11 +1,12 @@
 import json
 
+import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prompts.errors import StateError
-from prompts.json_text import canonical, label_text, path_text, writable
+from prompts.json_text import canonical, fingerprint, label_text, lasting_fingerprint, path_text, writable
 from tests.prompts.worlds import Json, json_values, shuffled
 
 
@@ -25,6 +26,26 @@ def shuffled_to_sorted(value: Json) -> Json:
 @given(json_values, st.integers())
 def test_the_order_of_members_makes_no_difference(value: Json, seed: int) -> None:
     assert canonical(shuffled(value, seed)) == canonical(value)
+
+
+@given(json_values, json_values)
+def test_equal_fingerprints_mean_equal_json(one: Json, other: Json) -> None:
+    assert lasting_fingerprint(one) == fingerprint(json.loads(json.dumps(one))) is not None
+    assert (fingerprint(one) != fingerprint(other)) or (canonical(one) == canonical(other))
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, True), (1, 1.0), (0.0, -0.0), ("1", 1), (None, False), ([], {})])
+def test_fingerprints_tell_apart_what_python_calls_equal(one: Json, other: Json) -> None:
+    assert fingerprint([one]) != fingerprint([other])
+
+
+def test_what_is_no_plain_value_has_no_fingerprint_that_lasts() -> None:
+    class Name(str):
+        pass
+
+    number = numpy.float64(2.0)
+    assert canonical(number) == "2.0" and fingerprint(number) == fingerprint(number.tobytes())
+    assert lasting_fingerprint([number]) is lasting_fingerprint({"a": Name("a")}) is None
 
 
 def test_numbers_keep_their_kind_and_all_their_digits() -> None:

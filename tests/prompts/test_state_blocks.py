@@ -1,17 +1,19 @@
 import copy
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jsonpatch
+import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prompts import Block, Game, StateBlocks, apply_patch
-from prompts.errors import TemplateFailed
+from prompts.errors import StateError, TemplateFailed
+from prompts.json_text import canonical
 from prompts.segment import Node
 from tests.prompts.worlds import UNITS, Json, count_words, live, make_game, rule, some_units, worlds
 
@@ -233,6 +235,70 @@ def test_a_state_changed_in_place_and_given_again_is_seen_to_have_changed(camp: 
     blocks = taken(camp, state)
     state["units"][2]["hp"] = 1000
     assert blocks.replace(state).replaced == ("unit/unit-2",)
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(sorted(GAMES)), st.sampled_from(SIGHTS), worlds, st.data())
+def test_whole_states_that_share_much_lead_to_the_same_blocks_however_they_come(
+    games: dict[str, Game], name: str, sight: list[str], state: Json, data: st.DataObject
+) -> None:
+    # Two copies that their owner changes by turns, as an engine with two buffers does, and one that is patched.
+    blocks, by_patch = taken(games[name], copy.deepcopy(state), sight), taken(games[name], state, sight)
+    buffers = [copy.deepcopy(state), copy.deepcopy(state)]
+    values = st.integers(10, 99) | st.text("xyz", max_size=30) | st.just({}) | st.just([{"id": "1"}])
+    for _ in range(4):
+        known = {block.name: block for block in blocks.blocks}
+        if data.draw(st.booleans()):
+            path, value = data.draw(st.sampled_from(list(all_paths(state)))), data.draw(values)
+            state = with_leaf(state, path, value)
+        buffers[0] = in_place(buffers[0], copy.deepcopy(state))
+        change = blocks.replace(buffers[0])
+        by_patch.patch([], state)
+        buffers.reverse()
+        fresh = taken(games[name], copy.deepcopy(state), sight)
+        assert blocks.blocks == fresh.blocks == by_patch.blocks
+        assert json.dumps(blocks.live) == json.dumps(fresh.live) == json.dumps(by_patch.live)
+        assert list(change.fresh) == [block for block in blocks.blocks if known.get(block.name) is not block]
+
+
+def in_place(old: Json, new: Json) -> Json:
+    """`new`, in the objects of `old` where they are of its kind."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        members = {key: in_place(old.get(key), value) for key, value in new.items()}
+        old.clear()
+        old.update(members)
+        return old
+    if isinstance(old, list) and isinstance(new, list):
+        old[:] = [in_place(old[index] if index < len(old) else None, value) for index, value in enumerate(new)]
+        return old
+    return new
+
+
+@pytest.mark.parametrize("sight", [[], ["!/units/*/pos"]])
+def test_of_a_whole_state_only_the_parts_that_changed_are_written_as_json(
+    camp: Game, sight: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Json] = []
+
+    def recorded(value: Json, labels: Sequence[str] = ()) -> str:
+        written.append(value)
+        return canonical(value, labels)
+
+    state = camp_state(300)
+    blocks = taken(camp, state, sight)
+    monkeypatch.setattr("prompts.segment.canonical", recorded)
+    state = json.loads(json.dumps(state))
+    state["units"][7]["hp"] = 1000
+    state["clock"] = 2
+    assert blocks.replace(state).replaced == ("unit/unit-7",)
+    assert [value["hp"] if isinstance(value, dict) else value for value in written] == [2, 1000]
+
+
+def test_a_part_that_becomes_no_json_is_refused_whatever_its_bytes(camp: Game) -> None:
+    blocks = taken(camp, {"map": {"gate": numpy.float64(2.0)}})
+    with pytest.raises(StateError):
+        blocks.replace({"map": {"gate": numpy.float64(2.0).tobytes()}})
+    assert [block.text for block in blocks.blocks] == ["/map/gate\n2.0\n"]
 
 
 def test_a_live_change_touches_no_block_and_the_old_live_part_stays_as_it_was(camp: Game) -> None:

@@ -1,6 +1,7 @@
 """Text to messages and back, and the schema of all of them."""
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -157,6 +158,22 @@ def test_two_personas_are_refused_by_their_names() -> None:
 def test_what_is_no_finite_json_object_is_malformed(text: str) -> None:
     with pytest.raises(MalformedMessage):
         read_json(text)
+
+
+_NUMBERS = st.from_regex(
+    r"-?(0|[1-9][0-9]{0,5}|[1-9][0-9]{300,320})(\.[0-9]{1,4})?([eE][+-]?[0-9]{1,4})?", fullmatch=True
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(_NUMBERS, max_size=3), st.text("0123456789eE+-. a", max_size=9))
+def test_a_number_too_large_for_a_double_is_found_however_it_is_written(numbers: list[str], text: str) -> None:
+    message = f'{{"{text}": [{", ".join(numbers)}], "b": "{text}"}}'
+    if math.inf not in map(abs, json.loads(message)[text]):
+        assert read_json(message) == json.loads(message)
+    else:
+        with pytest.raises(MalformedMessage, match="no double can hold"):
+            read_json(message)
 
 
 def test_messages_are_frozen() -> None:
