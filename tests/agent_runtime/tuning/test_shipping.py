@@ -20,7 +20,8 @@ def changed(folder: Path, **changes: object) -> None:
 
 def test_weights_are_rounded_paths_left_out_and_the_card_kept_as_it_is(tmp_path: Path) -> None:
     tuned = save_tiny_adapter(tmp_path / "tuned", base="12ab")
-    changed(tuned, base_model_name_or_path="/home/someone/cache")
+    modules = ["v_proj", "q_proj", "k_proj"]  # a set to PEFT: the same adapter comes in any order
+    changed(tuned, base_model_name_or_path="/home/someone/cache", target_modules=modules)
     (tuned / "hotseat.json").write_text('{"block_modes": ["star"], "base": "12ab", "recipe": "two phases"}')
     size = ship(tuned, tmp_path / "shipped")
     files = sorted((tmp_path / "shipped").iterdir())
@@ -31,6 +32,8 @@ def test_weights_are_rounded_paths_left_out_and_the_card_kept_as_it_is(tmp_path:
     assert b"someone" not in b"".join(file.read_bytes() for file in files)
     assert (tmp_path / "shipped" / "hotseat.json").read_bytes() == (tuned / "hotseat.json").read_bytes()
     assert is_plain(tmp_path / "shipped")
+    shipped = json.loads((tmp_path / "shipped" / "adapter_config.json").read_text())
+    assert shipped["target_modules"] == sorted(modules)
 
 
 def test_what_could_not_be_served_by_everybody_is_not_shipped(tmp_path: Path) -> None:
