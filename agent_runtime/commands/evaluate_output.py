@@ -27,21 +27,33 @@ def measure(
     pool_mib: int,
     text: Path | None,
 ) -> dict[str, Any]:
-    """Measure all that was asked for and return the report. `out` has it up to the last piece that was finished.
+    """Measure all that was asked for and return the report. `out` has what was finished so far, file by file.
+
+    Of matches it has those that all have played, some hundreds more at a time: a report is of use wherever it was cut.
 
     Raises what the pieces raise, and CannotWrite.
     """
-    report = evaluation.evaluate(loaded, samples, conditions, row_tokens, lambda path, done: _tell(path.name, done))
-    _write(report, out)
+
+    def keep(so_far: dict[str, Any]) -> None:
+        _write(so_far, out)
+
+    def tell(path: Path, done: int) -> None:
+        _tell(path.name, done)
+
+    report = evaluation.evaluate(loaded, samples, conditions, row_tokens, tell, keep)
     if text is not None:
         report["texts"] = [texts.score_text(loaded, text, _tell)]
-        _write(report, out)
-    if arenas:
-        report["games"] = []
+        keep(report)
+    played: list[dict[str, Any]] = []
+
+    def keep_played(contest: dict[str, Any]) -> None:
+        keep(report | {"games": [*played, contest]})
+
     for arena in arenas:
-        for each in arena.hold(loaded, [condition.mode for condition in conditions], pool_mib, _tell):
-            report["games"].append(each)
-            _write(report, out)
+        for each in arena.hold(loaded, [condition.mode for condition in conditions], pool_mib, _tell, keep_played):
+            played.append(each)
+            report["games"] = played
+            keep(report)
     if sys.stderr.isatty():
         print(file=sys.stderr)
     for file in report["files"]:

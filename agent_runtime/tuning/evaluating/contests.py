@@ -74,10 +74,18 @@ class Arena:
         self._expert = self._loaded_expert()
         self._opponents = {name: self._opponent(name) for name in contest.opponents}
 
-    def hold(self, loaded: LoadedModel, modes: Sequence[Mode], pool_mib: int, tell: Tell) -> Iterator[dict[str, Any]]:
+    def hold(
+        self,
+        loaded: LoadedModel,
+        modes: Sequence[Mode],
+        pool_mib: int,
+        tell: Tell,
+        keep: Callable[[dict[str, Any]], None] = lambda report: None,
+    ) -> Iterator[dict[str, Any]]:
         """Play everything with one model in several modes, the first being the measure; yield a report an opponent.
 
-        `tell` hears who plays against whom, and the number of matches that this player has finished. Raises
+        `tell` hears who plays against whom, and the number of matches that this player has finished. `keep` hears, now
+        and then, the report on the matches that all have played by then: it is that of a contest of so many. Raises
         MatchFailed, and what `Seat` raises.
         """
         with ExitStack() as stack:
@@ -90,11 +98,16 @@ class Arena:
             opponents = {None: None} if self._is_alone else self._opponents
             for name, opponent in opponents.items():
                 models = {mode: ModelPlayer(seat) for mode, seat in seats.items()}
-                yield self._against(name, opponent, models, tell)
+                for report in self._against(name, opponent, models, tell):
+                    if report["matches"] < self._contest.matches:
+                        keep(report)
+                    else:
+                        yield report
 
     def _against(
         self, against: str | None, opponent: Player | None, models: Mapping[str, ModelPlayer], tell: Tell
-    ) -> dict[str, Any]:
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the report of a contest again and again, each time on more matches, in the end on all."""
         contest = self._contest
         others = self._others()
         measure: Measure = "reward" if plays_for_reward(self._adapter.contract) else "score"
@@ -110,21 +123,23 @@ class Arena:
                 tell(f"{contest.game}, {name} against {against or 'nobody'}", num_played[name])
                 yield each
 
+        num_pairs = 0
         for pairs in self._parts():
             for seed in by_seed({name: played(name, player, pairs) for name, player in {**models, **others}.items()}):
                 standings.add(seed)
-        for name, model in models.items():
-            standings.players[name].seconds = model.seconds
-        return {
-            "game": contest.game,
-            "options": self._options,
-            "opponent": against,
-            "wander": contest.wander if against == EXPERT else None,
-            "matches": contest.matches,
-            "seats": list(self._seats),
-            "at_once": contest.at_once,
-            **standings.report(),
-        }
+            for name, model in models.items():
+                standings.players[name].seconds = model.seconds
+            num_pairs += len(pairs)
+            yield {
+                "game": contest.game,
+                "options": self._options,
+                "opponent": against,
+                "wander": contest.wander if against == EXPERT else None,
+                "matches": num_pairs,
+                "seats": list(self._seats),
+                "at_once": contest.at_once,
+                **standings.report(),
+            }
 
     def _parts(self) -> Iterator[list[Pair]]:
         """All pairs, whole seeds of them at a time."""

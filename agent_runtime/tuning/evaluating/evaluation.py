@@ -33,22 +33,30 @@ def evaluate(
     conditions: Sequence[Condition],
     row_tokens: int,
     tell: Callable[[Path, int], None],
+    keep: Callable[[dict[str, Any]], None] = lambda report: None,
 ) -> dict[str, Any]:
     """Answer all samples of `files` under all conditions, the first being the measure, and return the report.
 
-    `tell` hears the file and the number of items answered so far. Raises SamplesError.
+    `tell` hears the file and the number of items answered so far; `keep` hears the report on the files so far, behind
+    each of them. Raises SamplesError.
     """
     conditions = tuple(dict.fromkeys(conditions))
-    answered = []
+    answered: list[dict[str, Any]] = []
     if files:  # a model that is served may be one that packed rows do not do for
         scorer = Scorer(loaded, conditions, row_tokens)
-        answered = [_answered(scorer, path, tell) for path in files]
+        for path in files:
+            answered.append(_answered(scorer, path, tell))
+            keep(_report(loaded, conditions, answered))
+    return _report(loaded, conditions, answered)
+
+
+def _report(loaded: LoadedModel, conditions: Sequence[Condition], answered: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "environment": environment(loaded),
         "block_modes": list(loaded.block_modes),
         "context": loaded.context_limit,
         "conditions": [condition.name for condition in conditions],
-        "files": answered,
+        "files": [*answered],
         "generators": by_source([(file, tallies_in(file)) for file in answered]),
     }
 

@@ -32,7 +32,10 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 
 
 def held(loaded: LoadedModel, contest: Contest, *modes: Mode) -> list[dict[str, Any]]:
-    reports = list(Arena(contest).hold(loaded, modes or (STAR,), 64, lambda what, done: None))
+    return timeless([*Arena(contest).hold(loaded, modes or (STAR,), 64, lambda what, done: None)])
+
+
+def timeless(reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for report in reports:
         for player in report["players"].values():
             player.pop("decisions_per_s", None)
@@ -96,6 +99,14 @@ class _Answered:
         logprob = -1.0
 
     scores = (_Score(),)
+
+
+def test_what_was_played_before_a_contest_was_cut_is_a_contest_of_so_many(loaded: LoadedModel) -> None:
+    kept: list[dict[str, Any]] = []
+    contest = Contest("tic_tac_toe", {}, 40, ("random",), at_once=2)  # eight times two matches are a part
+    reports = [*Arena(contest).hold(loaded, (FULL, STAR), 64, lambda what, done: None, kept.append)]
+    assert [each["matches"] for each in (*kept, *reports)] == [16, 32, 40]
+    assert timeless(kept)[0] == held(loaded, replace(contest, matches=16), FULL, STAR)[0]
 
 
 def test_a_hold_em_match_is_short_and_says_so(loaded: LoadedModel) -> None:

@@ -32,7 +32,12 @@ def report_of(tmp_path: Path, files: dict[str, tuple[str, dict[str, Any], list[S
                 writer.write(each)
     loaded = load_model(ModelSpec(str(tmp_path / "guard")), tmp_path / "cache")
     conditions = [condition_of("full"), condition_of("star")]
-    return evaluate(loaded, [tmp_path / name for name in files], conditions, 2000, lambda path, number: None)
+    kept: list[dict[str, Any]] = []
+    paths = [tmp_path / name for name in files]
+    report = evaluate(loaded, paths, conditions, 2000, lambda path, number: None, kept.append)
+    assert [each["files"] for each in kept] == [report["files"][: number + 1] for number in range(len(files))]
+    assert kept[-1] == report
+    return report
 
 
 def test_what_was_asked_before_and_what_leaves_no_choice_is_left_out(tmp_path: Path) -> None:
