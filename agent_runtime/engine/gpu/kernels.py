@@ -1,8 +1,9 @@
 """The kernels: rows are rotated and put into the pool, attended over a work list, and their parts merged.
 
-A program of `attend` walks over keys that need not lie together: token by token it has a slot of the pool and how many
-positions the key stored there is to be moved. The keys of a tile are rotated as they are read, in float32 and rounded
-once, so a stored block is read where it lies, by any prompt, at any place.
+A program of `attend` walks over tiles of keys that need not lie together: a tile is two extents at most, and all keys
+of one are moved by as many positions (`key_tiles.py`). So where keys lie is computed, and two rows of cosines and sines
+are all that a tile needs of the rotary table. Its keys are rotated as they are read, in float32 and rounded once: a
+stored block is read where it lies, by any prompt, at any place.
 
 Shapes: M query rows of a program (whole rows of the forward, each with the query heads of one key head), N keys of a
 tile, F half the head dimension (padded to a power of two).
@@ -171,6 +172,7 @@ def attend(
     M: tl.constexpr,
     N: tl.constexpr,
     FIELDS: tl.constexpr,
+    TILE_FIELDS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
     """Attend items of work: a tile of a bundle's rows over some keys of its view and some of its own, for one key head.
@@ -182,9 +184,8 @@ def attend(
     DIM: tl.constexpr = 2 * HALF
     count = tl.load(work + KIND) * GROUPS
     items = work + tl.load(work + 3 + KIND)
-    key_slots = work + tl.load(work + 6)
-    key_shifts = work + tl.load(work + 7)
-    seen_to = work + tl.load(work + 8)
+    key_tiles = work + tl.load(work + 6)
+    seen_to = work + tl.load(work + 7)
     for turn in range(0, tl.cdiv(count, tl.num_programs(0))):
         unit = _unit(turn)
         if unit < count:
@@ -193,8 +194,8 @@ def attend(
             first_row = tl.load(item)
             num_rows = tl.load(item + 1)
             tile = tl.load(item + 2)
-            first_key = tl.load(item + 3)
-            num_keys = tl.load(item + 4)
+            first_tile = tl.load(item + 3)
+            num_tiles = tl.load(item + 4)
             own = tl.load(item + 5)
             num_own = tl.load(item + 6)
             part_at = tl.load(item + 7)
@@ -214,18 +215,28 @@ def attend(
             mean1 = tl.zeros([M, F], tl.float32)
             mean2 = tl.zeros([M, F], tl.float32)
 
-            for begin in range(0, num_keys, N):
-                n = begin + tl.arange(0, N)
-                is_key = n < num_keys
+            for listed in range(first_tile, first_tile + num_tiles):
+                extents = key_tiles + listed * TILE_FIELDS
+                first_a = tl.load(extents)
+                shift_a = tl.load(extents + 1).to(tl.int64)
+                num_a = tl.load(extents + 2)
+                first_b = tl.load(extents + 3)
+                shift_b = tl.load(extents + 4).to(tl.int64)
+                num_b = tl.load(extents + 5)
+                n = tl.arange(0, N)
+                is_a = n < num_a
+                is_key = n < num_a + num_b
                 loaded = is_key[:, None] & inside[None, :]
-                slot = tl.load(key_slots + first_key + n, mask=is_key, other=0).to(tl.int64)
-                shift = tl.load(key_shifts + first_key + n, mask=is_key, other=0).to(tl.int64)
-                at = (slot * GROUPS + group)[:, None] * DIM + f[None, :]
+                slot = tl.where(is_a, first_a, first_b - num_a) + n
+                at = (slot.to(tl.int64) * GROUPS + group)[:, None] * DIM + f[None, :]
                 x1 = tl.load(keys + at, mask=loaded, other=0.0)
                 x2 = tl.load(keys + at + HALF, mask=loaded, other=0.0)
-                angle = shift[:, None] * HALF + f[None, :]
-                c = tl.load(cos + angle, mask=loaded, other=0.0)
-                s = tl.load(sin + angle, mask=loaded, other=0.0)
+                cos_a = tl.load(cos + shift_a * HALF + f, mask=inside, other=0.0)
+                sin_a = tl.load(sin + shift_a * HALF + f, mask=inside, other=0.0)
+                cos_b = tl.load(cos + shift_b * HALF + f, mask=inside, other=0.0)
+                sin_b = tl.load(sin + shift_b * HALF + f, mask=inside, other=0.0)
+                c = tl.where(is_a[:, None], cos_a[None, :], cos_b[None, :])
+                s = tl.where(is_a[:, None], sin_a[None, :], sin_b[None, :])
                 k1 = (x1.to(tl.float32) * c - x2.to(tl.float32) * s).to(x1.dtype)
                 k2 = (x2.to(tl.float32) * c + x1.to(tl.float32) * s).to(x1.dtype)
                 v1 = tl.load(values + at, mask=loaded, other=0.0)
@@ -289,9 +300,9 @@ def attend_shared(
     DIM: tl.constexpr = 2 * HALF
     count = tl.load(work + 2) * GROUPS
     items = work + tl.load(work + 5)
-    rows = work + tl.load(work + 9)
-    runs = work + tl.load(work + 10)
-    shifts = work + tl.load(work + 11)
+    rows = work + tl.load(work + 8)
+    runs = work + tl.load(work + 9)
+    shifts = work + tl.load(work + 10)
     for turn in range(0, tl.cdiv(count, tl.num_programs(0))):
         unit = _unit(turn)
         if unit < count:
