@@ -151,6 +151,19 @@ def _unit(turn):
 
 
 @triton.jit
+def _key_tile(at, is_there):
+    """Load what a tile of keys is: first slot, shift and number of keys of each of its two extents."""
+    return (
+        tl.load(at, mask=is_there, other=0),
+        tl.load(at + 1, mask=is_there, other=0),
+        tl.load(at + 2, mask=is_there, other=0),
+        tl.load(at + 3, mask=is_there, other=0),
+        tl.load(at + 4, mask=is_there, other=0),
+        tl.load(at + 5, mask=is_there, other=0),
+    )
+
+
+@triton.jit
 def attend(
     q,
     k_own,
@@ -215,14 +228,16 @@ def attend(
             mean1 = tl.zeros([M, F], tl.float32)
             mean2 = tl.zeros([M, F], tl.float32)
 
-            for listed in range(first_tile, first_tile + num_tiles):
-                extents = key_tiles + listed * TILE_FIELDS
-                first_a = tl.load(extents)
-                shift_a = tl.load(extents + 1).to(tl.int64)
-                num_a = tl.load(extents + 2)
-                first_b = tl.load(extents + 3)
-                shift_b = tl.load(extents + 4).to(tl.int64)
-                num_b = tl.load(extents + 5)
+            # The next tile is loaded with this one: otherwise keys could not be on their way before it is known.
+            extents = key_tiles + first_tile * TILE_FIELDS
+            next_a, next_shift_a, next_num_a, next_b, next_shift_b, next_num_b = _key_tile(extents, num_tiles > 0)
+            for listed in range(0, num_tiles):
+                first_a, shift_a, num_a = next_a, next_shift_a, next_num_a
+                first_b, shift_b, num_b = next_b, next_shift_b, next_num_b
+                extents += TILE_FIELDS
+                next_a, next_shift_a, next_num_a, next_b, next_shift_b, next_num_b = _key_tile(
+                    extents, listed + 1 < num_tiles
+                )
                 n = tl.arange(0, N)
                 is_a = n < num_a
                 is_key = n < num_a + num_b
@@ -231,10 +246,10 @@ def attend(
                 at = (slot.to(tl.int64) * GROUPS + group)[:, None] * DIM + f[None, :]
                 x1 = tl.load(keys + at, mask=loaded, other=0.0)
                 x2 = tl.load(keys + at + HALF, mask=loaded, other=0.0)
-                cos_a = tl.load(cos + shift_a * HALF + f, mask=inside, other=0.0)
-                sin_a = tl.load(sin + shift_a * HALF + f, mask=inside, other=0.0)
-                cos_b = tl.load(cos + shift_b * HALF + f, mask=inside, other=0.0)
-                sin_b = tl.load(sin + shift_b * HALF + f, mask=inside, other=0.0)
+                cos_a = tl.load(cos + shift_a.to(tl.int64) * HALF + f, mask=inside, other=0.0)
+                sin_a = tl.load(sin + shift_a.to(tl.int64) * HALF + f, mask=inside, other=0.0)
+                cos_b = tl.load(cos + shift_b.to(tl.int64) * HALF + f, mask=inside, other=0.0)
+                sin_b = tl.load(sin + shift_b.to(tl.int64) * HALF + f, mask=inside, other=0.0)
                 c = tl.where(is_a[:, None], cos_a[None, :], cos_b[None, :])
                 s = tl.where(is_a[:, None], sin_a[None, :], sin_b[None, :])
                 k1 = (x1.to(tl.float32) * c - x2.to(tl.float32) * s).to(x1.dtype)
