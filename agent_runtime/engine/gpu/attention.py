@@ -16,8 +16,9 @@ from transformers import AttentionInterface
 
 from agent_runtime.engine.attention import BY_KERNELS, refuse_keywords
 from agent_runtime.engine.errors import EngineClosed
+from agent_runtime.engine.gpu.entering import enter
 from agent_runtime.engine.gpu.fused import FUSION
-from agent_runtime.engine.gpu.kernels import attend, attend_shared, enter, merge
+from agent_runtime.engine.gpu.kernels import attend, attend_shared, merge
 from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS
 from agent_runtime.engine.gpu.planning import plan_work
 from agent_runtime.engine.gpu.tiling import tiling_of
