@@ -47,7 +47,7 @@ class View:
             -1, 3
         )
         view.__dict__["table"] = numpy.concatenate((self.table, row))
-        view.__dict__["_extents"] = numpy.concatenate((self._extents, extents))
+        view.__dict__["extents"] = numpy.concatenate((self.extents, extents))
         return view
 
     @property
@@ -63,14 +63,14 @@ class View:
     @cached_property
     def slots(self) -> numpy.ndarray:
         """Return the slot of every token seen, int64 [length]."""
-        firsts, lengths, _ = self._extents.T
+        firsts, lengths, _ = self.extents.T
         ends = numpy.cumsum(lengths)
         return numpy.repeat(firsts - (ends - lengths), lengths) + numpy.arange(self.length, dtype=numpy.int64)
 
     @cached_property
     def shifts(self) -> numpy.ndarray:
         """Return by how many positions every token's key is moved, int64 [length]."""
-        _, lengths, shifts = self._extents.T
+        _, lengths, shifts = self.extents.T
         return numpy.repeat(shifts, lengths)
 
     @cached_property
@@ -80,7 +80,8 @@ class View:
         return numpy.array(rows, dtype=numpy.int64).reshape(-1, 3)
 
     @cached_property
-    def _extents(self) -> numpy.ndarray:
+    def extents(self) -> numpy.ndarray:
+        """Return first slot, length and shift of all that lies together and is moved alike, int64 [extents, 3]."""
         table = [(first, count, piece.shift) for piece in self.pieces for first, count in piece.run.extents]
         return numpy.array(table, dtype=numpy.int64).reshape(-1, 3)
 

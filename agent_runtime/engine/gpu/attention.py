@@ -16,8 +16,10 @@ from transformers import AttentionInterface
 
 from agent_runtime.engine.attention import BY_KERNELS, refuse_keywords
 from agent_runtime.engine.errors import EngineClosed
+from agent_runtime.engine.gpu.entering import enter
 from agent_runtime.engine.gpu.fused import FUSION
-from agent_runtime.engine.gpu.kernels import attend, attend_shared, enter, merge
+from agent_runtime.engine.gpu.kernels import attend, attend_shared, merge
+from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS
 from agent_runtime.engine.gpu.planning import plan_work
 from agent_runtime.engine.gpu.tiling import tiling_of
 from agent_runtime.engine.gpu.work_list import ITEM_FIELDS, MERGE_FIELDS, Shape, WorkList
@@ -210,7 +212,9 @@ def attend_rows(
 def constants(shape: Shape, kind: int, dtype: torch.dtype, head_dim: int) -> dict[str, int | str]:
     """Return what the kernel of narrow, wide or shared items is compiled for."""
     tile = shape.tiling[kind]
+    listed = {"TILE_FIELDS": KEY_TILE_FIELDS} if kind < 2 else {}
     return {
+        **listed,
         **_sizes(shape.per_group * shape.num_groups, shape.num_groups, head_dim),
         "M": shape.tile_rows[kind],
         "N": tile.keys,

@@ -34,8 +34,8 @@ from agent_runtime.engine.step import Scratch
 
 _ROW_BUCKETS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
 _WANTED_BUCKETS = (0, 1, 4, 16, 64, 256, 512)
-# What a graph's buffers hold: words of a work list (of which a listed key takes two), and parts to be merged of a row,
-# on the mean of the largest bucket's.
+# What a graph's buffers hold: words of a work list (of which a tile of keys takes six), and parts to be merged of a
+# row, on the mean of the largest bucket's.
 _WORDS, _PARTS_EACH = 2**20, 6
 
 

@@ -1,8 +1,9 @@
-"""The kernels: rows are rotated and put into the pool, attended over a work list, and their parts merged.
+"""The kernels of attention: rows are attended over a work list, and their parts merged.
 
-A program of `attend` walks over keys that need not lie together: token by token it has a slot of the pool and how many
-positions the key stored there is to be moved. The keys of a tile are rotated as they are read, in float32 and rounded
-once, so a stored block is read where it lies, by any prompt, at any place.
+A program of `attend` walks over tiles of keys that need not lie together: a tile is two extents at most, and all keys
+of one are moved by as many positions (`key_tiles.py`). So where keys lie is computed, and two rows of cosines and sines
+are all that a tile needs of the rotary table. Its keys are rotated as they are read, in float32 and rounded once: a
+stored block is read where it lies, by any prompt, at any place.
 
 Shapes: M query rows of a program (whole rows of the forward, each with the query heads of one key head), N keys of a
 tile, F half the head dimension (padded to a power of two).
@@ -13,100 +14,6 @@ tile, F half the head dimension (padded to a power of two).
 
 import triton
 import triton.language as tl
-
-
-@triton.jit
-def _head(at, norm, inside, factor, eps, HALF: tl.constexpr, F: tl.constexpr, NORMS: tl.constexpr):
-    """Return both halves of a head of some rows, in float32."""
-    x1 = tl.load(at, mask=inside, other=0.0).to(tl.float32)
-    x2 = tl.load(at + HALF, mask=inside, other=0.0).to(tl.float32)
-    if NORMS:
-        f = tl.arange(0, F)
-        scale = tl.rsqrt((tl.sum(x1 * x1, 1) + tl.sum(x2 * x2, 1)) / (2 * HALF) + eps)[:, None]
-        x1 = x1 * scale * tl.load(norm + f, mask=f < HALF, other=0.0).to(tl.float32)[None, :]
-        x2 = x2 * scale * tl.load(norm + HALF + f, mask=f < HALF, other=0.0).to(tl.float32)[None, :]
-    return x1 * factor, x2 * factor
-
-
-@triton.jit
-def enter(
-    q_in,
-    k_in,
-    v_in,
-    q_out,
-    k_out,
-    v_out,
-    keys,
-    values,
-    positions,
-    slots,
-    cos,
-    sin,
-    q_plain,
-    num_rows,
-    q_row,
-    q_head,
-    k_row,
-    k_head,
-    v_row,
-    v_head,
-    factor,
-    q_norm,
-    k_norm,
-    eps,
-    HEADS: tl.constexpr,
-    GROUPS: tl.constexpr,
-    HALF: tl.constexpr,
-    F: tl.constexpr,
-    ROWS: tl.constexpr,
-    NORMS: tl.constexpr,
-    PLAIN: tl.constexpr,
-):
-    """Rotate one head of some rows at their local positions; keys and values with a slot go into the pool, too.
-
-    Queries and keys are multiplied by `factor`, and before that, if `NORMS`, divided by their root mean square. If
-    `PLAIN`, queries are written down as they are before they are rotated, too.
-    """
-    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    head = tl.program_id(1)
-    is_row = row < num_rows
-    f = tl.arange(0, F)
-    inside = is_row[:, None] & (f < HALF)[None, :]
-    position = tl.load(positions + row, mask=is_row, other=0).to(tl.int64)
-    angle = position[:, None] * HALF + f[None, :]
-    c = tl.load(cos + angle, mask=inside, other=0.0)
-    s = tl.load(sin + angle, mask=inside, other=0.0)
-    row = row.to(tl.int64)
-    if head < HEADS:
-        at = row[:, None] * q_row + head * q_head + f[None, :]
-        x1, x2 = _head(q_in + at, q_norm, inside, factor, eps, HALF, F, NORMS)
-        to = (row * HEADS + head)[:, None] * 2 * HALF + f[None, :]
-        if PLAIN:
-            tl.store(q_plain + to, x1.to(q_plain.dtype.element_ty), mask=inside)
-            tl.store(q_plain + to + HALF, x2.to(q_plain.dtype.element_ty), mask=inside)
-        tl.store(q_out + to, (x1 * c - x2 * s).to(q_out.dtype.element_ty), mask=inside)
-        tl.store(q_out + to + HALF, (x2 * c + x1 * s).to(q_out.dtype.element_ty), mask=inside)
-    else:
-        group = head - HEADS
-        at = row[:, None] * k_row + group * k_head + f[None, :]
-        x1, x2 = _head(k_in + at, k_norm, inside, factor, eps, HALF, F, NORMS)
-        k1 = (x1 * c - x2 * s).to(k_out.dtype.element_ty)
-        k2 = (x2 * c + x1 * s).to(k_out.dtype.element_ty)
-        at = row[:, None] * v_row + group * v_head + f[None, :]
-        v1 = tl.load(v_in + at, mask=inside, other=0.0)
-        v2 = tl.load(v_in + at + HALF, mask=inside, other=0.0)
-        to = (row * GROUPS + group)[:, None] * 2 * HALF + f[None, :]
-        tl.store(k_out + to, k1, mask=inside)
-        tl.store(k_out + to + HALF, k2, mask=inside)
-        tl.store(v_out + to, v1, mask=inside)
-        tl.store(v_out + to + HALF, v2, mask=inside)
-        slot = tl.load(slots + row, mask=is_row, other=-1).to(tl.int64)
-        kept = inside & (slot >= 0)[:, None]
-        to = (slot * GROUPS + group)[:, None] * 2 * HALF + f[None, :]
-        tl.store(keys + to, k1, mask=kept)
-        tl.store(keys + to + HALF, k2, mask=kept)
-        tl.store(values + to, v1, mask=kept)
-        tl.store(values + to + HALF, v2, mask=kept)
 
 
 @triton.jit
@@ -150,6 +57,19 @@ def _unit(turn):
 
 
 @triton.jit
+def _key_tile(at, is_there):
+    """Load what a tile of keys is: first slot, shift and number of keys of each of its two extents."""
+    return (
+        tl.load(at, mask=is_there, other=0),
+        tl.load(at + 1, mask=is_there, other=0),
+        tl.load(at + 2, mask=is_there, other=0),
+        tl.load(at + 3, mask=is_there, other=0),
+        tl.load(at + 4, mask=is_there, other=0),
+        tl.load(at + 5, mask=is_there, other=0),
+    )
+
+
+@triton.jit
 def attend(
     q,
     k_own,
@@ -171,6 +91,7 @@ def attend(
     M: tl.constexpr,
     N: tl.constexpr,
     FIELDS: tl.constexpr,
+    TILE_FIELDS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
     """Attend items of work: a tile of a bundle's rows over some keys of its view and some of its own, for one key head.
@@ -182,9 +103,8 @@ def attend(
     DIM: tl.constexpr = 2 * HALF
     count = tl.load(work + KIND) * GROUPS
     items = work + tl.load(work + 3 + KIND)
-    key_slots = work + tl.load(work + 6)
-    key_shifts = work + tl.load(work + 7)
-    seen_to = work + tl.load(work + 8)
+    key_tiles = work + tl.load(work + 6)
+    seen_to = work + tl.load(work + 7)
     for turn in range(0, tl.cdiv(count, tl.num_programs(0))):
         unit = _unit(turn)
         if unit < count:
@@ -193,8 +113,8 @@ def attend(
             first_row = tl.load(item)
             num_rows = tl.load(item + 1)
             tile = tl.load(item + 2)
-            first_key = tl.load(item + 3)
-            num_keys = tl.load(item + 4)
+            first_tile = tl.load(item + 3)
+            num_tiles = tl.load(item + 4)
             own = tl.load(item + 5)
             num_own = tl.load(item + 6)
             part_at = tl.load(item + 7)
@@ -214,18 +134,30 @@ def attend(
             mean1 = tl.zeros([M, F], tl.float32)
             mean2 = tl.zeros([M, F], tl.float32)
 
-            for begin in range(0, num_keys, N):
-                n = begin + tl.arange(0, N)
-                is_key = n < num_keys
+            # The next tile is loaded with this one: otherwise keys could not be on their way before it is known.
+            extents = key_tiles + first_tile * TILE_FIELDS
+            next_a, next_shift_a, next_num_a, next_b, next_shift_b, next_num_b = _key_tile(extents, num_tiles > 0)
+            for listed in range(0, num_tiles):
+                first_a, shift_a, num_a = next_a, next_shift_a, next_num_a
+                first_b, shift_b, num_b = next_b, next_shift_b, next_num_b
+                extents += TILE_FIELDS
+                next_a, next_shift_a, next_num_a, next_b, next_shift_b, next_num_b = _key_tile(
+                    extents, listed + 1 < num_tiles
+                )
+                n = tl.arange(0, N)
+                is_a = n < num_a
+                is_key = n < num_a + num_b
                 loaded = is_key[:, None] & inside[None, :]
-                slot = tl.load(key_slots + first_key + n, mask=is_key, other=0).to(tl.int64)
-                shift = tl.load(key_shifts + first_key + n, mask=is_key, other=0).to(tl.int64)
-                at = (slot * GROUPS + group)[:, None] * DIM + f[None, :]
+                slot = tl.where(is_a, first_a, first_b - num_a) + n
+                at = (slot.to(tl.int64) * GROUPS + group)[:, None] * DIM + f[None, :]
                 x1 = tl.load(keys + at, mask=loaded, other=0.0)
                 x2 = tl.load(keys + at + HALF, mask=loaded, other=0.0)
-                angle = shift[:, None] * HALF + f[None, :]
-                c = tl.load(cos + angle, mask=loaded, other=0.0)
-                s = tl.load(sin + angle, mask=loaded, other=0.0)
+                cos_a = tl.load(cos + shift_a.to(tl.int64) * HALF + f, mask=inside, other=0.0)
+                sin_a = tl.load(sin + shift_a.to(tl.int64) * HALF + f, mask=inside, other=0.0)
+                cos_b = tl.load(cos + shift_b.to(tl.int64) * HALF + f, mask=inside, other=0.0)
+                sin_b = tl.load(sin + shift_b.to(tl.int64) * HALF + f, mask=inside, other=0.0)
+                c = tl.where(is_a[:, None], cos_a[None, :], cos_b[None, :])
+                s = tl.where(is_a[:, None], sin_a[None, :], sin_b[None, :])
                 k1 = (x1.to(tl.float32) * c - x2.to(tl.float32) * s).to(x1.dtype)
                 k2 = (x2.to(tl.float32) * c + x1.to(tl.float32) * s).to(x1.dtype)
                 v1 = tl.load(values + at, mask=loaded, other=0.0)
@@ -289,9 +221,9 @@ def attend_shared(
     DIM: tl.constexpr = 2 * HALF
     count = tl.load(work + 2) * GROUPS
     items = work + tl.load(work + 5)
-    rows = work + tl.load(work + 9)
-    runs = work + tl.load(work + 10)
-    shifts = work + tl.load(work + 11)
+    rows = work + tl.load(work + 8)
+    runs = work + tl.load(work + 9)
+    shifts = work + tl.load(work + 10)
     for turn in range(0, tl.cdiv(count, tl.num_programs(0))):
         unit = _unit(turn)
         if unit < count:

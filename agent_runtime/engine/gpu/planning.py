@@ -5,7 +5,7 @@ several sessions see, is attended by tiles of all their rows together (`sharing.
 into items whatever the number of blocks. Items over the same keys stand beside each other, so that programs that run
 at the same time read the same keys. Which item writes where is fixed beforehand.
 
-Shapes: T rows of the forward, W rows whose logits are wanted, K keys listed.
+Shapes: T rows of the forward, W rows whose logits are wanted.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 import numpy
 
 from agent_runtime.engine.gpu.balance import cut, longest_first, longest_unit
+from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS, SHIFT_FIELDS, key_tiles
 from agent_runtime.engine.gpu.sharing import NOT_SEEN, Sharing, shared_among
 from agent_runtime.engine.gpu.work_list import ITEM_FIELDS, MERGE_FIELDS, Arrays, Shape
 from agent_runtime.engine.layout import Bundle, Group, Layout, groups_of
@@ -44,9 +45,9 @@ class _Plan:
         self._begins, self.seen_to_T = _families(layout)
         self._items: tuple[list[tuple[int, ...]], ...] = ([], [], [])
         self._lengths: tuple[list[int], ...] = ([], [], [])
-        self._keys: list[View] = []
-        self._first_key: dict[int, int] = {}
-        self._num_keys = 0
+        self._key_tiles: list[numpy.ndarray] = [numpy.empty((0, KEY_TILE_FIELDS), dtype=numpy.int64)]
+        self._num_key_tiles = 0
+        self._shown: dict[tuple[int, int], tuple[int, int]] = {}
         self._merges = numpy.zeros((layout.num_rows, MERGE_FIELDS), dtype=numpy.int32)
         self._num_parts = 0
         self._rows = self._shifts = _NOTHING
@@ -59,7 +60,8 @@ class _Plan:
             view = group.view if sharing is None else sharing.view_of(group)
             for bundle in group.bundles:
                 kind = self._shape.kind_of(bundle.num_rows)
-                tiles = _Tiles(bundle, view, self._shape, kind, self._begins, is_sharing=view is not group.view)
+                shown = self._shown_in_tiles(view, self._shape.tiling[kind].keys)
+                tiles = _Tiles(bundle, shown, self._shape, kind, self._begins, is_sharing=view is not group.view)
                 found[kind].append(tiles)
         for kind, some in enumerate(found):
             lengths = (length for tiles in some for length in tiles.lengths)
@@ -68,7 +70,7 @@ class _Plan:
                 self._add_tiles(kind, tiles, unit)
 
     def _add_tiles(self, kind: int, tiles: "_Tiles", unit: int) -> None:
-        bundle, first_key = tiles.bundle, self._view(tiles.view)
+        bundle = tiles.bundle
         cuts = [cut(length, unit) for length in tiles.lengths]
         num_most = max(map(len, cuts)) - 1
         is_split = tiles.is_sharing or num_most > 1
@@ -76,8 +78,7 @@ class _Plan:
             part_at = self._num_parts + number * bundle.num_rows if is_split else -1
             for tile, places in enumerate(cuts):
                 if number + 1 < len(places):
-                    part = tiles.part(tile, places[number], places[number + 1])
-                    seen = (first_key + part[0], *part[1:])
+                    seen = tiles.part(tile, places[number], places[number + 1])
                     self._items[kind].append((bundle.first, bundle.num_rows, tile, *seen, part_at))
                     self._lengths[kind].append(places[number + 1] - places[number])
         if is_split:
@@ -132,13 +133,15 @@ class _Plan:
         self._runs.extend(runs)
         return first, len(runs)
 
-    def _view(self, view: View) -> int:
-        """Return where the keys of a view begin in the list; they are listed once."""
-        if id(view) not in self._first_key:
-            self._first_key[id(view)] = self._num_keys
-            self._keys.append(view)
-            self._num_keys += view.length
-        return self._first_key[id(view)]
+    def _shown_in_tiles(self, view: View, most_keys: int) -> tuple[int, int]:
+        """Return the first tile of a view's keys in the list and how many there are; they are listed once."""
+        name = (id(view), most_keys)
+        if name not in self._shown:
+            tiles = key_tiles(view.extents, most_keys)
+            self._shown[name] = self._num_key_tiles, len(tiles)
+            self._key_tiles.append(tiles)
+            self._num_key_tiles += len(tiles)
+        return self._shown[name]
 
     def arrays(self, rows_W: numpy.ndarray) -> Arrays:
         """Return what has been written."""
@@ -149,8 +152,8 @@ class _Plan:
                 first = self._layout.first_row[span]
                 kept_at[first : first + len(span.ids)] = span.keep.slots()
         positions_T = numpy.concatenate([numpy.arange(span.start, span.start + len(span.ids)) for span in spans])
-        shifts_K = numpy.concatenate([_NOTHING, *(view.shifts for view in self._keys)])
-        for places in (positions_T, shifts_K, numpy.maximum(self._shifts, 0)):
+        tiles = numpy.concatenate(self._key_tiles)
+        for places in (positions_T, tiles[:, SHIFT_FIELDS], numpy.maximum(self._shifts, 0)):
             if places.size and not 0 <= int(places.min()) <= int(places.max()) < self._shape.num_positions:
                 raise IndexError(f"positions {places.min()} to {places.max()} of {self._shape.num_positions}")
         narrow, wide, shared = (
@@ -167,8 +170,7 @@ class _Plan:
                 "narrow": narrow,
                 "wide": wide,
                 "shared": shared,
-                "key_slots_K": numpy.concatenate([_NOTHING, *(view.slots for view in self._keys)]),
-                "key_shifts_K": shifts_K,
+                "key_tiles": tiles.ravel(),
                 "shared_rows": self._rows,
                 "runs": numpy.array(self._runs, dtype=numpy.int64).ravel(),
                 "shifts": self._shifts,
@@ -182,11 +184,18 @@ class _Tiles:
     """What the tiles of one bundle go through, in tiles of keys: first those of its view, then those of its own."""
 
     def __init__(
-        self, bundle: Bundle, view: View, shape: Shape, kind: int, begins: numpy.ndarray, *, is_sharing: bool
+        self,
+        bundle: Bundle,
+        shown: tuple[int, int],
+        shape: Shape,
+        kind: int,
+        begins: numpy.ndarray,
+        *,
+        is_sharing: bool,
     ) -> None:
-        self.bundle, self.view, self.is_sharing = bundle, view, is_sharing
+        self.bundle, self.is_sharing = bundle, is_sharing
         self.rows_each, self._keys = shape.rows_each[kind], shape.tiling[kind].keys
-        self._num_shown = -(-view.length // self._keys)
+        self._first_shown, self._num_shown = shown
         self._own: list[tuple[int, int]] = []
         for first in range(0, bundle.num_rows, self.rows_each):
             begin = int(begins[bundle.first + first]) - bundle.first
@@ -198,13 +207,12 @@ class _Tiles:
         return [self._num_shown + -(-(stop - begin) // self._keys) for begin, stop in self._own]
 
     def part(self, tile: int, begin: int, end: int) -> tuple[int, int, int, int]:
-        """Return first and number of the view's keys, and of the bundle's own, that lie from `begin` to `end`."""
-        first = min(begin * self._keys, self.view.length)
-        last = min(end * self._keys, self.view.length)
+        """Return first and number of the view's tiles, and of the bundle's own keys, that lie from `begin` to `end`."""
+        first, last = min(begin, self._num_shown), min(end, self._num_shown)
         own_begin, own_stop = self._own[tile]
         own = own_begin + max(begin - self._num_shown, 0) * self._keys
         stop = min(own_begin + max(end - self._num_shown, 0) * self._keys, own_stop)
-        return first, last - first, own, max(stop - own, 0)
+        return self._first_shown + first, last - first, own, max(stop - own, 0)
 
 
 def _families(layout: Layout) -> tuple[numpy.ndarray, numpy.ndarray]:

@@ -37,10 +37,13 @@ class Tiling(NamedTuple):
 
 # By the largest half of a head that they are for. Tensor cores multiply 16-bit numbers; a tile of 128 query rows reads
 # and moves every key half as often as one of 64 (50 rows of 4 query heads to a key head: 2 times, not 4).
+# With two stages a program waits for a tile of keys as soon as it has asked for it; with three, one is on its way while
+# another is attended.
 _HALVES = {
-    32: Tiling(Tile(16, 64, 4, 2, 4), Tile(128, 64, 8, 2, 1), Tile(128, 64, 8, 3, 1)),
-    64: Tiling(Tile(16, 64, 4, 2, 3), Tile(128, 64, 8, 2, 1), Tile(128, 64, 8, 3, 1)),
-    128: Tiling(Tile(16, 32, 4, 2, 3), Tile(64, 32, 8, 2, 1), Tile(64, 64, 8, 2, 1)),
+    32: Tiling(Tile(16, 64, 4, 3, 3), Tile(128, 64, 8, 3, 1), Tile(128, 64, 8, 3, 1)),
+    48: Tiling(Tile(16, 32, 4, 3, 2), Tile(128, 64, 8, 3, 1), Tile(128, 64, 8, 3, 1)),
+    64: Tiling(Tile(16, 32, 4, 3, 3), Tile(128, 64, 8, 3, 1), Tile(128, 64, 8, 3, 1)),
+    128: Tiling(Tile(16, 32, 8, 3, 1), Tile(64, 16, 8, 3, 1), Tile(64, 64, 8, 2, 1)),
 }
 # Products of float32 are exact, without tensor cores, and their tiles lie in registers.
 _SINGLES = {

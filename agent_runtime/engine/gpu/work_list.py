@@ -16,17 +16,18 @@ import torch
 from agent_runtime.engine.gpu.tiling import Tiling
 
 # The fields of an item. Narrow and wide: first row and number of rows of its bundle, its tile of them, first and number
-# of the listed keys, first and number of its own (rows of the bundle), and where its part goes (-1: it is the only
-# one). Shared: first and number of its `shared_rows`, first and number of its runs, and where its part goes.
+# of the listed tiles of keys (`key_tiles.py`), first and number of its own keys (rows of the bundle), and where its
+# part goes (-1: it is the only one). Shared: first and number of its `shared_rows`, first and number of its runs, and
+# where its part goes.
 ITEM_FIELDS = 8
 # What is merged of a row: where its first part lies, how many there are, and how far apart they are; 0 for none. The
 # same for the parts of what it shares.
 MERGE_FIELDS = 6
 # A listed row is a row of the forward and its session; a run is its first slot, its length, and where its shifts begin.
 SHARED_ROW_FIELDS, RUN_FIELDS = 2, 3
-# What the head says: the numbers of narrow, wide and shared items, where they begin, and where the keys' slots and
-# shifts, the ends of what sees each row, shared rows, runs and shifts do.
-HEAD = ("narrow", "wide", "shared", "key_slots_K", "key_shifts_K", "seen_to_T", "shared_rows", "runs", "shifts")
+# What the head says: the numbers of narrow, wide and shared items, where they begin, and where the tiles of
+# keys, the ends of what sees each row, shared rows, runs and shifts do.
+HEAD = ("narrow", "wide", "shared", "key_tiles", "seen_to_T", "shared_rows", "runs", "shifts")
 _KINDS, _HEAD_SIZE = 3, 16
 # Parts of the array begin at multiples of this: kernels are compiled once for pointers to 16 bytes.
 _ALIGNED = 4

@@ -14,6 +14,7 @@ from agent_runtime.engine.choice import chosen_runner
 from agent_runtime.engine.errors import UnsupportedModel
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.gpu import merged, planning, support
+from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS, SHIFT_FIELDS
 from agent_runtime.engine.span import NOTHING, Span
 from tests.agent_runtime.engine.worlds import World, encode, random_ids, view_of, world
 
@@ -62,7 +63,8 @@ def test_a_model_whose_weights_are_not_merged_is_served_by_kernels_too(monkeypat
 
 def wrong(*given: Any, **named: Any) -> Any:
     arrays = planning_of(*given, **named)
-    arrays.parts["key_shifts_K"] = arrays.parts["key_shifts_K"] + 1
+    tiles = arrays.parts["key_tiles"].reshape(-1, KEY_TILE_FIELDS)
+    tiles[:, SHIFT_FIELDS] += 1
     return arrays
 
 

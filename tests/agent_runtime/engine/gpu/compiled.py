@@ -1,7 +1,8 @@
 """`python -m tests.agent_runtime.engine.gpu.compiled bfloat16:128 ...`: what kernels take of a multiprocessor.
 
 It compiles them for an H100 (sm_90), which needs no GPU, and prints a JSON line for each: bytes of shared memory, and
-registers and bytes that do not fit into them, of a thread.
+registers and bytes that do not fit into them, of a thread; and how many of its loops attend some keys while others are
+on their way.
 """
 
 import json
@@ -59,6 +60,11 @@ def registers_of(cubin: bytes) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def num_overlapped(ttgir: str) -> int:
+    """Return how many loops wait for some copies to shared memory and not for all: some stay on their way."""
+    return sum(int(left) > 0 for left in re.findall(r"async_wait[^\n]*\{num = (\d+)", ttgir))
+
+
 def main(words: list[str]) -> None:
     """Compile all kernels for every `dtype:head size` and print a line each."""
     assert not os.environ.get("TRITON_INTERPRET"), "what is interpreted is not compiled"
@@ -69,7 +75,8 @@ def main(words: list[str]) -> None:
             made = compiled(getattr(torch, name), int(size), kind)
             registers, spilled = registers_of(made.asm["cubin"])
             what = {"dtype": name, "head_dim": int(size), "kind": kind_name, "shared_bytes": made.metadata.shared}
-            print(json.dumps(what | {"registers": registers, "spilled_bytes": spilled}), flush=True)
+            said = {"registers": registers, "spilled_bytes": spilled, "overlapped": num_overlapped(made.asm["ttgir"])}
+            print(json.dumps(what | said), flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_runtime.engine.gpu import sharing
+from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS
 from agent_runtime.engine.gpu.planning import plan_work
 from agent_runtime.engine.gpu.sharing import shared_among
 from agent_runtime.engine.layout import Layout, groups_of, lay_out
@@ -93,7 +94,8 @@ def test_a_long_run_is_read_where_it_lies_by_one_session_too() -> None:
 
 def planned(layer: Layer, layout: Layout) -> tuple[int, int]:
     arrays = plan_work(layout, layer.shape())
-    return arrays.parts["key_slots_K"].size, int(arrays.parts["runs"][1::3].sum())
+    num_keys = int(arrays.parts["key_tiles"].reshape(-1, KEY_TILE_FIELDS)[:, 2::3].sum())
+    return num_keys, int(arrays.parts["runs"][1::3].sum())
 
 
 def test_what_is_shared_is_listed_once_and_what_is_too_little_is_not_shared() -> None:

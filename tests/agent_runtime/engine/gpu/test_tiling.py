@@ -38,6 +38,9 @@ def fits(found: dict[str, Any]) -> bool:
 def test_programs_fit_beside_each_other_where_tiles_are_largest(tmp_path: Path) -> None:
     found = compiled(tmp_path, "bfloat16:128", "float32:256")
     assert len(found) == 6 and [each for each in found if not fits(each)] == []
+    # Keys of a view and a bundle's own; where queries are turned, keys of a run. Singles are multiplied from registers.
+    overlapped = {each["kind"]: each["overlapped"] for each in found if each["dtype"] == "bfloat16"}
+    assert overlapped == {"narrow": 2, "wide": 2, "shared": 1}
 
 
 @pytest.mark.soak
