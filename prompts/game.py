@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -43,6 +43,11 @@ class Game:
     history: Template
     warnings: tuple[str, ...]
     files: Mapping[Path, Stamp]
+
+    def in_json(self) -> "Game":
+        """The same game without the templates of its segments: every block is written as JSON."""
+        rules = tuple([replace(rule, template=None) for rule in self.segment_rules])
+        return replace(self, segment_rules=rules, cutting=CuttingRules(self.live_rules, rules))
 
     def edited_files(self) -> tuple[Path, ...]:
         """The files that were changed, added or removed since the game was read."""

@@ -38,6 +38,12 @@ def data_gamecore(
     names: Annotated[
         str, typer.Option(metavar="like|unlike", help="Unlike any names of train: to test spelling; not for train.")
     ] = "like",
+    writing: Annotated[
+        str,
+        typer.Option(
+            metavar="prose|json|mixed", help="Records in words, as JSON (in more tokens), or every sample in one."
+        ),
+    ] = "prose",
     workers: WorkersOption = 1,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,7 +51,7 @@ def data_gamecore(
     from agent_runtime.tuning.data.gamecore import GameCore
 
     sizes = _range(blocks), _range(block_tokens)
-    recipe = GameCore(seed, _split(split), *sizes, asks, _kinds(kinds), cast(Any, names))
+    recipe = GameCore(seed, _split(split), *sizes, asks, _kinds(kinds), cast(Any, names), cast(Any, writing))
     _write(recipe, samples, out, workers, as_json)
 
 

@@ -36,7 +36,7 @@ class QuestionRecipe(ABC):
     """A recipe of states of some number of blocks, with questions of some kinds about each.
 
     Those who inherit are frozen dataclasses with these fields and any of their own, and say what can be asked for. The
-    states are those of the game in the folder that is named like the recipe.
+    states are those of the game in the folder that is named like the recipe, if they say nothing else.
     """
 
     __slots__ = ()
@@ -69,6 +69,10 @@ class QuestionRecipe(ABC):
         """The kinds to ask, with their weights."""
         return self.kinds or alike(self.askers)
 
+    def games(self) -> tuple[Game, ...]:
+        """The games that cut the samples, each sample by one of them."""
+        return (game_of(self.name),)
+
     def maker(self) -> "QuestionMaker":
         """Return what makes the samples. Raises BadArgument."""
         check_split(self.split)
@@ -83,13 +87,14 @@ class QuestionMaker:
 
     def __init__(self, recipe: QuestionRecipe) -> None:
         self._recipe = recipe
-        self.games = (game_of(recipe.name),)
+        self.games = recipe.games()
 
     def sample(self, number: int) -> Sample:
         """Return a sample, which depends on the recipe and the number alone."""
         random = random_of(self._recipe, number)
+        game = random.choice(self.games) if len(self.games) > 1 else self.games[0]
         state, questions = self._recipe.draw(random, size_of(random, self._recipe.blocks))
-        return sample_of(self._recipe, self.games[0], state, questions)
+        return sample_of(self._recipe, game, state, questions)
 
 
 def sample_of(

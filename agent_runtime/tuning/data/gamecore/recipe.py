@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from types import MappingProxyType
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from agent_runtime.tuning.data.asking import (
     Question,
@@ -20,10 +20,11 @@ from agent_runtime.tuning.data.gamecore import questions
 from agent_runtime.tuning.data.gamecore.decisions import decision, errand, linked_errand, rules_errand
 from agent_runtime.tuning.data.gamecore.land import SMALLEST_LAND, make_land
 from agent_runtime.tuning.data.gamecore.questions import Asker
-from agent_runtime.tuning.data.generating import check_range
+from agent_runtime.tuning.data.generating import check_range, game_of
 from agent_runtime.tuning.data.names import Manner
 from agent_runtime.tuning.errors import BadArgument
 from agent_runtime.tuning.samples import Split
+from prompts import Game
 
 KINDS: Mapping[str, Asker] = MappingProxyType(
     {
@@ -40,6 +41,7 @@ KINDS: Mapping[str, Asker] = MappingProxyType(
         "quest": questions.quest,
     }
 )
+Writing = Literal["prose", "json", "mixed"]
 HELD_OUT = "quest"
 MOST_BLOCKS = 400
 _LEAST_TOKENS, _MOST_TOKENS = 30, 120
@@ -51,7 +53,9 @@ class GameCore(QuestionRecipe):
 
     Sizes are drawn so that small ones are as frequent as large ones (log-uniform); `kinds` are kinds of questions with
     their weights, empty for all alike. The kind `quest` is held out: it is asked for in no split called train. `names`
-    of things and records are like those of train or, in the other splits, unlike any of them.
+    of things and records are like those of train or, in the other splits, unlike any of them. `writing` is how records
+    are written: `prose`, by the templates of the game's folder; `json`, as a game without templates has them, in more
+    tokens; `mixed`, every sample in one of both.
     """
 
     seed: int = 0
@@ -61,10 +65,23 @@ class GameCore(QuestionRecipe):
     asks: int = 16
     kinds: Weights = ()
     names: Manner = "like"
+    writing: Writing = "prose"
     name: str = field(default="gamecore", init=False)
 
     sizes: ClassVar = (SMALLEST_LAND, MOST_BLOCKS)
     askers: ClassVar = KINDS
+
+    def arguments(self) -> dict[str, Any]:
+        """All that a sample depends on besides seed, split and its number."""
+        said = QuestionRecipe.arguments(self)
+        if self.writing == "prose":  # as in files of before there was another: their samples stay what they were
+            del said["writing"]
+        return said
+
+    def games(self) -> tuple[Game, ...]:
+        """The games that cut the samples, each sample by one of them."""
+        prose = game_of(self.name)
+        return {"prose": (prose,), "json": (prose.in_json(),), "mixed": (prose, prose.in_json())}[self.writing]
 
     def weights(self) -> Weights:
         """The kinds to ask, with their weights."""
@@ -72,15 +89,16 @@ class GameCore(QuestionRecipe):
 
     def maker(self) -> QuestionMaker:
         """Return what makes the samples. Raises BadArgument."""
-        made = QuestionRecipe.maker(self)
         check_range("block_tokens", self.block_tokens, _LEAST_TOKENS, _MOST_TOKENS)
         if self.names not in get_args(Manner):
             raise BadArgument("names", f"{self.names!r} is neither like nor unlike.")
+        if self.writing not in get_args(Writing):
+            raise BadArgument("writing", f"{self.writing!r} is none of {', '.join(get_args(Writing))}.")
         if self.split == "train" and self.names == "unlike":
             raise BadArgument("names", "Unlike names are unlike those of train: they are for validation and test.")
         if self.split == "train" and any(kind == HELD_OUT for kind, _ in self.weights()):
             raise BadArgument("kinds", f"{HELD_OUT!r} is held out: it is asked in validation and test, never in train.")
-        return made
+        return QuestionRecipe.maker(self)
 
     def draw(self, random: Random, size: int) -> tuple[dict[str, Any], list[tuple[str, Question]]]:
         """Return the state of a land of `size` blocks, and questions about it with their kinds."""

@@ -1,5 +1,6 @@
 """A reader of gamecore's blocks: from nothing but their texts and a question to every target that would be right."""
 
+import json
 import re
 from collections.abc import Callable
 from functools import cache
@@ -36,9 +37,17 @@ class Reader:
             if room == "rules":
                 self._read_rules(own, body)
             else:
-                self.records[room].append({"id": own, **_read(room, body)})
+                self.records[room].append({"id": own, **(_of_json(body) if body[0] == "{" else _read(room, body))})
 
     def _read_rules(self, name: str, body: str) -> None:
+        if body[0] == "{":
+            table = json.loads(body)
+            if name == "land":
+                self.days = table
+                return
+            self.power, (much, by) = table["power"], table["winner"].split()
+            self.winner, self.attacks_most = (by, much), table["attack"] == "the most hp"
+            return
         table = {word: int(number) for word, number in re.findall(r"(\w+) (\d+)[,.]", body)}
         if name == "land":
             self.days = table
@@ -169,6 +178,19 @@ def _read(room: str, body: str) -> Record:
             record[_WORDS[word]] = value
     record["notes"] = [re.fullmatch(r"Day (\d+): (.*)\.", note).groups() for note in notes]  # type: ignore[union-attr]
     return record
+
+
+def _of_json(body: str) -> Record:
+    """What the templates would have told."""
+    found = json.loads(body)
+    notes = [(str(note["day"]), note["event"]) for note in found.pop("notes", ())]
+    links = found.pop("links", {})
+    assert not links.keys() & found.keys()
+    record = {
+        name: {what: str(count) for what, count in value.items()} if isinstance(value, dict) else str(value)
+        for name, value in {**found, **links}.items()
+    }
+    return {**record, "notes": notes}
 
 
 @cache

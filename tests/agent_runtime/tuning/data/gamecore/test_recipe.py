@@ -1,6 +1,7 @@
 """Gamecore: every question has one right answer, told by the blocks alone, and none pays off by itself."""
 
 from collections import Counter
+from typing import get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from agent_runtime.tuning.data.asking import QuestionMaker
 from agent_runtime.tuning.data.gamecore import HELD_OUT, KINDS, GameCore
+from agent_runtime.tuning.data.gamecore.recipe import Writing
 from agent_runtime.tuning.data.generating import Tally
 from agent_runtime.tuning.data.names import Manner
 from agent_runtime.tuning.errors import BadArgument
@@ -22,21 +24,28 @@ def question_of(ask: Ask) -> str:
 
 
 def maker(
-    seed: int = 0, split: Split = "test", blocks: int = 60, tokens: int = 33, kind: str | None = None, asks: int = 16
+    seed: int = 0,
+    split: Split = "test",
+    blocks: int = 60,
+    tokens: int = 33,
+    kind: str | None = None,
+    asks: int = 16,
+    writing: Writing = "prose",
 ) -> QuestionMaker:
     kinds = ((kind, 1.0),) if kind else ()
-    return GameCore(seed, split, (blocks, blocks), (tokens, tokens), asks, kinds).maker()
+    return GameCore(seed, split, (blocks, blocks), (tokens, tokens), asks, kinds, writing=writing).maker()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    st.integers(0, 2**40), st.sampled_from(SPLITS), st.integers(8, 400), st.integers(30, 120), st.sampled_from([*KINDS])
+    *(st.integers(0, 2**40), st.sampled_from(SPLITS), st.integers(8, 400), st.integers(30, 120)),
+    *(st.sampled_from([*KINDS]), st.sampled_from(get_args(Writing))),
 )
 def test_the_blocks_alone_tell_one_right_target_and_it_is_the_samples(
-    seed: int, split: Split, blocks: int, tokens: int, kind: str
+    seed: int, split: Split, blocks: int, tokens: int, kind: str, writing: Writing
 ) -> None:
     kind = "decision" if (split, kind) == ("train", HELD_OUT) else kind
-    sample = maker(seed, split, blocks, tokens, kind).sample(seed % 7)
+    sample = maker(seed, split, blocks, tokens, kind, writing=writing).sample(seed % 7)
     assert len(sample.blocks) == blocks == len({name for name, _ in sample.blocks})
     assert (sample.game, sample.family, sample.split, sample.seed) == ("gamecore", "gamecore", split, seed)
     assert 0 < len(sample.asks) <= 16
@@ -45,6 +54,20 @@ def test_the_blocks_alone_tell_one_right_target_and_it_is_the_samples(
         assert reader.targets(question_of(ask), ask.actions) == [ask.target]
         assert ask.answer == ask.target.split("; ")[-1] and ask.kind == kind
         assert 0 < ask.chance <= 1
+
+
+def test_records_are_written_in_words_or_as_json_or_every_sample_in_one() -> None:
+    def begins(writing: Writing) -> list[bool]:
+        made = maker(writing=writing, kind="linked")
+        samples = [made.sample(number).blocks for number in range(12)]
+        written = [{text.split("\n", 1)[1][0] == "{" for _, text in blocks} for blocks in samples]
+        assert all(len(each) == 1 for each in written)
+        return [each.pop() for each in written]
+
+    assert not any(begins("prose")) and all(begins("json")) and {*begins("mixed")} == {True, False}
+    assert "writing" not in GameCore().arguments() and GameCore(writing="json").arguments()["writing"] == "json"
+    with pytest.raises(BadArgument, match="writing: 'rhyme' is none of prose, json, mixed"):
+        GameCore(writing="rhyme").maker()  # type: ignore[arg-type]
 
 
 def test_links_behind_links_are_worded_in_one_sense() -> None:
