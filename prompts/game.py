@@ -44,10 +44,16 @@ class Game:
     warnings: tuple[str, ...]
     files: Mapping[Path, Stamp]
 
-    def in_json(self) -> "Game":
-        """The same game without the templates of its segments: every block is written as JSON."""
-        rules = tuple([replace(rule, template=None) for rule in self.segment_rules])
-        return replace(self, segment_rules=rules, cutting=CuttingRules(self.live_rules, rules))
+    def written_by(self, name: str | None) -> "Game":
+        """The same game whose segments are all written by one template of its folder, or without one as JSON.
+
+        Raises GameFolderError.
+        """
+        files = FileStamps()
+        template = None if name is None else TemplateFolder(self.folder, files).template(name, _BLOCK_VARIABLES)
+        rules = tuple([replace(rule, template=template) for rule in self.segment_rules])
+        read = MappingProxyType({**self.files, **files.stamps})
+        return replace(self, segment_rules=rules, cutting=CuttingRules(self.live_rules, rules), files=read)
 
     def edited_files(self) -> tuple[Path, ...]:
         """The files that were changed, added or removed since the game was read."""

@@ -39,10 +39,7 @@ def data_gamecore(
         str, typer.Option(metavar="like|unlike", help="Unlike any names of train: to test spelling; not for train.")
     ] = "like",
     writing: Annotated[
-        str,
-        typer.Option(
-            metavar="prose|json|mixed", help="Records in words, as JSON (in more tokens), or every sample in one."
-        ),
+        str, typer.Option(metavar="WAY[,WAY]", help="How records are written: prose, json, lines; a sample in one way.")
     ] = "prose",
     workers: WorkersOption = 1,
     as_json: JsonOption = False,
@@ -51,7 +48,8 @@ def data_gamecore(
     from agent_runtime.tuning.data.gamecore import GameCore
 
     sizes = _range(blocks), _range(block_tokens)
-    recipe = GameCore(seed, _split(split), *sizes, asks, _kinds(kinds), cast(Any, names), cast(Any, writing))
+    ways = cast(Any, tuple(each.strip() for each in writing.split(",")))
+    recipe = GameCore(seed, _split(split), *sizes, asks, _kinds(kinds), cast(Any, names), ways)
     _write(recipe, samples, out, workers, as_json)
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 import prompts
-from prompts import find_games, load_game
+from prompts import Game, StateBlocks, find_games, load_game
 from prompts.block import Block, Lifetime, Role
 from prompts.errors import GameFolderError
 from prompts.game import persona_block
@@ -40,6 +40,23 @@ def test_a_game_is_what_its_folder_says(tmp_path: Path) -> None:
     assert (rule.match, rule.key, rule.order, rule.max_tokens) == ("/units/*", "id", 30, 120)
     assert [live.match for live in game.live_rules] == ["/clock"]
     assert game.warnings == ()
+
+
+def test_a_game_can_be_written_by_another_template_of_its_folder_or_as_json(tmp_path: Path) -> None:
+    game = make_game(tmp_path, GOOD, {"unit.md": "hp {{ value.hp }}\n", "all.md": "{{ path }} has {{ value.hp }}\n"})
+
+    def text(written: Game) -> str:
+        state = StateBlocks(written, len)
+        state.replace({"units": [{"id": "w", "hp": 7}], "clock": 1})
+        (block,) = state.blocks
+        return block.text
+
+    assert text(game) == "/units/w\nhp 7\n"
+    assert text(game.written_by("all.md")) == "/units/w\n/units/w has 7\n"
+    assert text(game.written_by(None)) == '/units/w\n{"hp":7,"id":"w"}\n'
+    assert {*game.written_by("all.md").text_digests()} == {*game.text_digests(), "all.md"}
+    with pytest.raises(GameFolderError, match="none.md"):
+        game.written_by("none.md")
 
 
 def test_the_least_a_game_needs_is_a_name_and_rules(tmp_path: Path) -> None:

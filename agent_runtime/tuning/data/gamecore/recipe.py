@@ -41,7 +41,8 @@ KINDS: Mapping[str, Asker] = MappingProxyType(
         "quest": questions.quest,
     }
 )
-Writing = Literal["prose", "json", "mixed"]
+Writing = Literal["prose", "json", "lines"]
+_TEMPLATES: Mapping[Writing, str | None] = MappingProxyType({"json": None, "lines": "lines.md"})
 HELD_OUT = "quest"
 MOST_BLOCKS = 400
 _LEAST_TOKENS, _MOST_TOKENS = 30, 120
@@ -53,9 +54,9 @@ class GameCore(QuestionRecipe):
 
     Sizes are drawn so that small ones are as frequent as large ones (log-uniform); `kinds` are kinds of questions with
     their weights, empty for all alike. The kind `quest` is held out: it is asked for in no split called train. `names`
-    of things and records are like those of train or, in the other splits, unlike any of them. `writing` is how records
-    are written: `prose`, by the templates of the game's folder; `json`, as a game without templates has them, in more
-    tokens; `mixed`, every sample in one of both.
+    of things and records are like those of train or, in the other splits, unlike any of them. `writing` are the
+    ways that records are written in, a sample in one of them: `prose`, by the templates of the game's folder; `json`,
+    as a game without templates has them; `lines`, a line a field. The latter take more tokens to say as much.
     """
 
     seed: int = 0
@@ -65,7 +66,7 @@ class GameCore(QuestionRecipe):
     asks: int = 16
     kinds: Weights = ()
     names: Manner = "like"
-    writing: Writing = "prose"
+    writing: tuple[Writing, ...] = ("prose",)
     name: str = field(default="gamecore", init=False)
 
     sizes: ClassVar = (SMALLEST_LAND, MOST_BLOCKS)
@@ -74,14 +75,14 @@ class GameCore(QuestionRecipe):
     def arguments(self) -> dict[str, Any]:
         """All that a sample depends on besides seed, split and its number."""
         said = QuestionRecipe.arguments(self)
-        if self.writing == "prose":  # as in files of before there was another: their samples stay what they were
+        if self.writing == ("prose",):  # as in files of before there was another: their samples stay what they were
             del said["writing"]
         return said
 
     def games(self) -> tuple[Game, ...]:
         """The games that cut the samples, each sample by one of them."""
         prose = game_of(self.name)
-        return {"prose": (prose,), "json": (prose.in_json(),), "mixed": (prose, prose.in_json())}[self.writing]
+        return tuple([prose if way == "prose" else prose.written_by(_TEMPLATES[way]) for way in self.writing])
 
     def weights(self) -> Weights:
         """The kinds to ask, with their weights."""
@@ -92,8 +93,8 @@ class GameCore(QuestionRecipe):
         check_range("block_tokens", self.block_tokens, _LEAST_TOKENS, _MOST_TOKENS)
         if self.names not in get_args(Manner):
             raise BadArgument("names", f"{self.names!r} is neither like nor unlike.")
-        if self.writing not in get_args(Writing):
-            raise BadArgument("writing", f"{self.writing!r} is none of {', '.join(get_args(Writing))}.")
+        if not self.writing or set(self.writing) - {*get_args(Writing)} or len({*self.writing}) < len(self.writing):
+            raise BadArgument("writing", f"each way once, of {', '.join(get_args(Writing))}.")
         if self.split == "train" and self.names == "unlike":
             raise BadArgument("names", "Unlike names are unlike those of train: they are for validation and test.")
         if self.split == "train" and any(kind == HELD_OUT for kind, _ in self.weights()):

@@ -37,16 +37,16 @@ class Reader:
             if room == "rules":
                 self._read_rules(own, body)
             else:
-                self.records[room].append({"id": own, **(_of_json(body) if body[0] == "{" else _read(room, body))})
+                self.records[room].append({"id": own, **_way_of(body)(room, body)})
 
     def _read_rules(self, name: str, body: str) -> None:
         if body[0] == "{":
-            table = json.loads(body)
-            if name == "land":
-                self.days = table
-                return
-            self.power, (much, by) = table["power"], table["winner"].split()
-            self.winner, self.attacks_most = (by, much), table["attack"] == "the most hp"
+            self._take_rules(name, json.loads(body))
+            return
+        if _way_of(body) is _of_lines:
+            numbers = {word: int(number) for word, number in re.findall(r"^(?:power )?(\w+): (\d+)$", body, re.M)}
+            told = dict(re.findall(r"^(winner|attack): (.*)$", body, re.M))
+            self._take_rules(name, {**told, "power": numbers} if told else numbers)
             return
         table = {word: int(number) for word, number in re.findall(r"(\w+) (\d+)[,.]", body)}
         if name == "land":
@@ -56,6 +56,13 @@ class Reader:
         [(much, by)] = re.findall(r"the one with (more|less|fewer) (power|hp) wins", body)
         self.winner = (by, much)
         [self.attacks_most] = [much == "most" for much in re.findall(r"enemy with the (most|fewest) hp", body)]
+
+    def _take_rules(self, name: str, table: Record) -> None:
+        if name == "land":
+            self.days = table
+        else:
+            self.power, (much, by) = table["power"], table["winner"].split()
+            self.winner, self.attacks_most = (by, much), table["attack"] == "the most hp"
 
     def one(self, room: str, name: str) -> Record:
         [record] = [each for each in self.records[room] if each["id"] == name]
@@ -180,7 +187,26 @@ def _read(room: str, body: str) -> Record:
     return record
 
 
-def _of_json(body: str) -> Record:
+def _way_of(body: str) -> Callable[[str, str], Record]:
+    is_lines = re.match(r"[\w ]+: ", body) and not body.startswith(("Weapon power", "Days to cross"))
+    return _of_json if body[0] == "{" else _of_lines if is_lines else _read
+
+
+def _of_lines(room: str, body: str) -> Record:
+    """What the templates would have told, from a line a field."""
+    record: Record = {"notes": []}
+    for name, value in (line.split(": ", 1) for line in body.split("\n")):
+        if day := re.fullmatch(r"day (\d+)", name):
+            record["notes"].append((day[1], value))
+        elif stock := re.fullmatch(r"(pack|stores) (\w+)", name):
+            record.setdefault(stock[1], {})[stock[2]] = value
+        else:
+            assert name not in record
+            record[name] = value
+    return record
+
+
+def _of_json(room: str, body: str) -> Record:
     """What the templates would have told."""
     found = json.loads(body)
     notes = [(str(note["day"]), note["event"]) for note in found.pop("notes", ())]

@@ -30,7 +30,7 @@ def maker(
     tokens: int = 33,
     kind: str | None = None,
     asks: int = 16,
-    writing: Writing = "prose",
+    writing: tuple[Writing, ...] = ("prose",),
 ) -> QuestionMaker:
     kinds = ((kind, 1.0),) if kind else ()
     return GameCore(seed, split, (blocks, blocks), (tokens, tokens), asks, kinds, writing=writing).maker()
@@ -45,7 +45,7 @@ def test_the_blocks_alone_tell_one_right_target_and_it_is_the_samples(
     seed: int, split: Split, blocks: int, tokens: int, kind: str, writing: Writing
 ) -> None:
     kind = "decision" if (split, kind) == ("train", HELD_OUT) else kind
-    sample = maker(seed, split, blocks, tokens, kind, writing=writing).sample(seed % 7)
+    sample = maker(seed, split, blocks, tokens, kind, writing=(writing,)).sample(seed % 7)
     assert len(sample.blocks) == blocks == len({name for name, _ in sample.blocks})
     assert (sample.game, sample.family, sample.split, sample.seed) == ("gamecore", "gamecore", split, seed)
     assert 0 < len(sample.asks) <= 16
@@ -56,18 +56,21 @@ def test_the_blocks_alone_tell_one_right_target_and_it_is_the_samples(
         assert 0 < ask.chance <= 1
 
 
-def test_records_are_written_in_words_or_as_json_or_every_sample_in_one() -> None:
-    def begins(writing: Writing) -> list[bool]:
-        made = maker(writing=writing, kind="linked")
-        samples = [made.sample(number).blocks for number in range(12)]
-        written = [{text.split("\n", 1)[1][0] == "{" for _, text in blocks} for blocks in samples]
-        assert all(len(each) == 1 for each in written)
-        return [each.pop() for each in written]
+def test_records_are_written_in_words_as_json_or_in_lines_and_a_sample_in_one_way() -> None:
+    def seen(*writing: Writing) -> set[str]:
+        made, found = maker(writing=writing, kind="linked"), set()
+        for number in range(16):
+            units = [text.split("\n")[1] for name, text in made.sample(number).blocks if name.startswith("unit/")]
+            [way] = {"json" if line[0] == "{" else "lines" if ": " in line else "prose" for line in units}
+            found.add(way)
+        return found
 
-    assert not any(begins("prose")) and all(begins("json")) and {*begins("mixed")} == {True, False}
-    assert "writing" not in GameCore().arguments() and GameCore(writing="json").arguments()["writing"] == "json"
-    with pytest.raises(BadArgument, match="writing: 'rhyme' is none of prose, json, mixed"):
-        GameCore(writing="rhyme").maker()  # type: ignore[arg-type]
+    assert [seen(way) for way in get_args(Writing)] == [{way} for way in get_args(Writing)]
+    assert seen("prose", "lines") == {"prose", "lines"} and seen(*get_args(Writing)) == {*get_args(Writing)}
+    assert "writing" not in GameCore().arguments() and GameCore(writing=("json",)).arguments()["writing"] == ["json"]
+    for wrong in (("rhyme",), ("json", "json"), ()):
+        with pytest.raises(BadArgument, match="writing: each way once, of prose, json, lines"):
+            GameCore(writing=wrong).maker()  # type: ignore[arg-type]
 
 
 def test_links_behind_links_are_worded_in_one_sense() -> None:
