@@ -169,8 +169,8 @@ class Pool:
     def write_all(self, stored: Sequence[tuple[Run, torch.Tensor, torch.Tensor]]) -> None:
         """Copy stored tensors into the slots of their runs, for all forwards from now on.
 
-        To one GPU that is a call a layer, however many runs; pinned tensors are then read behind this call, and nobody
-        may change them before the device is done.
+        To one GPU that is a kernel for many runs and all layers; pinned tensors are then read behind this call, and
+        nobody may change them before the device is done.
         """
         self.load([(run, stored_of(k, v)) for run, k, v in stored])
 

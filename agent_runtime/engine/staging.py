@@ -1,10 +1,10 @@
 """Stored blocks on their way to their slots on a GPU: many in one go, and while it computes.
 
 A block is copied from the host in the pieces it lies in there (keys and values of all its layers are one or two, or
-what a host's memory had room for); pieces gather in a buffer on the device, and from there each layer is scattered to
-its slots by one call. Copies run on a stream of their own, beside what the device is doing; slots are written on the
-current stream, behind what was given to the device before, which may still read what was there, and before whatever is
-given to it later, which finds the blocks.
+what a host's memory had room for); pieces gather in a buffer on the device, and from there all layers are scattered to
+their slots at once (`scattering.py`), while the next buffer is filled. Copies run on a stream of their own, beside what
+the device is doing; slots are written on the current stream, behind what was given to the device before, which may
+still read what was there, and before whatever is given to it later, which finds the blocks.
 
 Blocks may also be `sent` before anyone knows their slots: while the forward before theirs still runs, on any thread.
 
@@ -30,6 +30,7 @@ import numpy
 import torch
 
 from agent_runtime.engine.copies import there
+from agent_runtime.engine.scattering import Scattering, chosen_scattering, joined
 
 # What a buffer holds, of which there are two as long as blocks come. A block that is larger has a larger one.
 _BUFFER_BYTES = 128 * 2**20
@@ -69,13 +70,19 @@ def stored_of(k: torch.Tensor, v: torch.Tensor) -> Stored:
 
 
 class Staging:
-    """The way to one device, whose layers are `keys` and `values`, [N, G, D] each."""
+    """The way to one device, whose layers are `keys` and `values`, [N, G, D] each; `scattering` None is chosen."""
 
     def __init__(
-        self, keys: Sequence[torch.Tensor], values: Sequence[torch.Tensor], buffer_bytes: int = _BUFFER_BYTES
+        self,
+        keys: Sequence[torch.Tensor],
+        values: Sequence[torch.Tensor],
+        buffer_bytes: int = _BUFFER_BYTES,
+        *,
+        scattering: Scattering | None = None,
     ) -> None:
-        self._keys, self._values = keys, values
+        self._scattering = chosen_scattering(keys, values) if scattering is None else scattering
         self._device, self._dtype = keys[0].device, keys[0].dtype
+        self._numbers_each = 2 * len(keys) * keys[0].shape[1:].numel()
         self._buffer_size = buffer_bytes // self._dtype.itemsize
         # What is sent ahead has a stream of its own: a turn's blocks do not wait behind those of turns to come.
         is_cuda = self._device.type == "cuda"
@@ -88,42 +95,55 @@ class Staging:
 
         Pinned memory is read behind this call: nobody may change it before the event that is returned.
         """
-        blocks = [(slots, stored) for slots, stored in blocks if stored.size]
-        sizes = [0 if stored.sent else stored.size for _, stored in blocks]
-        batches = batched(blocks, sizes, max(self._buffer_size, max(sizes, default=0)))
+        blocks = [each for each in blocks if len(each[0])]
+        sizes = [0 if stored.sent else len(slots) * self._numbers_each for slots, stored in blocks]
+        batches = batched(range(len(blocks)), sizes, max(self._buffer_size, max(sizes, default=0)))
         if not batches:
             return None
+        needed = [sizes[batch[0] : batch[-1] + 1] for batch in batches]
         with self._on_the_way():
-            needed = [sum(stored.size for _, stored in batch if not stored.sent) for batch in batches]
-            buffers = [torch.empty(max(needed), dtype=self._dtype, device=self._device) for _ in batches[:2]]
+            most = max(map(sum, needed))
+            buffers = [torch.empty(most, dtype=self._dtype, device=self._device) for _ in batches[:2]]
+        lies = [part for number, own in enumerate(needed) for part in buffers[number % 2][: sum(own)].split(own)]
+        parts = [stored.pieces[0] if stored.sent else part for (_, stored), part in zip(blocks, lies, strict=True)]
         try:
-            return self._written(batches, buffers)
+            return self._written(blocks, parts, batches)
         except BaseException:
             if self._beside is not None:
                 self._beside.synchronize()  # nothing of the host's memory is read any more
             raise
 
     def _written(
-        self, batches: Sequence[Sequence[tuple[numpy.ndarray, Stored]]], buffers: Sequence[torch.Tensor]
+        self,
+        blocks: Sequence[tuple[numpy.ndarray, Stored]],
+        parts: Sequence[torch.Tensor],
+        batches: Sequence[Sequence[int]],
     ) -> torch.cuda.Event | None:
-        free: list[torch.cuda.Event | None] = [None for _ in buffers]
-        read = None
-        for number, batch in enumerate(batches):
-            at = number % len(buffers)
-            with self._on_the_way():
-                self._wait(free[at])
-                fresh = [stored for _, stored in batch if not stored.sent]
-                parts = iter(_copied(fresh, buffers[at], self._beside))
-                read = _end_of(self._beside)
-            if fresh:
-                self._arrive()
-            self._scatter(batch, [self._landed(stored) if stored.sent else next(parts) for _, stored in batch])
-            free[at] = self._mark()
+        """Copy each batch to its parts of the device's memory, two buffers in turn, and scatter it from there."""
+        stored = [each for _, each in blocks]
+        arrived: list[torch.cuda.Event | None] = []
+        done: list[torch.cuda.Event | None] = []
+        # A batch is scattered when the next is on its way: copies do not wait for the host to be done with scattering.
+        for coming in range(len(batches) + 1):
+            if coming < len(batches):
+                fresh = [number for number in batches[coming] if not stored[number].sent]
+                with self._on_the_way():
+                    if coming > 1:
+                        self._wait(done[coming - 2])  # the same buffer's
+                    _copy([stored[number] for number in fresh], [parts[number] for number in fresh], self._beside)
+                    if coming == 0:
+                        scatter = self._scattering.plan([slots for slots, _ in blocks], parts)
+                    arrived.append(self._sent_off())
+            if coming > 0:
+                first, stop = batches[coming - 1][0], batches[coming - 1][-1] + 1
+                self._arrive(arrived[coming - 1])
+                self._land(stored[first:stop])
+                scatter.write(first, stop)
+                done.append(self._mark())
         # Buffers belong to the stream of the copies: the next that takes this memory waits for the last scatter.
         with self._on_the_way():
-            for event in free:
-                self._wait(event)
-        return read
+            self._wait(done[-1])
+        return arrived[-1]
 
     def send(self, blocks: Sequence[Stored]) -> list[Stored]:
         """Begin to copy blocks to the device, the first of them for which there is room there; any thread.
@@ -133,49 +153,44 @@ class Staging:
         with self._sending:
             used = sum(sent.buffer.nbytes for sent in list(self._sent))
             room = (_SENT_BYTES - used) // self._dtype.itemsize
-            ends = list(itertools.accumulate(stored.size for stored in blocks))
-            blocks = blocks[: bisect_right(ends, room)]
-            size = sum(stored.size for stored in blocks)
-            if not size:
+            sizes = [stored.size for stored in blocks]
+            sizes = sizes[: bisect_right(list(itertools.accumulate(sizes)), room)]
+            blocks = blocks[: len(sizes)]
+            if not any(sizes):
                 return []
             with nullcontext() if self._ahead is None else torch.cuda.stream(self._ahead):
                 try:
-                    sent = Sent(torch.empty(size, dtype=self._dtype, device=self._device))
+                    sent = Sent(torch.empty(sum(sizes), dtype=self._dtype, device=self._device))
                 except torch.OutOfMemoryError:
                     return []
-                parts = _copied(blocks, sent.buffer, self._ahead)
+                parts = sent.buffer.split(sizes)
+                _copy(blocks, parts, self._ahead)
                 after = _end_of(self._ahead)
             self._sent.add(sent)
         return [Stored((part,), after, sent) for part in parts]
 
-    def _landed(self, stored: Stored) -> torch.Tensor:
-        """Return what was sent, for the current stream to read; the buffer is not free before it has."""
-        [part] = stored.pieces
-        if self._beside is not None and stored.sent is not None:
-            current = torch.cuda.current_stream(self._device)
-            if stored.after is not None:
-                current.wait_event(stored.after)
-            stored.sent.buffer.record_stream(current)
-        return part
-
-    def _scatter(self, batch: Sequence[tuple[numpy.ndarray, Stored]], parts: Sequence[torch.Tensor]) -> None:
-        slots = there(numpy.concatenate([each for each, _ in batch]), self._device)
-        blocks = [
-            part.view(2, len(self._keys), len(own), *self._keys[0].shape[1:])
-            for part, (own, _) in zip(parts, batch, strict=True)
-        ]
-        for layer, (keys, values) in enumerate(zip(self._keys, self._values, strict=True)):
-            keys.index_copy_(0, slots, _joined([block[0, layer] for block in blocks]))
-            values.index_copy_(0, slots, _joined([block[1, layer] for block in blocks]))
+    def _land(self, blocks: Sequence[Stored]) -> None:
+        """Have the current stream wait for what was sent of blocks; buffers are not free before it has read them."""
+        if self._beside is None:
+            return
+        current = torch.cuda.current_stream(self._device)
+        landed = {stored.sent: stored for stored in blocks if stored.sent is not None}
+        _wait_for(list(landed.values()), current)
+        for sent in landed:
+            sent.buffer.record_stream(current)
 
     def _on_the_way(self) -> AbstractContextManager[Any]:
         """Have what follows run beside the current stream; a CPU has but one."""
         return nullcontext() if self._beside is None else torch.cuda.stream(self._beside)
 
-    def _arrive(self) -> None:
-        """Have the current stream wait for all copies so far."""
-        if self._beside is not None:
-            torch.cuda.current_stream(self._device).wait_stream(self._beside)
+    def _sent_off(self) -> torch.cuda.Event | None:
+        """Return what marks the end of all copies so far."""
+        return _end_of(self._beside)
+
+    def _arrive(self, event: torch.cuda.Event | None) -> None:
+        """Have the current stream wait for copies up to an event."""
+        if self._beside is not None and event is not None:
+            torch.cuda.current_stream(self._device).wait_event(event)
 
     def _mark(self) -> torch.cuda.Event | None:
         """Return what marks the current stream's end."""
@@ -186,18 +201,21 @@ class Staging:
             self._beside.wait_event(event)
 
 
-def _copied(blocks: Sequence[Stored], buffer: torch.Tensor, stream: torch.cuda.Stream | None) -> list[torch.Tensor]:
-    """Copy blocks one behind the other into a buffer, on a current `stream`; return each as it lies there, [n]."""
-    parts, end = [], 0
-    for stored in blocks:
-        if stream is not None and stored.after is not None:
-            stream.wait_event(stored.after)
-        begin = end
-        for piece in stored.pieces:
-            buffer[end : end + piece.numel()].copy_(piece, non_blocking=True)
-            end += piece.numel()
-        parts.append(buffer[begin:end])
-    return parts
+def _copy(blocks: Sequence[Stored], parts: Sequence[torch.Tensor], stream: torch.cuda.Stream | None) -> None:
+    """Copy blocks to parts of the device's memory, [n] each and of the same size, on a current `stream`."""
+    _wait_for(blocks, stream)
+    for stored, part in zip(blocks, parts, strict=True):
+        own = part.split([piece.numel() for piece in stored.pieces])  # raises where they are not of one size
+        for piece, to in zip(stored.pieces, own, strict=True):
+            to.copy_(piece, non_blocking=True)
+
+
+def _wait_for(blocks: Sequence[Stored], stream: torch.cuda.Stream | None) -> None:
+    """Have a stream wait until blocks can be read; many may be behind one event."""
+    if stream is not None:
+        for event in {id(stored.after): stored.after for stored in blocks}.values():
+            if event is not None:
+                stream.wait_event(event)
 
 
 def _end_of(stream: torch.cuda.Stream | None) -> torch.cuda.Event | None:
@@ -221,7 +239,7 @@ def halves(stored: Stored, shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.
     if len(stored.pieces) == 2 and stored.pieces[0].numel() == stored.pieces[1].numel():
         k, v = stored.pieces
     else:
-        k, v = _joined(stored.pieces).view(2, -1).unbind()
+        k, v = joined(stored.pieces).view(2, -1).unbind()
     return k.view(shape), v.view(shape)
 
 
@@ -236,7 +254,3 @@ def batched(items: Sequence[T], sizes: Sequence[int], most: int) -> list[list[T]
         batches[-1].append(item)
         size += own
     return batches
-
-
-def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

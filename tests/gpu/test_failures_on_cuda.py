@@ -39,10 +39,12 @@ else:
 
 def said(code: str, *words: object, **environment: str) -> str:
     """Return the last line that a process of its own prints."""
+    # What this process has found on its path, packages too, is found there.
+    paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     ran = subprocess.run(
         [sys.executable, "-c", code, *map(str, words)],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        env={**os.environ, "PYTHONPATH": paths, **environment},
         capture_output=True,
         text=True,
         check=False,

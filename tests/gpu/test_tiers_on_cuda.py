@@ -12,7 +12,7 @@ from agent_runtime.engine.host_memory import HostMemory, pinned, plain
 from agent_runtime.engine.leaving import Leaving
 from agent_runtime.engine.pool import KVGeometry, Pool, Run
 from agent_runtime.engine.staging import Staging, Stored, halves
-from tests.gpu.worlds import cuda_world
+from tests.gpu.worlds import cuda_world, nobody_waits
 
 pytestmark = pytest.mark.gpu
 LAYERS, BUSY = 4, 200_000_000
@@ -47,9 +47,10 @@ def standing(pool: Pool, run: Run) -> torch.Tensor:
 
 @pytest.mark.parametrize("way", [pinned, plain])
 def test_what_leaves_a_busy_device_is_what_stood_there_and_comes_back(way: object) -> None:
-    pool = cuda_pool()
+    lengths = (85, 1, 300, *[85] * 20)
+    pool = cuda_pool(2 * sum(lengths))  # they come back to others' slots
     tier = HostTier(pool, HostMemory(64 * MIB, [way], slab_bytes=MIB), keeps_loaded=True)  # type: ignore[list-item]
-    runs = [pool.acquire(length) for length in (85, 1, 300, *[85] * 20)]
+    runs = [pool.acquire(length) for length in lengths]
     names = [str(number) for number in range(len(runs))]
     blocks = fill(pool, runs)
     torch.cuda.synchronize()
@@ -85,12 +86,9 @@ def test_evicting_and_loading_never_make_the_host_wait() -> None:
     there_and_back("before")  # memory is pinned, and allocators have what they need
     torch.cuda.synchronize()
     torch.cuda._sleep(BUSY)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with nobody_waits():
         there_and_back("now")
         is_busy = not torch.cuda.current_stream().query()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
     assert is_busy
     for run, block in zip(runs, blocks, strict=True):
         assert torch.equal(standing(pool, run), block)

@@ -1,5 +1,6 @@
 """Blocks brought from pinned host memory into the pool, beside one plain copy of as many bytes over the same link."""
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ class Transfer:
     """Blocks as a store has them, keys and values of all layers each.
 
     They are written `together`, as a turn's are that come from the store at once, `one by one`, or a call for each
-    layer of each block: what a pool does whose layers lie on several devices.
+    layer of each block: what a pool does whose layers lie on several devices. `host_ms` is what the host needs of it.
     """
 
     name: str
@@ -59,12 +60,12 @@ class Transfer:
                 layer.zero_()
             stored = [(run, block[0], block[1]) for run, block in zip(world.runs, host, strict=True)]
             write = {"together": _together, "one by one": _one_by_one, "by layer": _by_layer}[self.way]
-            taken = [_timed(lambda: write(pool, stored), setting.device) for _ in range(1 + self.times)][1:]
+            timed = [_timed(lambda: write(pool, stored), setting.device) for _ in range(1 + self.times)][1:]
             is_equal = all(_is_there(pool, *each) for each in stored)
         finally:
             world.close()
         num_bytes = host.numel() * host.itemsize
-        found = figures(taken, floor)
+        found = figures([taken for taken, _ in timed], floor)
         return {
             "case": self.name,
             "blocks": self.num_blocks,
@@ -74,6 +75,7 @@ class Transfer:
             "is_pinned": host.is_pinned(),
             "equal": is_equal,
             **found,
+            "host_ms": round(1e3 * statistics.median(given for _, given in timed), 3),
             "GiB_s": round(num_bytes / _GIB / (1e-3 * found["median_ms"]), 3),
             "plain_GiB_s": round(num_bytes / _GIB / floor, 3),
             "share_of_link": round(1 / found["ratio_to_floor"], 3),
@@ -86,12 +88,14 @@ def _plain_copy(host: torch.Tensor, device: torch.device) -> float:
     return best_of(lambda: target.copy_(host, non_blocking=True), device, times=5)
 
 
-def _timed(work: Callable[[], None], device: torch.device) -> float:
+def _timed(work: Callable[[], None], device: torch.device) -> tuple[float, float]:
+    """Return the seconds until it is done, and those until the host had given all of it to the device."""
     synchronize(device)
     begin = time.perf_counter()
     work()
+    given = time.perf_counter() - begin
     synchronize(device)
-    return time.perf_counter() - begin
+    return time.perf_counter() - begin, given
 
 
 _Blocks = Sequence[tuple[Run, torch.Tensor, torch.Tensor]]

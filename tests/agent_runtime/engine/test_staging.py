@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_runtime.engine.pool import KVGeometry, Pool, Run
+from agent_runtime.engine.scattering import TorchScattering
 from agent_runtime.engine.staging import Staging, Stored, halves, stored_of
 
 GEOMETRY = KVGeometry(2, 4, torch.float32, (torch.device("cpu"),) * 3)
@@ -58,44 +59,71 @@ def test_a_run_in_pieces_and_numbers_of_another_kind_are_written_too() -> None:
     assert torch.equal(pool.keys[2][torch.from_numpy(run.slots())], k[2].float())
 
 
+class _Scattering(TorchScattering):
+    """Says what is planned, and what is scattered."""
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(pool.keys, pool.values)
+        self.said: list[str] = []
+
+    def plan(self, slots: Any, parts: Any) -> Any:
+        self.said.append(f"plan {len(slots)}")
+        planned = super().plan(slots, parts)
+        write = planned.write
+
+        def say(first: int, stop: int) -> None:
+            self.said.append(f"scatter {first} to {stop}")
+            write(first, stop)
+
+        planned.write = say  # type: ignore[method-assign]
+        return planned
+
+
 class _Watched(Staging):
     """Says what happens in which order: a copy into a buffer, a scatter out of it, and who waits for whom."""
 
     def __init__(self, pool: Pool, tokens: int) -> None:
-        super().__init__(pool.keys, pool.values, tokens * TOKEN_BYTES)
-        self.said: list[str] = []
-        self._num_scattered = 0
+        self.scattering = _Scattering(pool)
+        super().__init__(pool.keys, pool.values, tokens * TOKEN_BYTES, scattering=self.scattering)
+        self.said = self.scattering.said
 
     def _on_the_way(self) -> AbstractContextManager[Any]:
         self.said.append("beside")
         return nullcontext()
 
-    def _arrive(self) -> None:
-        self.said.append("arrive")
+    def _sent_off(self) -> Any:
+        self.said.append("copied")
+        return f"copy {self.said.count('copied')}"
 
-    def _scatter(self, batch: Any, parts: Any) -> None:
-        self._num_scattered += 1
-        self.said.append(f"scatter {self._num_scattered}")
-        super()._scatter(batch, parts)
+    def _arrive(self, event: Any) -> None:
+        self.said.append(f"wait for {event}")
 
     def _mark(self) -> Any:
-        return self._num_scattered
+        return f"scatter {sum(said.startswith('scatter') for said in self.said)}"
 
     def _wait(self, event: Any) -> None:
         if event is not None:
-            self.said.append(f"wait {event}")
+            self.said.append(f"wait for {event}")
 
 
 def test_slots_are_written_behind_the_copies_and_a_buffer_is_filled_again_behind_its_scatter() -> None:
     pool, _ = pools()
     watched = _Watched(pool, 4)
     watched.write(in_slots(blocks_of(pool, [4, 4, 4])))
-    copies = ["beside", "beside", "arrive", "scatter 1", "beside", "arrive", "scatter 2"]
-    assert watched.said == [*copies, "beside", "wait 1", "arrive", "scatter 3", "beside", "wait 3", "wait 2"]
+    assert watched.said == [
+        "beside",
+        *("beside", "plan 3", "copied"),
+        *("beside", "copied"),  # on its way before the host scatters what came before
+        *("wait for copy 1", "scatter 0 to 1"),
+        *("beside", "wait for scatter 1", "copied"),
+        *("wait for copy 2", "scatter 1 to 2"),
+        *("wait for copy 3", "scatter 2 to 3"),
+        *("beside", "wait for scatter 3"),
+    ]
 
 
 @pytest.mark.parametrize(("lengths", "scatters"), [([], 0), ([0], 0), ([3, 3, 3, 3], 2), ([9, 1], 2)])
-def test_a_layer_is_one_call_for_as_many_blocks_as_a_buffer_holds(lengths: list[int], scatters: int) -> None:
+def test_blocks_are_scattered_together_as_many_as_a_buffer_holds(lengths: list[int], scatters: int) -> None:
     pool, _ = pools()
     watched = _Watched(pool, 6)
     watched.write(in_slots(blocks_of(pool, lengths)))

@@ -19,6 +19,7 @@ def test_blocks_are_there_whichever_way_they_came(case: Transfer) -> None:
     num_bytes = 4 * 6 * setting.bare.pool.geometry.bytes_per_token
     assert found["GiB"] == round(num_bytes / 2**30, 6)
     assert found["share_of_link"] == pytest.approx(1 / found["ratio_to_floor"], abs=1e-3)
+    assert 0 < found["host_ms"] <= found["p99_ms"] + 1e-3
     setting.bare.pool.check([])
 
 
