@@ -55,7 +55,7 @@ def cut(length: int, unit: int) -> list[int]:
     return [number * length // num_units for number in range(num_units + 1)]
 
 
-def longest_first(lengths: Sequence[int]) -> numpy.ndarray:
+def longest_first(lengths: Sequence[int] | numpy.ndarray) -> numpy.ndarray:
     """Return the order in which units are given out; those of one length keep theirs."""
     return numpy.argsort(-numpy.asarray(lengths, dtype=numpy.int64), kind="stable")
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy
 
+from agent_runtime.engine.gpu.bundles import Bundles
 from agent_runtime.engine.gpu.work_list import Shape
-from agent_runtime.engine.layout import Group
 from agent_runtime.engine.pool import Run
-from agent_runtime.engine.span import NOTHING, Placed, View
+from agent_runtime.engine.span import NOTHING, Placed, View, stretched
 
 # What a tile of keys costs that are moved as they are read, beside one of keys that are not, and what turning a tile of
 # queries costs: attention over 32 x 1,024 tokens took 6.7 ms and 4.6, over 300 x 85 5.2 and 6.2 (H100, 50 rows).
@@ -30,34 +30,39 @@ NOT_SEEN = -1
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """Who shares what: runs, by how much each session has each of them moved, and what else each session sees."""
+    """Who shares what: runs, by how much each session has each of them moved, and what else each session sees.
 
-    groups: tuple[Group, ...]
+    `members` are the sessions' numbers among all groups.
+    """
+
+    members: tuple[int, ...]
     runs: tuple[Run, ...]
     shifts_US: numpy.ndarray
     private: dict[int, View]
 
-    def view_of(self, group: Group) -> View:
-        """Return what a group sees alone."""
-        return self.private.get(id(group), group.view)
-
-    def rows(self) -> numpy.ndarray:
+    def rows(self, bundles: Bundles) -> numpy.ndarray:
         """Return the rows that share and the number of the session of each, [R, 2]."""
-        bundles = [bundle for group in self.groups for bundle in group.bundles]
-        counts = [bundle.num_rows for bundle in bundles]
-        number = numpy.repeat(range(len(self.groups)), [len(group.bundles) for group in self.groups])
-        before = numpy.cumsum(counts) - counts
-        firsts = numpy.array([bundle.first for bundle in bundles]) - before
-        return numpy.stack((numpy.repeat(firsts, counts) + numpy.arange(sum(counts)), numpy.repeat(number, counts)), 1)
+        number_of = numpy.full(len(bundles.views), -1)
+        number_of[list(self.members)] = range(len(self.members))
+        session_B = number_of[bundles.group_B]
+        of_members = session_B >= 0
+        counts = bundles.rows_B[of_members]
+        rows = stretched(bundles.first_B[of_members], counts)
+        return numpy.stack((rows, numpy.repeat(session_B[of_members], counts)), 1)
 
 
-def shared_among(groups: Sequence[Group], shape: Shape) -> Sharing | None:
+def shared_among(bundles: Bundles, shape: Shape) -> Sharing | None:
     """Return what is to be read where it lies, None if that saves too little.
 
-    A run counts once for each group: where a block stands twice in one prompt, the second is seen alone.
+    A run counts once for each group: where a block stands twice in one prompt, the second is seen alone. What a view
+    has grown by is a session's own.
     """
-    tables = [group.view.table for group in groups]
-    number = numpy.repeat(numpy.arange(len(groups)), [len(table) for table in tables])
+    views = [view.root for view in bundles.views]
+    tables = [view.table for view in views]
+    alone_G, rows_G = _costs(bundles, shape)
+    if _most_saved(tables, alone_G, rows_G, shape) < _LEAST_SAVED:
+        return None
+    number = numpy.repeat(numpy.arange(len(views)), [len(table) for table in tables])
     whole = numpy.concatenate(tables)
     if (whole[:, 2] < 0).any():  # that is how sessions say that they do not see a run
         return None
@@ -65,12 +70,9 @@ def shared_among(groups: Sequence[Group], shape: Shape) -> Sharing | None:
     _, firsts = numpy.unique(number * max(len(ids), 1) + run_of, return_index=True)
     firsts = firsts[whole[firsts, 1] > 0]
     _, example, run = numpy.unique(run_of[firsts], return_index=True, return_inverse=True)
-    alone_G, rows_G = _costs(groups, shape)
-    keys = shape.tiling.shared.keys
     lengths = whole[firsts[example], 1]
-    apart = numpy.bincount(run, alone_G[number[firsts]]) * lengths / keys * _MOVING
-    num_tiles = -(-numpy.bincount(run, rows_G[number[firsts]]) // shape.rows_each[2])
-    saved = apart - num_tiles * (-(-lengths // keys) + _TURNING)
+    group = number[firsts]
+    saved = _saved(lengths, numpy.bincount(run, alone_G[group]), numpy.bincount(run, rows_G[group]), shape)
     if saved[saved > 0].sum() < _LEAST_SAVED:
         return None
     is_shared = saved[run] > 0
@@ -85,7 +87,7 @@ def shared_among(groups: Sequence[Group], shape: Shape) -> Sharing | None:
 
     def piece_at(place: int) -> Placed:
         group = int(number[place])
-        return groups[group].view.pieces[place - int(begins[group])]
+        return views[group].pieces[place - int(begins[group])]
 
     alone = numpy.ones(len(whole), dtype=bool)
     alone[shared] = False
@@ -95,23 +97,38 @@ def shared_among(groups: Sequence[Group], shape: Shape) -> Sharing | None:
         return View(tuple(map(piece_at, left.tolist()))) if left.size else NOTHING
 
     return Sharing(
-        tuple(groups[member] for member in members.tolist()),
+        tuple(members.tolist()),
         tuple(piece_at(place).run for place in firsts[example[runs]].tolist()),
         shifts_US,
-        {id(groups[member]): private_of(member) for member in members.tolist()},
+        {member: private_of(member) for member in members.tolist()},
     )
 
 
-def _costs(groups: Sequence[Group], shape: Shape) -> tuple[numpy.ndarray, numpy.ndarray]:
+def _saved(lengths: numpy.ndarray, alone: numpy.ndarray, rows: numpy.ndarray, shape: Shape) -> numpy.ndarray:
+    """Return what is saved of runs of some lengths: `alone` are the tiles that see each of them, `rows` their rows."""
+    keys = shape.tiling.shared.keys
+    found: numpy.ndarray = alone * lengths / keys * _MOVING - -(-rows // shape.rows_each[2]) * (
+        -(-lengths // keys) + _TURNING
+    )
+    return found
+
+
+def _most_saved(tables: Sequence[numpy.ndarray], alone_G: numpy.ndarray, rows_G: numpy.ndarray, shape: Shape) -> float:
+    """Return more than can be saved: quickly, if a single group sees anything."""
+    seeing = [number for number, table in enumerate(tables) if len(table)]
+    if len(seeing) != 1:
+        return float("inf") if seeing else 0.0
+    [group] = seeing
+    saved = _saved(tables[group][:, 1], alone_G[group], rows_G[group], shape)
+    return float(saved[saved > 0].sum())
+
+
+def _costs(bundles: Bundles, shape: Shape) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Return what every group's tiles cost that see its view alone, in wide ones, and how many rows it has."""
-    tiles, rows = [], []
-    for group in groups:
-        counts = [bundle.num_rows for bundle in group.bundles]
-        kinds = map(shape.kind_of, counts)
-        tiles.append(
-            sum(
-                -(-n // shape.rows_each[kind]) * (1 if kind else _NARROW) for n, kind in zip(counts, kinds, strict=True)
-            )
-        )
-        rows.append(sum(counts))
-    return numpy.array(tiles), numpy.array(rows)
+    rows_B, num_groups = bundles.rows_B, len(bundles.views)
+    narrow, wide, _ = shape.rows_each
+    cost_B = numpy.where(bundles.is_wide(shape), -(-rows_B // wide), -(-rows_B // narrow) * _NARROW)
+    return (
+        numpy.bincount(bundles.group_B, cost_B, num_groups),
+        numpy.bincount(bundles.group_B, rows_B, num_groups).astype(numpy.int64),
+    )
