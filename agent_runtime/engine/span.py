@@ -43,8 +43,9 @@ class View:
     @cached_property
     def length(self) -> int:
         """Return the number of tokens seen."""
-        found = sum(run.length for run, _ in self.tail)
-        return found if self.stem is None else self.stem.length + found
+        if self.stem is None:
+            return int(self.lengths.sum())
+        return self.stem.length + sum([run.length for run, _ in self.tail])
 
     def followed_by(self, piece: Placed) -> "View":
         """Return this view with one more run behind it. What was found out about this one is not found out again."""
@@ -83,11 +84,15 @@ class View:
         return numpy.repeat(shifts, lengths)
 
     @cached_property
+    def lengths(self) -> numpy.ndarray:
+        """Return the number of tokens of every piece, int64 [pieces]."""
+        return numpy.array([run.length for run, _ in self.pieces], dtype=numpy.int64)
+
+    @cached_property
     def table(self) -> numpy.ndarray:
         """Return which run (the object) every piece is, its length, and by how much it is moved, int64 [pieces, 3]."""
-        runs, shifts = _columns(self.tail)
-        found = numpy.array((list(map(id, runs)), list(map(_length_of, runs)), shifts), dtype=numpy.int64).T
-        return found if self.stem is None else numpy.concatenate((self.stem.table, found))
+        runs, shifts = _columns(self.pieces)
+        return numpy.stack((numpy.array(list(map(id, runs))), self.lengths, numpy.array(shifts)), 1).astype(numpy.int64)
 
     @cached_property
     def extents(self) -> numpy.ndarray:

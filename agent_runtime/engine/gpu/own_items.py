@@ -44,13 +44,11 @@ def own_items(
     first_B, rows_B = shown.first_B, shown.rows_B
     tiles_B = -(-rows_B // rows_each)
     bundle_S, tile_S = _numbered(tiles_B)
-    begin_S = begins_T[first_B[bundle_S] + tile_S * rows_each] - first_B[bundle_S]
+    first_S, shown_S = first_B[bundle_S], shown.shown_B[bundle_S]
+    begin_S = begins_T[first_S + tile_S * rows_each] - first_S
     stop_S = numpy.minimum((tile_S + 1) * rows_each, rows_B[bundle_S])
-    shown_S = shown.shown_B[bundle_S]
     length_S = shown_S - (begin_S - stop_S) // keys
-    units_S = numpy.maximum(
-        1, -(-length_S // longest_unit(length_S.tolist(), shape.num_groups, shape.num_programs(kind)))
-    )
+    units_S = -(-length_S // longest_unit(length_S.tolist(), shape.num_groups, shape.num_programs(kind)))
     stream_of_B = numpy.cumsum(tiles_B) - tiles_B
     most_B = numpy.maximum.reduceat(units_S, stream_of_B)
     is_split_B = shown.is_sharing_B | (most_B > 1)
@@ -58,25 +56,25 @@ def own_items(
     part_B = first_part + numpy.cumsum(parts_B) - parts_B
 
     stream_I, number_I = _numbered(units_S)
-    bundle_I = bundle_S[stream_I]
-    if units_S.max() > 1:  # those over the same keys beside each other
-        in_order = numpy.lexsort((stream_I, number_I, bundle_I))
-        stream_I, number_I, bundle_I = stream_I[in_order], number_I[in_order], bundle_I[in_order]
-    length_I, units_I, shown_I = length_S[stream_I], units_S[stream_I], shown_S[stream_I]
+    if len(stream_I) > len(bundle_S) > len(rows_B):  # of a bundle's items those over the same keys beside each other
+        in_order = numpy.lexsort((stream_I, number_I, bundle_S[stream_I]))
+        stream_I, number_I = stream_I[in_order], number_I[in_order]
+    bundle_I, begin_of_I, shown_I = bundle_S[stream_I], begin_S[stream_I], shown_S[stream_I]
+    length_I, units_I = length_S[stream_I], units_S[stream_I]
     begin_I = number_I * length_I // units_I
     end_I = (number_I + 1) * length_I // units_I
     first_I = numpy.minimum(begin_I, shown_I)
-    own_I = begin_S[stream_I] + numpy.maximum(begin_I - shown_I, 0) * keys
-    own_end_I = numpy.minimum(begin_S[stream_I] + numpy.maximum(end_I - shown_I, 0) * keys, stop_S[stream_I])
+    own_I = begin_of_I + numpy.maximum(begin_I - shown_I, 0) * keys
+    own_end_I = numpy.minimum(begin_of_I + numpy.maximum(end_I - shown_I, 0) * keys, stop_S[stream_I])
     items = numpy.empty((len(stream_I), ITEM_FIELDS), dtype=numpy.int64)
     items[:, 0] = first_B[bundle_I]
-    items[:, 1] = rows_B[bundle_I]
+    items[:, 1] = rows_I = rows_B[bundle_I]
     items[:, 2] = tile_S[stream_I]
     items[:, 3] = shown.first_shown_B[bundle_I] + first_I
     items[:, 4] = numpy.minimum(end_I, shown_I) - first_I
     items[:, 5] = own_I
     items[:, 6] = numpy.maximum(own_end_I - own_I, 0)
-    items[:, 7] = numpy.where(is_split_B[bundle_I], part_B[bundle_I] + number_I * rows_B[bundle_I], -1)
+    items[:, 7] = numpy.where(is_split_B[bundle_I], part_B[bundle_I] + number_I * rows_I, -1)
 
     bundle_R, row_R = _numbered(numpy.where(is_split_B, rows_B, 0))
     at_R = first_B[bundle_R] + row_R

@@ -5,10 +5,10 @@ runs, and what several sessions see, is attended by tiles of all their rows toge
 What one tile goes through is cut into items whatever the number of blocks. Items over the same keys stand beside each
 other, so that programs that run at the same time read the same keys. Which item writes where is fixed beforehand.
 
-A step of 64 sessions that decode is planned in about a millisecond: what depends on views alone is kept with them, what
-sessions share is remembered, and bundles are columns of arrays.
+A step of those who decode is planned by what is new in it: what depends on a view alone is kept with the view, what
+sessions share is remembered as long as their views live, and bundles are columns of arrays.
 
-Shapes: T rows of the forward, W rows whose logits are wanted, B bundles, G groups.
+Shapes: T rows of the forward, W rows whose logits are wanted, G groups.
 """
 
 from itertools import chain
@@ -21,7 +21,7 @@ from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS, SHIFT_FIELDS, ti
 from agent_runtime.engine.gpu.own_items import Shown, own_items
 from agent_runtime.engine.gpu.shared_items import Remembered, SharedItems, shared_items
 from agent_runtime.engine.gpu.work_list import ITEM_FIELDS, MERGE_FIELDS, Arrays, Shape
-from agent_runtime.engine.layout import Layout, groups_of
+from agent_runtime.engine.layout import Layout
 from agent_runtime.engine.span import stretched
 
 _NOTHING = numpy.empty(0, dtype=numpy.int64)
@@ -35,7 +35,7 @@ def plan_work(
 
     Raises IndexError for a position that the rotary table does not hold: a kernel would not.
     """
-    bundles = bundles_of(groups_of(layout))
+    bundles = bundles_of(layout)
     shared = shared_items(bundles, shape) if remembered is None else remembered.of(bundles, shape)
     rows = _Rows(layout)
     merges = numpy.zeros((layout.num_rows, MERGE_FIELDS), dtype=numpy.int64)

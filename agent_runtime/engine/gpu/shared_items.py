@@ -62,24 +62,24 @@ class Remembered:
     """
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[object, tuple[list[ref[View]], SharedItems | None]] = OrderedDict()
+        self._kept: OrderedDict[object, tuple[Shape, list[ref[View]], SharedItems | None]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def of(self, bundles: Bundles, shape: Shape) -> SharedItems | None:
         """Return what the sessions of a forward share, None if that is nothing."""
-        name = (shape, bundles.name)
+        name = (id(shape), bundles.name)
         if name in self._kept:
             self._kept.move_to_end(name)
-            return self._kept[name][1]
+            return self._kept[name][-1]
         items = shared_items(bundles, shape)
         kept = self._kept
 
         def forget(_: "ref[View]") -> None:
             kept.pop(name, None)
 
-        self._kept[name] = ([ref(view.root, forget) for view in bundles.views], items)
+        self._kept[name] = (shape, [ref(view.root, forget) for view in bundles.views], items)
         if len(self._kept) > _MOST_KEPT:
             self._kept.popitem(last=False)
         return items

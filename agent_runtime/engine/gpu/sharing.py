@@ -4,7 +4,8 @@ Each session has a block at a place of its own. So it is not the keys that are m
 by as much as its session has the block moved, block by block, and all rows meet the same keys. For a long run that is
 less work even if one session alone sees it; short ones leave tiles half empty, and queries are turned for few keys.
 
-Shapes: R rows that share, S sessions (groups of rows with the same view), U runs of slots that are shared.
+Shapes: R rows that share, S sessions (groups of rows with the same view), U runs of slots, first
+all that are seen, then those that are shared.
 """
 
 from collections.abc import Sequence
@@ -58,31 +59,29 @@ def shared_among(bundles: Bundles, shape: Shape) -> Sharing | None:
     has grown by is a session's own.
     """
     views = [view.root for view in bundles.views]
-    tables = [view.table for view in views]
     alone_G, rows_G = _costs(bundles, shape)
-    if _most_saved(tables, alone_G, rows_G, shape) < _LEAST_SAVED:
+    if _most_saved(views, alone_G, rows_G, shape) < _LEAST_SAVED:
         return None
+    tables = [view.table for view in views]
     number = numpy.repeat(numpy.arange(len(views)), [len(table) for table in tables])
     whole = numpy.concatenate(tables)
     if (whole[:, 2] < 0).any():  # that is how sessions say that they do not see a run
         return None
-    ids, run_of = numpy.unique(whole[:, 0], return_inverse=True)
+    ids, place_U, run_of = numpy.unique(whole[:, 0], return_index=True, return_inverse=True)
     _, firsts = numpy.unique(number * max(len(ids), 1) + run_of, return_index=True)
-    firsts = firsts[whole[firsts, 1] > 0]
-    _, example, run = numpy.unique(run_of[firsts], return_index=True, return_inverse=True)
-    lengths = whole[firsts[example], 1]
-    group = number[firsts]
-    saved = _saved(lengths, numpy.bincount(run, alone_G[group]), numpy.bincount(run, rows_G[group]), shape)
-    if saved[saved > 0].sum() < _LEAST_SAVED:
+    group, run = number[firsts], run_of[firsts]
+    alone_U, rows_U = (numpy.bincount(run, each[group]) for each in (alone_G, rows_G))
+    saved_U = _saved(whole[place_U, 1], alone_U, rows_U, shape)
+    if saved_U[saved_U > 0].sum() < _LEAST_SAVED:
         return None
-    is_shared = saved[run] > 0
-    shared = firsts[is_shared]
-    members, session = numpy.unique(number[shared], return_inverse=True)
-    runs, row = numpy.unique(run[is_shared], return_inverse=True)
-    in_order = numpy.argsort(firsts[example[runs]])  # as prompts have them, not as memory does: sums depend on it
-    runs, row = runs[in_order], numpy.argsort(in_order)[row]
+    runs = numpy.flatnonzero(saved_U > 0)
+    runs = runs[numpy.argsort(place_U[runs])]  # as prompts have them, not as memory does: sums depend on it
+    shared = firsts[saved_U[run] > 0]
+    members = numpy.flatnonzero(numpy.bincount(number[shared]))
     shifts_US = numpy.full((len(runs), len(members)), NOT_SEEN, dtype=numpy.int64)
-    shifts_US[row, session] = whole[shared, 2]
+    row_of, session_of = numpy.empty(len(ids), dtype=numpy.int64), numpy.empty(len(views), dtype=numpy.int64)
+    row_of[runs], session_of[members] = numpy.arange(len(runs)), numpy.arange(len(members))
+    shifts_US[row_of[run_of[shared]], session_of[number[shared]]] = whole[shared, 2]
     begins = numpy.cumsum([0, *map(len, tables)])
 
     def piece_at(place: int) -> Placed:
@@ -98,7 +97,7 @@ def shared_among(bundles: Bundles, shape: Shape) -> Sharing | None:
 
     return Sharing(
         tuple(members.tolist()),
-        tuple(piece_at(place).run for place in firsts[example[runs]].tolist()),
+        tuple(piece_at(place).run for place in place_U[runs].tolist()),
         shifts_US,
         {member: private_of(member) for member in members.tolist()},
     )
@@ -113,13 +112,13 @@ def _saved(lengths: numpy.ndarray, alone: numpy.ndarray, rows: numpy.ndarray, sh
     return found
 
 
-def _most_saved(tables: Sequence[numpy.ndarray], alone_G: numpy.ndarray, rows_G: numpy.ndarray, shape: Shape) -> float:
-    """Return more than can be saved: quickly, if a single group sees anything."""
-    seeing = [number for number, table in enumerate(tables) if len(table)]
+def _most_saved(views: Sequence[View], alone_G: numpy.ndarray, rows_G: numpy.ndarray, shape: Shape) -> float:
+    """Return no less than what can be saved: quickly, if a single group sees anything."""
+    seeing = [number for number, view in enumerate(views) if view.pieces]
     if len(seeing) != 1:
         return float("inf") if seeing else 0.0
     [group] = seeing
-    saved = _saved(tables[group][:, 1], alone_G[group], rows_G[group], shape)
+    saved = _saved(views[group].lengths, alone_G[group], rows_G[group], shape)
     return float(saved[saved > 0].sum())
 
 

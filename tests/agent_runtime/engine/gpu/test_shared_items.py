@@ -17,7 +17,7 @@ from agent_runtime.engine.gpu.planning import plan_work
 from agent_runtime.engine.gpu.shared_items import Remembered
 from agent_runtime.engine.gpu.tiling import tiling_of
 from agent_runtime.engine.gpu.work_list import Shape
-from agent_runtime.engine.layout import groups_of, lay_out
+from agent_runtime.engine.layout import lay_out
 from agent_runtime.engine.pool import KVGeometry, Pool, Run
 from agent_runtime.engine.span import NOTHING, Span, View, view_of_blocks
 
@@ -138,8 +138,7 @@ def sessions(runs: list[Run], count: int) -> list[View]:
 
 
 def stepped(remembered: Remembered, views: list[View]) -> object:
-    groups = groups_of(lay_out([Span([0], view.behind, view) for view in views]))
-    return remembered.of(bundles_of(groups), SHAPE)
+    return remembered.of(bundles_of(lay_out([Span([0], view.behind, view) for view in views])), SHAPE)
 
 
 def test_a_step_finds_what_the_one_before_it_found_until_a_view_is_gone() -> None:
