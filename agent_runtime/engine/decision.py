@@ -20,17 +20,20 @@ from agent_runtime.engine.errors import AnswersCollide
 from agent_runtime.engine.forward import Logits
 from agent_runtime.engine.span import Span
 
-# How many sets of answers' branches are kept: the actions of a game's turns are often the same again.
+# How many sets of answers' branches are kept: the actions of a game's turns are often the same again. A set takes its
+# tokens and 32 bytes for every token that is read.
 _MOST_KEPT = 16
 
 
 @dataclass(frozen=True, slots=True)
 class _Branches:
-    """What answers have in common, wherever they stand: kept from turn to turn, 16 bytes and more for every token.
+    """What answers have in common, wherever they stand. They are kept from turn to turn.
 
     Nodes are numbered parents first, the observation is number 0. Of every other node: its parent, how many tokens of
     an answer come before it, and its own. Of every token of every answer that is read: the answer, the node whose row
     it is read off, the row (-1: the last), and the token.
+
+    Shapes: R tokens that are read.
     """
 
     nodes: tuple[tuple[int, int, tuple[int, ...]], ...]

@@ -16,7 +16,8 @@ import numpy
 _A_PART, _LEAST = 2, 4
 # Into how many units a stream is cut at most, and when nothing better is looked for: beside all programs' mean.
 _MOST_CUTS, _ENOUGH = 128, 1.1
-# How many answers are kept: turns over as many blocks, and most steps of those who decode, ask the same again.
+# How many answers are kept: turns over as many blocks, and most steps of those who decode, ask the same again. Each is
+# a pair of numbers for every length that streams have.
 _MOST_KEPT = 256
 
 

@@ -6,7 +6,7 @@ third would begin, even if there is room for more. Tiles of N keys are full wher
 blocks of 33 tokens fill three quarters of tiles of 64 keys, and those of one token two places of a tile.
 
 What a view has grown by, as when tokens are decoded, begins a tile of its own: that is one tile more at most, and the
-tiles of what was there before are found out once. They are kept with that view and go when it goes: six words a tile.
+tiles of what was there before are found out once. They are kept with that view and go when it goes: 48 bytes a tile.
 
 Shapes: E extents, V views, B tiles.
 """
