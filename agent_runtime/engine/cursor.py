@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from agent_runtime.engine.pool import Pool, Run, joined
+from agent_runtime.engine.pool import EMPTY_RUN, Pool, Run
 from agent_runtime.engine.span import Placed, Span, View
 
 # Tails are private and grow token by token; they take slots in pages of this many.
@@ -22,23 +22,20 @@ class Cursor:
         self.view = view
         self.position = position
         self._static = view
-        self._tail: list[Run] = []
-        self._room: list[Run] = []
+        self._tail = self._room = EMPTY_RUN
 
     def extend(self, ids: Sequence[int], wanted: Literal["none", "last"] = "last") -> Span:
         """Return a span of `ids` at the end, whose keys and values stay: what comes after it sees it."""
-        missing = len(ids) - sum(run.length for run in self._room)
+        count = len(ids)
+        missing = count - self._room.length
         if missing > 0:
-            self._room.append(self._acquire(-(-missing // PAGE_TOKENS) * PAGE_TOKENS))
-        room = joined(self._room)
-        run = room.part(0, len(ids))
-        self._room = [room.part(len(ids), room.length)] if room.length > len(ids) else []
+            self._room = self._room.followed_by(self._acquire(-(-missing // PAGE_TOKENS) * PAGE_TOKENS))
+        run = self._room.part(0, count)
+        self._room = self._room.part(count, self._room.length)
         span = Span(ids, self.position, self.view, keep=run, wanted=wanted)
-        self._tail.append(run)
-        self.position += len(ids)
-        tail = joined(self._tail)
-        self._tail = [tail]
-        self.view = self._static.followed_by(Placed(tail, 0))
+        self.position += count
+        self._tail = self._tail.followed_by(run)
+        self.view = self._static.followed_by(Placed(self._tail, 0))
         return span
 
     def peek(self, ids: Sequence[int]) -> Span:
@@ -47,10 +44,10 @@ class Cursor:
 
     def release(self) -> None:
         """Give all slots of the tail back."""
-        for run in (*self._tail, *self._room):
+        for run in self.held():
             self.pool.release(run)
-        self._tail, self._room = [], []
+        self._tail = self._room = EMPTY_RUN
 
     def held(self) -> tuple[Run, ...]:
         """Return the runs that this cursor holds a reference of, for the pool's books."""
-        return (*self._tail, *self._room)
+        return self._tail, self._room

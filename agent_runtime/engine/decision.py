@@ -10,7 +10,9 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy
 import torch
 
 from agent_runtime.engine.copies import there
@@ -18,13 +20,37 @@ from agent_runtime.engine.errors import AnswersCollide
 from agent_runtime.engine.forward import Logits
 from agent_runtime.engine.span import Span
 
+# How many sets of answers' branches are kept: the actions of a game's turns are often the same again. A set takes its
+# tokens and 32 bytes for every token that is read.
+_MOST_KEPT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Branches:
+    """What answers have in common, wherever they stand. They are kept from turn to turn.
+
+    Nodes are numbered parents first, the observation is number 0. Of every other node: its parent, how many tokens of
+    an answer come before it, and its own. Of every token of every answer that is read: the answer, the node whose row
+    it is read off, the row (-1: the last), and the token.
+
+    Shapes: R tokens that are read.
+    """
+
+    nodes: tuple[tuple[int, int, tuple[int, ...]], ...]
+    answers_R: numpy.ndarray
+    nodes_R: numpy.ndarray
+    rows_R: numpy.ndarray
+    tokens_R: numpy.ndarray
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerTree:
-    """The spans of all inner nodes; for every answer the (span, row, token) steps whose log-probabilities add up."""
+    """The spans of all inner nodes behind the observation `root`, and how answers branch."""
 
+    root: Span
     spans: tuple[Span, ...]
-    steps: tuple[tuple[tuple[Span, int, int], ...], ...]
+    num_answers: int
+    branches: _Branches
 
     @property
     def num_rows(self) -> int:
@@ -37,34 +63,45 @@ def grow_tree(answers: Sequence[Sequence[int]], parent: Span) -> AnswerTree:
 
     Raises AnswersCollide if two answers are the same tokens.
     """
+    branches = _branches_of(tuple(map(tuple, answers)))
+    spans = [parent]
+    behind, view = parent.start + len(parent.ids), parent.view
+    for number, depth, tokens in branches.nodes:
+        spans.append(Span(tokens, behind + depth, view, parent=spans[number], wanted="all"))
+    return AnswerTree(parent, tuple(spans[1:]), len(answers), branches)
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _branches_of(answers: tuple[tuple[int, ...], ...]) -> _Branches:
     first_of: dict[tuple[int, ...], int] = {}
     for index, answer in enumerate(answers):
-        if first_of.setdefault(tuple(answer), index) != index:
-            raise AnswersCollide(first_of[tuple(answer)], index)
-    spans: list[Span] = []
-    steps: list[list[tuple[Span, int, int]]] = [[] for _ in answers]
+        if first_of.setdefault(answer, index) != index:
+            raise AnswersCollide(first_of[answer], index)
+    nodes: list[tuple[int, int, tuple[int, ...]]] = []
+    reads: list[tuple[int, int, int, int]] = []
 
-    def branch(at: Span, row: int, position: int, members: list[int], depth: int) -> None:
+    def branch(at: int, row: int, members: list[int], depth: int) -> None:
         by_token: dict[int, list[int]] = {}
         for member in members:
             by_token.setdefault(answers[member][depth], []).append(member)
         for token, group in by_token.items():
-            for member in group:
-                steps[member].append((at, row, token))
+            reads.extend((member, at, row, token) for member in group)
             group = [member for member in group if len(answers[member]) > depth + 1]
             if not group:
                 continue
             chain = [token]
             while (common := _common_inner(answers, group, depth + len(chain))) is not None:
                 chain.append(common)
-            span = Span(tuple(chain), position, at.view, parent=at, wanted="all")
-            spans.append(span)
-            for member in group:
-                steps[member].extend((span, index - 1, chain[index]) for index in range(1, len(chain)))
-            branch(span, len(chain) - 1, position + len(chain), group, depth + len(chain))
+            nodes.append((at, depth, tuple(chain)))
+            number = len(nodes)
+            reads.extend(
+                (member, number, index - 1, chain[index]) for member in group for index in range(1, len(chain))
+            )
+            branch(number, len(chain) - 1, group, depth + len(chain))
 
-    branch(parent, -1, parent.start + len(parent.ids), list(range(len(answers))), 0)
-    return AnswerTree(tuple(spans), tuple(tuple(path) for path in steps))
+    branch(0, -1, list(range(len(answers))), 0)
+    columns = numpy.array(reads, dtype=numpy.int64).reshape(-1, 4).T
+    return _Branches(tuple(nodes), *columns)
 
 
 def _common_inner(answers: Sequence[Sequence[int]], group: list[int], depth: int) -> int | None:
@@ -81,22 +118,16 @@ def read_logprobs(tree: AnswerTree, logits: Logits) -> list[float]:
     All spans are read at once, by one look-up whose result leaves the device once: with one each, a device would be
     waited for eighteen times a decision.
     """
-    wanted: dict[Span, list[tuple[int, int, int]]] = {}
-    for answer, path in enumerate(tree.steps):
-        for span, row, token in path:
-            wanted.setdefault(span, []).append((answer, row, token))
-    reads: list[tuple[int, int, int]] = []
-    first = 0
-    for span, own in wanted.items():
-        count = logits[span].shape[0]
-        reads += [(answer, first + row % count, token) for answer, row, token in own]
-        first += count
-    logits_RV = torch.cat([logits[span] for span in wanted])
-    answers, rows, tokens = torch.tensor(list(zip(*reads, strict=True)))
-    at = there(torch.stack((rows, tokens)), logits_RV.device)
-    picked = logits_RV[at[0], at[1]].double() - logits_RV.logsumexp(-1).double()[at[0]]
-    totals = torch.zeros(len(tree.steps), dtype=torch.float64).index_add_(0, answers, picked.cpu())
-    return [float(total) for total in totals.tolist()]
+    branches = tree.branches
+    read = [logits[span] for span in (tree.root, *tree.spans)]
+    counts = numpy.array([len(each) for each in read])
+    rows_R = (numpy.cumsum(counts) - counts)[branches.nodes_R] + branches.rows_R % counts[branches.nodes_R]
+    logits_NV = torch.cat(read)
+    at = there(numpy.stack((rows_R, branches.tokens_R)), logits_NV.device)
+    picked = logits_NV[at[0], at[1]].double() - logits_NV.logsumexp(-1).double()[at[0]]
+    totals = numpy.bincount(branches.answers_R, picked.cpu().numpy(), tree.num_answers)
+    found: list[float] = totals.tolist()
+    return found
 
 
 def probabilities(logprobs: Sequence[float], temperature: float, lengths: Sequence[int] | None = None) -> list[float]:

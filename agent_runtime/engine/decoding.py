@@ -6,6 +6,7 @@ Shapes: V vocabulary.
 import hashlib
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -47,6 +48,7 @@ def generate(
     """
     ids: list[int] = []
     unfed: list[int] = []
+    likeliest: Callable[[], int] = partial(greedy, logits_V)
     rows = appended = 0
     while len(ids) < limit:
         tokens = mask.forced()[: limit - len(ids)] if mask is not None and not mask.finished else []
@@ -54,7 +56,10 @@ def generate(
         if not tokens:
             if mask is not None and mask.finished:
                 return Generated(tuple(ids), tuple(unfed), rows, appended, ended=True)
-            token = choose(logits_V if mask is None else logits_V.masked_fill(~mask.allowed(), float("-inf")))
+            if mask is None and choose is greedy:
+                token = likeliest()  # found for all that share a forward
+            else:
+                token = choose(logits_V if mask is None else logits_V.masked_fill(~mask.allowed(), float("-inf")))
             if mask is None and token in stop_ids:
                 return Generated(tuple(ids), tuple(unfed), rows, appended, ended=True)
             tokens = [token]
@@ -68,7 +73,8 @@ def generate(
             span = cursor.extend(tuple(unfed))
             rows += len(unfed)
             unfed = []
-            logits_V = (yield [span])[span][-1]
+            logits = yield [span]
+            logits_V, likeliest = logits[span][-1], partial(logits.best, span)
     return Generated(tuple(ids), tuple(unfed), rows, appended, ended=mask is not None and mask.finished)
 
 

@@ -6,6 +6,7 @@ Shapes: T rows of the forward, W rows whose logits are wanted, V vocabulary.
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import numpy
@@ -21,12 +22,39 @@ from agent_runtime.engine.gpu.support import not_of_this_model
 from agent_runtime.engine.layout import Layout, lay_out
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
-from agent_runtime.engine.span import Span
+from agent_runtime.engine.span import Span, stretched
 from agent_runtime.engine.step import make_step
 
 _log = logging.getLogger(__name__)
 
-Logits = dict[Span, torch.Tensor]
+
+class Logits(dict[Span, torch.Tensor]):
+    """Float32 logits [1 or len(ids), V] of every span that wants some."""
+
+    _best: dict[Span, int] | None = None
+    _together: tuple[torch.Tensor, Sequence[int]] | None = None
+
+    @classmethod
+    def of(cls, logits_WV: torch.Tensor, wanted: Sequence[tuple[Span, int]]) -> "Logits":
+        """Return the logits of spans whose rows, so many each, lie one behind the other."""
+        counts = [count for _, count in wanted]
+        found = cls(zip((span for span, _ in wanted), logits_WV.split(counts), strict=True))
+        found._together = logits_WV, counts
+        return found
+
+    def best(self, span: Span) -> int:
+        """Return the likeliest token behind `span`, the lowest of equals.
+
+        Those of a whole forward are found when the first is asked for: with each one, a device would be waited for.
+        """
+        if self._together is None:
+            return int(self[span][-1].argmax())
+        if self._best is None:
+            logits_WV, counts = self._together
+            tokens = logits_WV.argmax(-1).tolist()
+            self._best = {span: tokens[end - 1] for span, end in zip(self, accumulate(counts), strict=True)}
+        return self._best[span]
+
 
 # What may be kept a second time, side by side for batches that come again, beside the pool: a share of its tokens.
 _GATHERED = 0.25
@@ -112,14 +140,15 @@ class ForwardRunner:
         return make_step(layout, self.pool, self.rope, device, dtype, gathered=self.gathered, onednn=self.onednn)
 
     def _run(self, layout: Layout, is_stopped: Callable[[], bool]) -> Logits:
-        wanted, rows = [], []
+        wanted, stops = [], []
         for span in layout.spans:
-            first, count = layout.first_row[span], len(span.ids)
             if span.wanted != "none":
-                wanted.append((span, count if span.wanted == "all" else 1))
-                rows.append(numpy.arange(first if span.wanted == "all" else first + count - 1, first + count))
+                wanted.append((span, len(span.ids) if span.wanted == "all" else 1))
+                stops.append(layout.first_row[span] + len(span.ids))
+        counts = numpy.array([count for _, count in wanted], dtype=numpy.int64)
+        rows_W = stretched(numpy.array(stops, dtype=numpy.int64) - counts, counts)
         if self._kernels is not None:
-            return self._run_kernels(layout, wanted, rows, is_stopped)
+            return self._run_kernels(layout, wanted, rows_W, is_stopped)
         make = self._torch_step if self._kernel_step is None else self._kernel_step
         steps = {device: make(layout, device) for device in dict.fromkeys(self.pool.geometry.devices)}
         ids_T = numpy.concatenate([numpy.asarray(span.ids, dtype=numpy.int64) for span in layout.spans])
@@ -132,7 +161,7 @@ class ForwardRunner:
         }
         self._running = True
         try:
-            return self._call(options, wanted, rows)
+            return self._call(options, wanted, rows_W)
         finally:
             self._running = False
 
@@ -140,26 +169,28 @@ class ForwardRunner:
         self,
         layout: Layout,
         wanted: list[tuple[Span, int]],
-        rows: list[numpy.ndarray],
+        rows_W: numpy.ndarray,
         is_stopped: Callable[[], bool],
     ) -> Logits:
         if is_stopped():
             raise EngineClosed
         self.forwards += 1
         self.rows += layout.num_rows
-        logits_WV = self._kernels.run(layout, numpy.concatenate([*rows, numpy.empty(0, dtype=numpy.int64)]))
-        return dict(zip((span for span, _ in wanted), logits_WV.split([count for _, count in wanted]), strict=True))
+        logits_WV = self._kernels.run(layout, rows_W)
+        return Logits.of(logits_WV, wanted)
 
-    def _call(self, options: dict[str, Any], wanted: list[tuple[Span, int]], rows: list[numpy.ndarray]) -> Logits:
+    def _call(self, options: dict[str, Any], wanted: list[tuple[Span, int]], rows_W: numpy.ndarray) -> Logits:
         if not wanted:
             self.model.base_model(**options)
-            return {}
-        rows_W: Any = numpy.concatenate(rows)
-        if len(set(self.pool.geometry.devices)) == 1:
-            rows_W = there(rows_W, self.input_device)
+            return Logits()
+        is_on_one = len(set(self.pool.geometry.devices)) == 1
         # Where layers lie on several devices, accelerate would move a tensor to the first, and the head is on the last.
-        logits_WV = self.model(**options, logits_to_keep=rows_W).logits[0].float()
-        return dict(zip((span for span, _ in wanted), logits_WV.split([count for _, count in wanted]), strict=True))
+        logits_WV = (
+            self.model(**options, logits_to_keep=there(rows_W, self.input_device) if is_on_one else rows_W)
+            .logits[0]
+            .float()
+        )
+        return Logits.of(logits_WV, wanted)
 
 
 def _by_kernels(model: PreTrainedModel, pool: Pool, rope: RotaryTable, max_rows: int) -> tuple[Callable[..., Any], Any]:

@@ -58,7 +58,10 @@ def lay_out(spans: Sequence[Span]) -> Layout:
             assert root.parent.view is span.view, "a child sees what its parent sees"
             root = root.parent
         by_view.setdefault(id(span.view), {}).setdefault(id(root), []).append(span)
-    ordered = [span for roots in by_view.values() for family in roots.values() for span in _descending(family)]
+    ordered: list[Span] = []
+    for roots in by_view.values():
+        for family in roots.values():
+            ordered.extend(family if len(family) == 1 else _descending(family))
     first_row, row = {}, 0
     for span in ordered:
         assert span.parent is None or span.parent in first_row, "a parent is computed with its children"
@@ -103,8 +106,8 @@ def visible(spans: Sequence[Span], layout: Layout, from_row: int = 0) -> numpy.n
 def groups_of(layout: Layout) -> tuple[Group, ...]:
     """Return who is attended together, in packed order."""
     return tuple(
-        Group(view, tuple(_bundle(spans, layout) for spans in _together(families, view.length)))
-        for view, families in _families(layout)
+        Group(view, tuple(_bundle(spans, layout) for spans in bundled(view, families)))
+        for view, families in families_of(layout)
     )
 
 
@@ -112,7 +115,8 @@ def _bundle(spans: Sequence[Span], layout: Layout) -> Bundle:
     return Bundle(layout.first_row[spans[0]], layout.first_row[spans[-1]] + len(spans[-1].ids), tuple(spans))
 
 
-def _families(layout: Layout) -> list[tuple[View, list[list[Span]]]]:
+def families_of(layout: Layout) -> list[tuple[View, list[list[Span]]]]:
+    """Return the families of every view, in packed order."""
     groups: list[tuple[View, list[list[Span]]]] = []
     for span in layout.spans:
         if not groups or groups[-1][0] is not span.view:
@@ -124,8 +128,11 @@ def _families(layout: Layout) -> list[tuple[View, list[list[Span]]]]:
     return groups
 
 
-def _together(families: list[list[Span]], view_length: int) -> list[list[Span]]:
+def bundled(view: View, families: list[list[Span]]) -> list[list[Span]]:
     """Families share one call while the rows that do not see each other stay few beside the view they share."""
+    if len(families) == 1:
+        return families
+    view_length = view.length
     bundles: list[list[Span]] = []
     num_rows = 0
     for family in families:

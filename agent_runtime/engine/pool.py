@@ -36,6 +36,16 @@ class Run:
             position += length
         return Run(tuple(extents), stop - start)
 
+    def followed_by(self, run: "Run") -> "Run":
+        """Return the run of this one's tokens and behind them those of another."""
+        if not self.length or not run.length:
+            return self if self.length else run
+        first, count = self.extents[-1]
+        if first + count != run.extents[0][0]:
+            return Run(self.extents + run.extents, self.length + run.length)
+        joint = (first, count + run.extents[0][1])
+        return Run((*self.extents[:-1], joint, *run.extents[1:]), self.length + run.length)
+
     def slots(self) -> numpy.ndarray:
         """Return the slot of every token, int64 [length]."""
         if not self.extents:

@@ -329,7 +329,7 @@ class Engine:
             "a forward of background work did not fit into the device's memory; from now on %d rows", self.quiet_rows
         )
         half = len(batch) // 2  # a later piece may see what an earlier one encodes, and never the other way round
-        return {**self._computed(batch[:half]), **self._computed(batch[half:])}
+        return Logits({**self._computed(batch[:half]), **self._computed(batch[half:])})
 
     def _keep_up(self, rows: int, begin: float) -> None:
         """Wait for the device as nobody else does: for this forward, or if it is quiet for the one before.

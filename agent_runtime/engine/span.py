@@ -7,14 +7,18 @@ observation; a decoded token is a span of length 1.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate, chain
+from operator import add, attrgetter
 from typing import Literal, NamedTuple
 
 import numpy
 
 from agent_runtime.engine.pool import Run
 from agent_runtime.engine.positions import Positions
+
+_length_of, _extents_of = attrgetter("length"), attrgetter("extents")
 
 
 class Placed(NamedTuple):
@@ -29,26 +33,33 @@ class View:
     """An ordered list of placed runs. Spans with the same view (the same object) are attended together.
 
     `end` is the position behind all of them, where that is not the number of tokens seen; views of blocks say it.
+    `stem` is the view that this one has grown from, None for one that was made at once.
     """
 
     pieces: tuple[Placed, ...]
     end: int | None = None
+    stem: "View | None" = field(default=None, compare=False, repr=False)
 
     @cached_property
     def length(self) -> int:
         """Return the number of tokens seen."""
-        return sum(piece.run.length for piece in self.pieces)
+        if self.stem is None:
+            return int(self.lengths.sum())
+        return self.stem.length + sum([run.length for run, _ in self.tail])
 
     def followed_by(self, piece: Placed) -> "View":
         """Return this view with one more run behind it. What was found out about this one is not found out again."""
-        view = View((*self.pieces, piece))
-        row = numpy.array([(id(piece.run), piece.run.length, piece.shift)], dtype=numpy.int64)
-        extents = numpy.array([(*extent, piece.shift) for extent in piece.run.extents], dtype=numpy.int64).reshape(
-            -1, 3
-        )
-        view.__dict__["table"] = numpy.concatenate((self.table, row))
-        view.__dict__["extents"] = numpy.concatenate((self.extents, extents))
-        return view
+        return View((*self.pieces, piece), stem=self.root)
+
+    @property
+    def root(self) -> "View":
+        """Return what it was before it grew, itself if it has not: what is found out about that stays true."""
+        return self if self.stem is None else self.stem
+
+    @property
+    def tail(self) -> tuple[Placed, ...]:
+        """Return what it has grown by, or all there is."""
+        return self.pieces if self.stem is None else self.pieces[len(self.stem.pieces) :]
 
     @property
     def behind(self) -> int:
@@ -64,8 +75,7 @@ class View:
     def slots(self) -> numpy.ndarray:
         """Return the slot of every token seen, int64 [length]."""
         firsts, lengths, _ = self.extents.T
-        ends = numpy.cumsum(lengths)
-        return numpy.repeat(firsts - (ends - lengths), lengths) + numpy.arange(self.length, dtype=numpy.int64)
+        return stretched(firsts, lengths)
 
     @cached_property
     def shifts(self) -> numpy.ndarray:
@@ -74,16 +84,50 @@ class View:
         return numpy.repeat(shifts, lengths)
 
     @cached_property
+    def lengths(self) -> numpy.ndarray:
+        """Return the number of tokens of every piece, int64 [pieces]."""
+        return numpy.array([run.length for run, _ in self.pieces], dtype=numpy.int64)
+
+    @cached_property
     def table(self) -> numpy.ndarray:
         """Return which run (the object) every piece is, its length, and by how much it is moved, int64 [pieces, 3]."""
-        rows = [(id(piece.run), piece.run.length, piece.shift) for piece in self.pieces]
-        return numpy.array(rows, dtype=numpy.int64).reshape(-1, 3)
+        runs, shifts = _columns(self.pieces)
+        return numpy.stack((numpy.array(list(map(id, runs))), self.lengths, numpy.array(shifts)), 1).astype(numpy.int64)
 
     @cached_property
     def extents(self) -> numpy.ndarray:
         """Return first slot, length and shift of all that lies together and is moved alike, int64 [extents, 3]."""
-        table = [(first, count, piece.shift) for piece in self.pieces for first, count in piece.run.extents]
-        return numpy.array(table, dtype=numpy.int64).reshape(-1, 3)
+        found = extents_of(self.tail)
+        return found if self.stem is None else numpy.concatenate((self.stem.extents, found))
+
+    @cached_property
+    def tiles(self) -> dict[int, numpy.ndarray]:
+        """Return room for its keys cut into tiles, by the keys of a tile; the engine's thread fills it."""
+        return {}
+
+
+def extents_of(pieces: Sequence[Placed]) -> numpy.ndarray:
+    """Return first slot, length and shift of all that lies together and is moved alike, int64 [extents, 3]."""
+    runs, shifts = _columns(pieces)
+    extents = list(map(_extents_of, runs))
+    counts = list(map(len, extents))
+    found = numpy.empty((sum(counts), 3), dtype=numpy.int64)
+    words = chain.from_iterable(chain.from_iterable(extents))
+    found[:, :2] = numpy.fromiter(words, numpy.int64, 2 * len(found)).reshape(-1, 2)
+    found[:, 2] = numpy.repeat(numpy.array(shifts, dtype=numpy.int64), counts)
+    return found
+
+
+def _columns(pieces: Sequence[Placed]) -> tuple[Sequence[Run], Sequence[int]]:
+    runs, shifts = zip(*pieces, strict=True) if pieces else ((), ())
+    return runs, shifts
+
+
+def stretched(firsts: numpy.ndarray, lengths: numpy.ndarray) -> numpy.ndarray:
+    """Return the numbers of some stretches one behind the other: `lengths[i]` of them from `firsts[i]` on."""
+    ends = numpy.cumsum(lengths)
+    total = int(ends[-1]) if ends.size else 0
+    return numpy.repeat(firsts - (ends - lengths), lengths) + numpy.arange(total, dtype=numpy.int64)
 
 
 NOTHING = View(())
@@ -94,13 +138,15 @@ def view_of_blocks(runs: Sequence[Run], *, anchored: bool, positions: Positions 
 
     The local start is 0, or if `anchored`, for all but the anchor, directly behind it: those blocks see it.
     """
-    start = runs[0].length if anchored and runs else 0
-    pieces, place, end = [], 0, 0
-    for index, run in enumerate(runs):
-        pieces.append(Placed(run, place - (start if index else 0)))
-        end = max(end, place + run.length)
-        place = end if positions is Positions.SEQUENTIAL else runs[0].length
-    return View(tuple(pieces), end)
+    lengths = list(map(_length_of, runs))
+    start = lengths[0] if anchored and runs else 0
+    if positions is Positions.SEQUENTIAL:
+        *places, end = accumulate(lengths, initial=0)
+    else:
+        places = [0, *[lengths[0]] * (len(runs) - 1)] if runs else []
+        end = max(map(add, places, lengths), default=0)
+    shifts = [*places[:1], *[place - start for place in places[1:]]]
+    return View(tuple(map(Placed, runs, shifts)), end)
 
 
 @dataclass(eq=False, slots=True)

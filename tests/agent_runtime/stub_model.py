@@ -30,7 +30,7 @@ class ReadingRunner:
         for span in spans:
             if span.keep is not None:
                 self._token_at.update(zip(map(int, span.keep.slots()), span.ids, strict=True))
-        return {span: self._logits(span) for span in spans if span.wanted != "none"}
+        return Logits({span: self._logits(span) for span in spans if span.wanted != "none"})
 
     def close(self) -> None:
         """Nothing to unhook."""

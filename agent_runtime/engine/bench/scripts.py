@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from agent_runtime.engine.cursor import Cursor
+from agent_runtime.engine.forward import Logits
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.scheduler import BACKGROUND_ROWS, Script
 from agent_runtime.engine.span import Span, View
@@ -12,18 +13,22 @@ from agent_runtime.engine.span import Span, View
 
 def first_token(pool: Pool, seen: Callable[[], View], ids: Sequence[int]) -> Script[int]:
     """Ask `ids` behind a view that is made on the engine's thread, as a turn's is; returns the first token."""
-    logits_V = yield from last_logits(pool, seen, ids)
-    return int(logits_V.argmax())
+    logits, span = yield from _asked(pool, seen, ids)
+    return logits.best(span)
 
 
 def last_logits(pool: Pool, seen: Callable[[], View], ids: Sequence[int]) -> Script[torch.Tensor]:
     """Ask `ids`; returns the logits of the first token, [V] in float32."""
+    logits, span = yield from _asked(pool, seen, ids)
+    return logits[span][-1]
+
+
+def _asked(pool: Pool, seen: Callable[[], View], ids: Sequence[int]) -> Script[tuple[Logits, Span]]:
     view = seen()
     cursor = Cursor(pool, view, view.behind)
     try:
         span = cursor.extend(ids)
-        logits = yield [span]
-        return logits[span][-1]
+        return (yield [span]), span
     finally:
         cursor.release()
 

@@ -120,7 +120,7 @@ def _behind(setting: Setting, prompt: Run, start: int, ids: list[int]) -> Script
     try:
         span = Span(ids, start, view, keep=run, wanted="last")
         logits = yield [span]
-        return int(logits[span][-1].argmax())
+        return logits.best(span)
     finally:
         pool.release(run)
 

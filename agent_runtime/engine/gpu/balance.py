@@ -8,6 +8,7 @@ the shortest. So a result does not depend on who is ready first, and nobody coun
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import numpy
 
@@ -15,12 +16,23 @@ import numpy
 _A_PART, _LEAST = 2, 4
 # Into how many units a stream is cut at most, and when nothing better is looked for: beside all programs' mean.
 _MOST_CUTS, _ENOUGH = 128, 1.1
+# How many answers are kept: turns over as many blocks, and most steps of those who decode, ask the same again. Each is
+# a pair of numbers for every length that streams have.
+_MOST_KEPT = 256
 
 
 def longest_unit(streams: Iterable[int], num_heads: int, num_programs: int) -> int:
     """Return how many tiles of keys a unit has at most, so that the last program is ready as early as can be."""
     lengths = Counter(streams)
-    longest = max(lengths, default=0)
+    if not any(lengths):
+        return _LEAST
+    return _longest_unit(tuple(sorted(lengths.items())), num_heads, num_programs)
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _longest_unit(counted: tuple[tuple[int, int], ...], num_heads: int, num_programs: int) -> int:
+    lengths = dict(counted)
+    longest = max(lengths)
     enough = _ENOUGH * sum(length * count for length, count in lengths.items()) * num_heads / num_programs
     best, best_time = max(longest, _LEAST), float("inf")
     for cuts in range(1, _MOST_CUTS + 1):
@@ -35,7 +47,7 @@ def longest_unit(streams: Iterable[int], num_heads: int, num_programs: int) -> i
     return best
 
 
-def _time(lengths: Counter[int], unit: int, num_heads: int, num_programs: int) -> float:
+def _time(lengths: dict[int, int], unit: int, num_heads: int, num_programs: int) -> float:
     """Return when the last program is ready, about: the long units take whole rounds, and the short ones fill gaps."""
     num_long, total, slowest = 0, 0, 0
     for length, count in lengths.items():
@@ -55,7 +67,7 @@ def cut(length: int, unit: int) -> list[int]:
     return [number * length // num_units for number in range(num_units + 1)]
 
 
-def longest_first(lengths: Sequence[int]) -> numpy.ndarray:
+def longest_first(lengths: Sequence[int] | numpy.ndarray) -> numpy.ndarray:
     """Return the order in which units are given out; those of one length keep theirs."""
     return numpy.argsort(-numpy.asarray(lengths, dtype=numpy.int64), kind="stable")
 

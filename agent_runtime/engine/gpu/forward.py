@@ -26,6 +26,7 @@ from transformers import PreTrainedModel
 from agent_runtime.engine.gpu.attention import KernelStep, shape_of
 from agent_runtime.engine.gpu.merged import Merged
 from agent_runtime.engine.gpu.planning import plan_work
+from agent_runtime.engine.gpu.shared_items import Remembered
 from agent_runtime.engine.gpu.work_list import Arrays, WorkList, is_pinned
 from agent_runtime.engine.layout import Layout
 from agent_runtime.engine.pool import Pool
@@ -81,6 +82,7 @@ class KernelForward:
         self._words = torch.empty(0, dtype=torch.int32)
         self._logits = torch.empty(0)
         self._scratch = Scratch()
+        self._remembered = Remembered()
         self._attended = torch.empty(0)
 
     @property
@@ -95,7 +97,7 @@ class KernelForward:
             return self._run(layout, rows_W)
 
     def _run(self, layout: Layout, rows_W: numpy.ndarray) -> torch.Tensor:
-        arrays = plan_work(layout, self._shape, rows_W)
+        arrays = plan_work(layout, self._shape, rows_W, self._remembered)
         key = self._key(arrays)
         if key is None:
             return self._computed(arrays.on(self._device), Scratch(), None).float()

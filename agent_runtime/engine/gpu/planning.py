@@ -1,260 +1,152 @@
 """The work of a packed forward: who attends to what, cut so that all programs have equally much to do.
 
-Every bundle of rows attends to the keys of its view and to itself, a tile of its rows at a time; long runs, and what
-several sessions see, is attended by tiles of all their rows together (`sharing.py`). What one tile goes through is cut
-into items whatever the number of blocks. Items over the same keys stand beside each other, so that programs that run
-at the same time read the same keys. Which item writes where is fixed beforehand.
+Every bundle of rows attends to the keys of its view and to itself, a tile of its rows at a time (`own_items.py`); long
+runs, and what several sessions see, is attended by tiles of all their rows together (`sharing.py`, `shared_items.py`).
+What one tile goes through is cut into items whatever the number of blocks. Items over the same keys stand beside each
+other, so that programs that run at the same time read the same keys. Which item writes where is fixed beforehand.
 
-Shapes: T rows of the forward, W rows whose logits are wanted.
+A step of those who decode is planned by what is new in it: what depends on a view alone is kept with the view, what
+sessions share is remembered as long as their views live, and bundles are columns of arrays.
+
+Shapes: T rows of the forward, W rows whose logits are wanted, G groups.
 """
 
-from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import numpy
 
-from agent_runtime.engine.gpu.balance import cut, longest_first, longest_unit
-from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS, SHIFT_FIELDS, key_tiles
-from agent_runtime.engine.gpu.sharing import NOT_SEEN, Sharing, shared_among
+from agent_runtime.engine.gpu.balance import longest_first
+from agent_runtime.engine.gpu.bundles import Bundles, bundles_of
+from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS, SHIFT_FIELDS, tiles_of
+from agent_runtime.engine.gpu.own_items import Shown, own_items
+from agent_runtime.engine.gpu.shared_items import Remembered, SharedItems, shared_items
 from agent_runtime.engine.gpu.work_list import ITEM_FIELDS, MERGE_FIELDS, Arrays, Shape
-from agent_runtime.engine.layout import Bundle, Group, Layout, groups_of
-from agent_runtime.engine.span import View
+from agent_runtime.engine.layout import Layout
+from agent_runtime.engine.span import stretched
 
 _NOTHING = numpy.empty(0, dtype=numpy.int64)
-_NARROW, _WIDE, _SHARED = 0, 1, 2
-
-# Some slots behind each other: the first, how many, and where it is said by how much each session has them moved.
-Extent = tuple[int, int, int]
+_NO_ITEMS = numpy.empty((0, ITEM_FIELDS), dtype=numpy.int64)
 
 
-def plan_work(layout: Layout, shape: Shape, rows_W: numpy.ndarray = _NOTHING) -> Arrays:
-    """Plan a forward. Raises IndexError for a position that the rotary table does not hold: a kernel would not."""
-    plan = _Plan(layout, shape)
-    groups = groups_of(layout)
-    sharing = shared_among(groups, shape)
-    plan.add(groups, sharing)
-    if sharing is not None:
-        plan.share(sharing)
-    return plan.arrays(rows_W)
+def plan_work(
+    layout: Layout, shape: Shape, rows_W: numpy.ndarray = _NOTHING, remembered: Remembered | None = None
+) -> Arrays:
+    """Plan a forward; what was `remembered` of others changes nothing but how long that takes.
 
-
-class _Plan:
-    """A work list while it is written."""
-
-    def __init__(self, layout: Layout, shape: Shape) -> None:
-        self._layout, self._shape = layout, shape
-        self._begins, self.seen_to_T = _families(layout)
-        self._items: tuple[list[tuple[int, ...]], ...] = ([], [], [])
-        self._lengths: tuple[list[int], ...] = ([], [], [])
-        self._key_tiles: list[numpy.ndarray] = [numpy.empty((0, KEY_TILE_FIELDS), dtype=numpy.int64)]
-        self._num_key_tiles = 0
-        self._shown: dict[tuple[int, int], tuple[int, int]] = {}
-        self._merges = numpy.zeros((layout.num_rows, MERGE_FIELDS), dtype=numpy.int32)
-        self._num_parts = 0
-        self._rows = self._shifts = _NOTHING
-        self._runs: list[Extent] = []
-
-    def add(self, groups: Sequence[Group], sharing: Sharing | None) -> None:
-        """Write the items of all bundles: what each sees alone, and its own rows."""
-        found: tuple[list[_Tiles], list[_Tiles]] = ([], [])
-        for group in groups:
-            view = group.view if sharing is None else sharing.view_of(group)
-            for bundle in group.bundles:
-                kind = self._shape.kind_of(bundle.num_rows)
-                shown = self._shown_in_tiles(view, self._shape.tiling[kind].keys)
-                tiles = _Tiles(bundle, shown, self._shape, kind, self._begins, is_sharing=view is not group.view)
-                found[kind].append(tiles)
-        for kind, some in enumerate(found):
-            lengths = (length for tiles in some for length in tiles.lengths)
-            unit = longest_unit(lengths, self._shape.num_groups, self._shape.num_programs(kind))
-            for tiles in some:
-                self._add_tiles(kind, tiles, unit)
-
-    def _add_tiles(self, kind: int, tiles: "_Tiles", unit: int) -> None:
-        bundle = tiles.bundle
-        cuts = [cut(length, unit) for length in tiles.lengths]
-        num_most = max(map(len, cuts)) - 1
-        is_split = tiles.is_sharing or num_most > 1
-        for number in range(num_most):
-            part_at = self._num_parts + number * bundle.num_rows if is_split else -1
-            for tile, places in enumerate(cuts):
-                if number + 1 < len(places):
-                    seen = tiles.part(tile, places[number], places[number + 1])
-                    self._items[kind].append((bundle.first, bundle.num_rows, tile, *seen, part_at))
-                    self._lengths[kind].append(places[number + 1] - places[number])
-        if is_split:
-            for tile, places in enumerate(cuts):
-                first = tile * tiles.rows_each
-                merges = self._merges[bundle.first + first : bundle.stop]
-                merges[:, 0] = range(self._num_parts + first, self._num_parts + bundle.num_rows)
-                merges[:, 1:3] = len(places) - 1, bundle.num_rows
-            self._num_parts += num_most * bundle.num_rows
-
-    def share(self, sharing: Sharing) -> None:
-        """Write the items of what is read where it lies; their parts are behind those of all bundles."""
-        rows, shifts_US = sharing.rows(), sharing.shifts_US
-        self._rows, self._shifts = rows.ravel(), shifts_US.ravel()
-        rows_each = self._shape.rows_each[_SHARED]
-        tiles = [rows[first : first + rows_each] for first in range(0, len(rows), rows_each)]
-        seen = [(shifts_US[:, numpy.unique(tile[:, 1])] != NOT_SEEN).any(1) for tile in tiles]
-        keys = self._shape.tiling.shared.keys
-        extents = {
-            some.tobytes(): [
-                (first, length, number * shifts_US.shape[1])
-                for number in numpy.flatnonzero(some).tolist()
-                for first, length in sharing.runs[number].extents
-            ]
-            for some in seen
-        }
-        lengths = {name: _num_tiles(some, keys) for name, some in extents.items()}
-        unit = longest_unit(
-            (lengths[some.tobytes()] for some in seen), self._shape.num_groups, self._shape.num_programs(_SHARED)
-        )
-        cuts = {name: cut(length, unit) for name, length in lengths.items()}
-        parts = {
-            name: [self._add_runs(some) for some in _in_parts(extents[name], cuts[name], keys)]
-            for name, some in extents.items()
-        }
-        items: list[tuple[int, int, tuple[int, ...]]] = []
-        for at, (tile, some) in enumerate(zip(tiles, seen, strict=True)):
-            name = some.tobytes()
-            for number, (first_run, num_runs) in enumerate(parts[name]):
-                part_at = self._num_parts + number * len(tile)
-                length = cuts[name][number + 1] - cuts[name][number]
-                items.append((number, length, (at * rows_each, len(tile), first_run, num_runs, part_at, 0, 0, 0)))
-            self._merges[tile[:, 0], 3] = self._num_parts + numpy.arange(len(tile))
-            self._merges[tile[:, 0], 4:] = len(parts[name]), len(tile)
-            self._num_parts += len(parts[name]) * len(tile)
-        for _, length, item in sorted(items, key=lambda item: item[0]):  # those over the same keys beside each other
-            self._items[_SHARED].append(item)
-            self._lengths[_SHARED].append(length)
-
-    def _add_runs(self, runs: Sequence[Extent]) -> tuple[int, int]:
-        first = len(self._runs)
-        self._runs.extend(runs)
-        return first, len(runs)
-
-    def _shown_in_tiles(self, view: View, most_keys: int) -> tuple[int, int]:
-        """Return the first tile of a view's keys in the list and how many there are; they are listed once."""
-        name = (id(view), most_keys)
-        if name not in self._shown:
-            tiles = key_tiles(view.extents, most_keys)
-            self._shown[name] = self._num_key_tiles, len(tiles)
-            self._key_tiles.append(tiles)
-            self._num_key_tiles += len(tiles)
-        return self._shown[name]
-
-    def arrays(self, rows_W: numpy.ndarray) -> Arrays:
-        """Return what has been written."""
-        spans = self._layout.spans
-        kept_at = numpy.full(self._layout.num_rows, -1)
-        for span in spans:
-            if span.keep is not None:
-                first = self._layout.first_row[span]
-                kept_at[first : first + len(span.ids)] = span.keep.slots()
-        positions_T = numpy.concatenate([numpy.arange(span.start, span.start + len(span.ids)) for span in spans])
-        tiles = numpy.concatenate(self._key_tiles)
-        for places in (positions_T, tiles[:, SHIFT_FIELDS], numpy.maximum(self._shifts, 0)):
-            if places.size and not 0 <= int(places.min()) <= int(places.max()) < self._shape.num_positions:
-                raise IndexError(f"positions {places.min()} to {places.max()} of {self._shape.num_positions}")
-        narrow, wide, shared = (
-            _in_order(items, lengths) for items, lengths in zip(self._items, self._lengths, strict=True)
-        )
-        return Arrays(
-            {
-                "ids_T": numpy.concatenate([numpy.asarray(span.ids, dtype=numpy.int64) for span in spans]),
-                "positions_T": positions_T,
-                "slots_T": kept_at,
-                "seen_to_T": self.seen_to_T,
-                "merges_T": self._merges.ravel(),
-                "rows_W": rows_W,
-                "narrow": narrow,
-                "wide": wide,
-                "shared": shared,
-                "key_tiles": tiles.ravel(),
-                "shared_rows": self._rows,
-                "runs": numpy.array(self._runs, dtype=numpy.int64).ravel(),
-                "shifts": self._shifts,
-            },
-            (len(self._items[_NARROW]), len(self._items[_WIDE]), len(self._items[_SHARED])),
-            self._num_parts,
-        )
-
-
-class _Tiles:
-    """What the tiles of one bundle go through, in tiles of keys: first those of its view, then those of its own."""
-
-    def __init__(
-        self,
-        bundle: Bundle,
-        shown: tuple[int, int],
-        shape: Shape,
-        kind: int,
-        begins: numpy.ndarray,
-        *,
-        is_sharing: bool,
-    ) -> None:
-        self.bundle, self.is_sharing = bundle, is_sharing
-        self.rows_each, self._keys = shape.rows_each[kind], shape.tiling[kind].keys
-        self._first_shown, self._num_shown = shown
-        self._own: list[tuple[int, int]] = []
-        for first in range(0, bundle.num_rows, self.rows_each):
-            begin = int(begins[bundle.first + first]) - bundle.first
-            self._own.append((begin, min(first + self.rows_each, bundle.num_rows)))
-
-    @property
-    def lengths(self) -> list[int]:
-        """Return how many there are for each tile of rows."""
-        return [self._num_shown + -(-(stop - begin) // self._keys) for begin, stop in self._own]
-
-    def part(self, tile: int, begin: int, end: int) -> tuple[int, int, int, int]:
-        """Return first and number of the view's tiles, and of the bundle's own keys, that lie from `begin` to `end`."""
-        first, last = min(begin, self._num_shown), min(end, self._num_shown)
-        own_begin, own_stop = self._own[tile]
-        own = own_begin + max(begin - self._num_shown, 0) * self._keys
-        stop = min(own_begin + max(end - self._num_shown, 0) * self._keys, own_stop)
-        return self._first_shown + first, last - first, own, max(stop - own, 0)
-
-
-def _families(layout: Layout) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Return the first row that each row sees of those that are computed, and the first that does not see it any more.
-
-    Rows lie parents before children, and what descends from a span lies together: a row is seen by all rows from
-    itself to the end of what descends from its span, and by no others.
+    Raises IndexError for a position that the rotary table does not hold: a kernel would not.
     """
-    begins = numpy.empty(layout.num_rows, dtype=numpy.int64)
-    ends = numpy.empty(layout.num_rows, dtype=numpy.int64)
-    end_of = {span: layout.first_row[span] + len(span.ids) for span in layout.spans}
-    root_row: dict[int, int] = {}
-    for span in reversed(layout.spans):
-        if span.parent is not None:
-            end_of[span.parent] = max(end_of[span.parent], end_of[span])
-    for span in layout.spans:
-        first = layout.first_row[span]
-        root_row[id(span)] = first if span.parent is None else root_row[id(span.parent)]
-        begins[first : first + len(span.ids)] = root_row[id(span)]
-        ends[first : first + len(span.ids)] = end_of[span]
-    return begins, ends
+    bundles = bundles_of(layout)
+    shared = shared_items(bundles, shape) if remembered is None else remembered.of(bundles, shape)
+    rows = _Rows(layout)
+    merges = numpy.zeros((layout.num_rows, MERGE_FIELDS), dtype=numpy.int64)
+    items, lengths = [_NO_ITEMS] * 3, [_NOTHING] * 3
+    key_tiles = [numpy.empty((0, KEY_TILE_FIELDS), dtype=numpy.int64)]
+    num_parts = num_key_tiles = 0
+    is_wide = bundles.is_wide(shape)
+    for kind, of_kind in enumerate((numpy.flatnonzero(~is_wide), numpy.flatnonzero(is_wide))):
+        if not of_kind.size:
+            continue
+        shown, tiles = _shown(bundles, of_kind, shared, shape.tiling[kind].keys, num_key_tiles)
+        own = own_items(shown, kind, shape, rows.begins_T, merges, num_parts)
+        items[kind], lengths[kind] = own.items, own.lengths
+        key_tiles.append(tiles)
+        num_key_tiles += len(tiles)
+        num_parts += own.num_parts
+    runs = shifts = shared_rows = _NOTHING
+    if shared is not None:
+        runs, shifts, shared_rows = shared.runs, shared.shifts, shared.rows.ravel()
+        items[2], lengths[2] = shared.items_from(num_parts), shared.lengths
+        shared.merge_from(num_parts, merges)
+        num_parts += shared.num_parts
+    listed = numpy.concatenate(key_tiles)
+    for places in (rows.positions_T, listed[:, SHIFT_FIELDS], numpy.maximum(shifts, 0)):
+        if places.size and not 0 <= int(places.min()) <= int(places.max()) < shape.num_positions:
+            raise IndexError(f"positions {places.min()} to {places.max()} of {shape.num_positions}")
+    narrow, wide, of_shared = (some[longest_first(each)].ravel() for some, each in zip(items, lengths, strict=True))
+    return Arrays(
+        {
+            "ids_T": rows.ids_T,
+            "positions_T": rows.positions_T,
+            "slots_T": rows.slots_T,
+            "seen_to_T": rows.seen_to_T,
+            "merges_T": merges.ravel(),
+            "rows_W": rows_W,
+            "narrow": narrow,
+            "wide": wide,
+            "shared": of_shared,
+            "key_tiles": listed.ravel(),
+            "shared_rows": shared_rows,
+            "runs": runs,
+            "shifts": shifts,
+        },
+        (len(items[0]), len(items[1]), len(items[2])),
+        num_parts,
+    )
 
 
-def _in_order(items: Sequence[tuple[int, ...]], lengths: Sequence[int]) -> numpy.ndarray:
-    table = numpy.array(items, dtype=numpy.int64).reshape(-1, ITEM_FIELDS)
-    return table.take(longest_first(lengths), 0).ravel()
+def _shown(
+    bundles: Bundles, of_kind: numpy.ndarray, shared: SharedItems | None, most_keys: int, first_tile: int
+) -> tuple[Shown, numpy.ndarray]:
+    """Return some bundles with what they see alone, and the tiles of that, listed from `first_tile` on.
+
+    Each group's tiles are listed once.
+    """
+    group_B = bundles.group_B[of_kind]
+    is_new = numpy.append(True, group_B[1:] != group_B[:-1])
+    groups = group_B[is_new].tolist()
+    views = [bundles.views[number] for number in groups]
+    roots = [view.root for view in views]
+    is_sharing_G = numpy.zeros(len(bundles.views), dtype=bool)
+    if shared is not None:
+        roots = [shared.private.get(number, root) for number, root in zip(groups, roots, strict=True)]
+        is_sharing_G[list(shared.private)] = True
+    tails = [() if view.stem is None else view.tail for view in views]
+    tiles, counts = tiles_of(roots, tails, most_keys)
+    which = numpy.cumsum(is_new) - 1
+    first_shown = first_tile + numpy.cumsum(counts) - counts
+    shown = Shown(
+        bundles.first_B[of_kind],
+        bundles.rows_B[of_kind],
+        first_shown[which],
+        counts[which],
+        is_sharing_G[group_B],
+    )
+    return shown, tiles
 
 
-def _num_tiles(extents: Iterable[Extent], keys: int) -> int:
-    return sum(-(-length // keys) for _, length, _ in extents)
+class _Rows:
+    """What is to be said of every row: its token, its position, where it is kept (-1: nowhere), and who sees it.
+
+    `begins_T` is the first row that each row sees of those that are computed, `seen_to_T` the first that does not see
+    it any more. Rows lie parents before children, and what descends from a span lies together: a row is seen by all
+    rows from itself to the end of what descends from its span, and by no others.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        spans, first_row = layout.spans, layout.first_row
+        counts = [len(span.ids) for span in spans]
+        firsts = [first_row[span] for span in spans]
+        self.ids_T = numpy.fromiter(chain.from_iterable(span.ids for span in spans), numpy.int64, layout.num_rows)
+        self.positions_T = stretched(numpy.array([span.start for span in spans]), numpy.array(counts))
+        self.slots_T = _kept_at(layout)
+        roots, ends = list(firsts), [first + count for first, count in zip(firsts, counts, strict=True)]
+        children = [number for number, span in enumerate(spans) if span.parent is not None]
+        if children:
+            number_of = {id(span): number for number, span in enumerate(spans)}
+            parents = [number_of[id(spans[child].parent)] for child in children]
+            for child, parent in zip(children, parents, strict=True):
+                roots[child] = roots[parent]
+            for child, parent in zip(reversed(children), reversed(parents), strict=True):
+                ends[parent] = max(ends[parent], ends[child])
+        self.begins_T = numpy.repeat(roots, counts)
+        self.seen_to_T = numpy.repeat(ends, counts)
 
 
-def _in_parts(extents: Sequence[Extent], places: Sequence[int], keys: int) -> list[list[Extent]]:
-    """Cut runs at places counted in tiles of `keys`, of which every run begins one."""
-    parts: list[list[Extent]] = [[] for _ in places[1:]]
-    number, tile = 0, 0
-    for first, length, shifts in extents:
-        done = 0
-        while done < length:
-            while tile >= places[number + 1]:
-                number += 1
-            count = min(length - done, (places[number + 1] - tile) * keys)
-            parts[number].append((first + done, count, shifts))
-            done, tile = done + count, tile + -(-count // keys)
-    return parts
+def _kept_at(layout: Layout) -> numpy.ndarray:
+    found = numpy.full(layout.num_rows, -1, dtype=numpy.int64)
+    kept = [(layout.first_row[span], span.keep) for span in layout.spans if span.keep is not None]
+    if kept:
+        extents = numpy.array([extent for _, run in kept for extent in run.extents], dtype=numpy.int64).reshape(-1, 2)
+        rows = stretched(numpy.array([first for first, _ in kept]), numpy.array([run.length for _, run in kept]))
+        found[rows] = stretched(extents[:, 0], extents[:, 1])
+    return found

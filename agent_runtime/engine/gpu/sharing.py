@@ -4,7 +4,8 @@ Each session has a block at a place of its own. So it is not the keys that are m
 by as much as its session has the block moved, block by block, and all rows meet the same keys. For a long run that is
 less work even if one session alone sees it; short ones leave tiles half empty, and queries are turned for few keys.
 
-Shapes: R rows that share, S sessions (groups of rows with the same view), U runs of slots that are shared.
+Shapes: R rows that share, S sessions (groups of rows with the same view), U runs of slots, first
+all that are seen, then those that are shared.
 """
 
 from collections.abc import Sequence
@@ -12,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy
 
+from agent_runtime.engine.gpu.bundles import Bundles
 from agent_runtime.engine.gpu.work_list import Shape
-from agent_runtime.engine.layout import Group
 from agent_runtime.engine.pool import Run
-from agent_runtime.engine.span import NOTHING, Placed, View
+from agent_runtime.engine.span import NOTHING, Placed, View, stretched
 
 # What a tile of keys costs that are moved as they are read, beside one of keys that are not, and what turning a tile of
 # queries costs: attention over 32 x 1,024 tokens took 6.7 ms and 4.6, over 300 x 85 5.2 and 6.2 (H100, 50 rows).
@@ -30,62 +31,62 @@ NOT_SEEN = -1
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """Who shares what: runs, by how much each session has each of them moved, and what else each session sees."""
+    """Who shares what: runs, by how much each session has each of them moved, and what else each session sees.
 
-    groups: tuple[Group, ...]
+    `members` are the sessions' numbers among all groups.
+    """
+
+    members: tuple[int, ...]
     runs: tuple[Run, ...]
     shifts_US: numpy.ndarray
     private: dict[int, View]
 
-    def view_of(self, group: Group) -> View:
-        """Return what a group sees alone."""
-        return self.private.get(id(group), group.view)
-
-    def rows(self) -> numpy.ndarray:
+    def rows(self, bundles: Bundles) -> numpy.ndarray:
         """Return the rows that share and the number of the session of each, [R, 2]."""
-        bundles = [bundle for group in self.groups for bundle in group.bundles]
-        counts = [bundle.num_rows for bundle in bundles]
-        number = numpy.repeat(range(len(self.groups)), [len(group.bundles) for group in self.groups])
-        before = numpy.cumsum(counts) - counts
-        firsts = numpy.array([bundle.first for bundle in bundles]) - before
-        return numpy.stack((numpy.repeat(firsts, counts) + numpy.arange(sum(counts)), numpy.repeat(number, counts)), 1)
+        number_of = numpy.full(len(bundles.views), -1)
+        number_of[list(self.members)] = range(len(self.members))
+        session_B = number_of[bundles.group_B]
+        of_members = session_B >= 0
+        counts = bundles.rows_B[of_members]
+        rows = stretched(bundles.first_B[of_members], counts)
+        return numpy.stack((rows, numpy.repeat(session_B[of_members], counts)), 1)
 
 
-def shared_among(groups: Sequence[Group], shape: Shape) -> Sharing | None:
+def shared_among(bundles: Bundles, shape: Shape) -> Sharing | None:
     """Return what is to be read where it lies, None if that saves too little.
 
-    A run counts once for each group: where a block stands twice in one prompt, the second is seen alone.
+    A run counts once for each group: where a block stands twice in one prompt, the second is seen alone. What a view
+    has grown by is a session's own.
     """
-    tables = [group.view.table for group in groups]
-    number = numpy.repeat(numpy.arange(len(groups)), [len(table) for table in tables])
+    views = [view.root for view in bundles.views]
+    alone_G, rows_G = _costs(bundles, shape)
+    if _most_saved(views, alone_G, rows_G, shape) < _LEAST_SAVED:
+        return None
+    tables = [view.table for view in views]
+    number = numpy.repeat(numpy.arange(len(views)), [len(table) for table in tables])
     whole = numpy.concatenate(tables)
     if (whole[:, 2] < 0).any():  # that is how sessions say that they do not see a run
         return None
-    ids, run_of = numpy.unique(whole[:, 0], return_inverse=True)
+    ids, place_U, run_of = numpy.unique(whole[:, 0], return_index=True, return_inverse=True)
     _, firsts = numpy.unique(number * max(len(ids), 1) + run_of, return_index=True)
-    firsts = firsts[whole[firsts, 1] > 0]
-    _, example, run = numpy.unique(run_of[firsts], return_index=True, return_inverse=True)
-    alone_G, rows_G = _costs(groups, shape)
-    keys = shape.tiling.shared.keys
-    lengths = whole[firsts[example], 1]
-    apart = numpy.bincount(run, alone_G[number[firsts]]) * lengths / keys * _MOVING
-    num_tiles = -(-numpy.bincount(run, rows_G[number[firsts]]) // shape.rows_each[2])
-    saved = apart - num_tiles * (-(-lengths // keys) + _TURNING)
-    if saved[saved > 0].sum() < _LEAST_SAVED:
+    group, run = number[firsts], run_of[firsts]
+    alone_U, rows_U = (numpy.bincount(run, each[group]) for each in (alone_G, rows_G))
+    saved_U = _saved(whole[place_U, 1], alone_U, rows_U, shape)
+    if saved_U[saved_U > 0].sum() < _LEAST_SAVED:
         return None
-    is_shared = saved[run] > 0
-    shared = firsts[is_shared]
-    members, session = numpy.unique(number[shared], return_inverse=True)
-    runs, row = numpy.unique(run[is_shared], return_inverse=True)
-    in_order = numpy.argsort(firsts[example[runs]])  # as prompts have them, not as memory does: sums depend on it
-    runs, row = runs[in_order], numpy.argsort(in_order)[row]
+    runs = numpy.flatnonzero(saved_U > 0)
+    runs = runs[numpy.argsort(place_U[runs])]  # as prompts have them, not as memory does: sums depend on it
+    shared = firsts[saved_U[run] > 0]
+    members = numpy.flatnonzero(numpy.bincount(number[shared]))
     shifts_US = numpy.full((len(runs), len(members)), NOT_SEEN, dtype=numpy.int64)
-    shifts_US[row, session] = whole[shared, 2]
+    row_of, session_of = numpy.empty(len(ids), dtype=numpy.int64), numpy.empty(len(views), dtype=numpy.int64)
+    row_of[runs], session_of[members] = numpy.arange(len(runs)), numpy.arange(len(members))
+    shifts_US[row_of[run_of[shared]], session_of[number[shared]]] = whole[shared, 2]
     begins = numpy.cumsum([0, *map(len, tables)])
 
     def piece_at(place: int) -> Placed:
         group = int(number[place])
-        return groups[group].view.pieces[place - int(begins[group])]
+        return views[group].pieces[place - int(begins[group])]
 
     alone = numpy.ones(len(whole), dtype=bool)
     alone[shared] = False
@@ -95,23 +96,38 @@ def shared_among(groups: Sequence[Group], shape: Shape) -> Sharing | None:
         return View(tuple(map(piece_at, left.tolist()))) if left.size else NOTHING
 
     return Sharing(
-        tuple(groups[member] for member in members.tolist()),
-        tuple(piece_at(place).run for place in firsts[example[runs]].tolist()),
+        tuple(members.tolist()),
+        tuple(piece_at(place).run for place in place_U[runs].tolist()),
         shifts_US,
-        {id(groups[member]): private_of(member) for member in members.tolist()},
+        {member: private_of(member) for member in members.tolist()},
     )
 
 
-def _costs(groups: Sequence[Group], shape: Shape) -> tuple[numpy.ndarray, numpy.ndarray]:
+def _saved(lengths: numpy.ndarray, alone: numpy.ndarray, rows: numpy.ndarray, shape: Shape) -> numpy.ndarray:
+    """Return what is saved of runs of some lengths: `alone` are the tiles that see each of them, `rows` their rows."""
+    keys = shape.tiling.shared.keys
+    found: numpy.ndarray = alone * lengths / keys * _MOVING - -(-rows // shape.rows_each[2]) * (
+        -(-lengths // keys) + _TURNING
+    )
+    return found
+
+
+def _most_saved(views: Sequence[View], alone_G: numpy.ndarray, rows_G: numpy.ndarray, shape: Shape) -> float:
+    """Return no less than what can be saved: quickly, if a single group sees anything."""
+    seeing = [number for number, view in enumerate(views) if view.pieces]
+    if len(seeing) != 1:
+        return float("inf") if seeing else 0.0
+    [group] = seeing
+    saved = _saved(views[group].lengths, alone_G[group], rows_G[group], shape)
+    return float(saved[saved > 0].sum())
+
+
+def _costs(bundles: Bundles, shape: Shape) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Return what every group's tiles cost that see its view alone, in wide ones, and how many rows it has."""
-    tiles, rows = [], []
-    for group in groups:
-        counts = [bundle.num_rows for bundle in group.bundles]
-        kinds = map(shape.kind_of, counts)
-        tiles.append(
-            sum(
-                -(-n // shape.rows_each[kind]) * (1 if kind else _NARROW) for n, kind in zip(counts, kinds, strict=True)
-            )
-        )
-        rows.append(sum(counts))
-    return numpy.array(tiles), numpy.array(rows)
+    rows_B, num_groups = bundles.rows_B, len(bundles.views)
+    narrow, wide, _ = shape.rows_each
+    cost_B = numpy.where(bundles.is_wide(shape), -(-rows_B // wide), -(-rows_B // narrow) * _NARROW)
+    return (
+        numpy.bincount(bundles.group_B, cost_B, num_groups),
+        numpy.bincount(bundles.group_B, rows_B, num_groups).astype(numpy.int64),
+    )

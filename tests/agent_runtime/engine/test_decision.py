@@ -57,8 +57,25 @@ def test_only_inner_nodes_take_a_row(names: set[tuple[int, ...]]) -> None:
     tree = grow_tree(answers, root)
     inner = {answer[:length] for answer in answers for length in range(1, len(answer))}
     assert tree.num_rows == len(inner)
-    for answer, steps in zip(answers, tree.steps, strict=True):
-        assert [token for _, _, token in steps] == list(answer)
+    nodes = [root, *tree.spans]
+    read: list[dict[int, int]] = [{} for _ in answers]
+    branches = tree.branches
+    for answer, node, row, token in zip(
+        branches.answers_R, branches.nodes_R, branches.rows_R, branches.tokens_R, strict=True
+    ):
+        span = nodes[node]
+        read[answer][span.start + int(row) % len(span.ids)] = token
+    assert [[found[place] for place in sorted(found)] for found in read] == list(map(list, answers))
+
+
+def test_the_same_answers_branch_as_before_wherever_they_stand() -> None:
+    answers = [[7, 8, END], [7, 9, END], [10, 11, 12, END]]
+    w, roots = world(), [Span([4] * length, 0, NOTHING, wanted="last") for length in (3, 9)]
+    one, other = (grow_tree(answers, root) for root in roots)
+    assert one.branches is other.branches and not set(one.spans) & set(other.spans)
+    assert [span.start for span in other.spans] == [span.start + 6 for span in one.spans]
+    found = read_logprobs(other, w.runner.run([roots[1], *other.spans]))
+    assert found == pytest.approx([teacher_forced(w.twin, [4] * 9, answer) for answer in answers], abs=1e-4)
 
 
 def test_a_name_without_an_end_may_be_the_beginning_of_another() -> None:

@@ -10,8 +10,9 @@ import torch
 
 from agent_runtime.engine.cursor import Cursor
 from agent_runtime.engine.decoding import Generated, Sampler, generate, greedy
+from agent_runtime.engine.forward import Logits
 from agent_runtime.engine.scheduler import Engine, Script
-from agent_runtime.engine.span import NOTHING
+from agent_runtime.engine.span import NOTHING, Span
 from tests.agent_runtime.engine.worlds import World, random_ids, world
 
 
@@ -45,6 +46,19 @@ def test_full_attention_equals_transformers_generate_token_for_token(kind: str) 
     assert list(ours.ids) == theirs[0, 50:].tolist()
     assert not ours.ended
     assert ours.rows == 39, "the last token needs no forward"
+
+
+def test_the_likeliest_tokens_of_a_forward_leave_the_device_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    w, rng = world(), numpy.random.default_rng(1)
+    spans = [Span(random_ids(rng, 7), 0, NOTHING, wanted=wanted) for wanted in ("last", "none", "all", "last")]
+    logits = w.runner.run(spans)
+    expected = [int(logits[span][-1].argmax()) for span in spans if span.wanted != "none"]
+    asked, real = [], torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: asked.append(tensor) or real(tensor))
+    assert [logits.best(span) for span in spans if span.wanted != "none"] == expected
+    assert len(asked) == 1
+    apart = Logits(logits)
+    assert [apart.best(span) for span in logits] == expected
 
 
 class Script4(list[int]):

@@ -52,7 +52,7 @@ class FakeRunner:
         if 14 in self.forwards[-1]:
             wait_until(is_stopped)
             raise EngineClosed
-        return {span: torch.zeros(1, 4) for span in spans}
+        return Logits({span: torch.zeros(1, 4) for span in spans})
 
 
 def one(token: int, rows: int = 1) -> Script[int]:

@@ -7,15 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS, key_tiles
+from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS, key_tiles, tiles_of
+from agent_runtime.engine.pool import Run
+from agent_runtime.engine.span import Placed, View, extents_of
 
 # A key: its slot, and by how many positions it is moved.
 Key = tuple[int, int]
 
 
-def tiles_of(extents: Sequence[tuple[int, int, int]], most_keys: int) -> list[list[Key]]:
+def keys_by_tile(extents: Sequence[tuple[int, int, int]], most_keys: int) -> list[list[Key]]:
     """Return the keys of every tile."""
-    found = key_tiles(numpy.array(extents, dtype=numpy.int64).reshape(-1, 3), most_keys)
+    table = numpy.array(extents, dtype=numpy.int64).reshape(-1, 3)
+    found, counts = key_tiles(table, numpy.array([len(table)]), most_keys)
+    assert counts.tolist() == [len(found)]
     assert found.shape[1] == KEY_TILE_FIELDS and found.dtype == numpy.int64
     return [_keys_of(tile) for tile in found.tolist()]
 
@@ -48,7 +52,45 @@ def token_by_token(extents: Sequence[tuple[int, int, int]], most_keys: int) -> l
     most_keys=st.sampled_from([2, 3, 8, 16, 32, 64, 128]),
 )
 def test_tiles_are_those_found_token_by_token(extents: list[tuple[int, int, int]], most_keys: int) -> None:
-    assert tiles_of(extents, most_keys) == token_by_token(extents, most_keys)
+    assert keys_by_tile(extents, most_keys) == token_by_token(extents, most_keys)
+
+
+@given(
+    views=st.lists(
+        st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 40), st.integers(0, 5000)), max_size=6), max_size=8
+    ),
+    most_keys=st.sampled_from([2, 8, 32]),
+)
+def test_tiles_of_many_views_are_those_of_each(views: list[list[tuple[int, int, int]]], most_keys: int) -> None:
+    together = numpy.array([extent for view in views for extent in view], dtype=numpy.int64).reshape(-1, 3)
+    found, counts = key_tiles(together, numpy.array(list(map(len, views)), dtype=numpy.int64), most_keys)
+    tiles = [_keys_of(tile) for tile in found.tolist()]
+    for view, end, count in zip(views, numpy.cumsum(counts).tolist(), counts.tolist(), strict=True):
+        assert tiles[end - count : end] == token_by_token(view, most_keys)
+    assert len(tiles) == counts.sum()
+
+
+@given(
+    root=st.lists(st.integers(0, 80), max_size=6),
+    tails=st.lists(st.lists(st.integers(1, 40), max_size=3), min_size=1, max_size=5),
+)
+def test_what_a_view_has_grown_by_begins_a_tile_and_the_rest_is_found_out_once(
+    root: list[int], tails: list[list[int]]
+) -> None:
+    def placed(lengths: list[int], first: int) -> list[Placed]:
+        return [Placed(Run(((first + 100 * n, length),), length), n) for n, length in enumerate(lengths)]
+
+    view, grown = View(tuple(placed(root, 0))), [placed(tail, 5000) for tail in tails]
+    found, counts = tiles_of([view] * len(tails), grown, 32)
+    known = view.tiles[32]
+    tiles = [_keys_of(tile) for tile in found.tolist()]
+    for tail, end, count in zip(grown, numpy.cumsum(counts).tolist(), counts.tolist(), strict=True):
+        own, behind = (
+            token_by_token(list(map(tuple, extents_of(pieces).tolist())), 32) for pieces in (view.pieces, tail)
+        )
+        assert tiles[end - count : end] == own + behind
+    tiles_of([view], [()], 32)
+    assert view.tiles[32] is known
 
 
 @pytest.mark.parametrize(
@@ -57,4 +99,4 @@ def test_tiles_are_those_found_token_by_token(extents: list[tuple[int, int, int]
 )
 def test_how_many_tiles_usual_blocks_take(length: int, num_blocks: int, most_keys: int, num_tiles: int) -> None:
     extents = [(10_000 - number * length, length, number) for number in range(num_blocks)]
-    assert len(tiles_of(extents, most_keys)) == num_tiles
+    assert len(keys_by_tile(extents, most_keys)) == num_tiles

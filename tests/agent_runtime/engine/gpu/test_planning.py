@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from agent_runtime.engine.gpu import sharing
+from agent_runtime.engine.gpu.bundles import bundles_of
 from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS
 from agent_runtime.engine.gpu.planning import plan_work
 from agent_runtime.engine.gpu.tiling import tiling_of
 from agent_runtime.engine.gpu.work_list import ITEM_FIELDS, Shape
-from agent_runtime.engine.layout import lay_out
+from agent_runtime.engine.layout import groups_of, lay_out
 from agent_runtime.engine.pool import Run
-from agent_runtime.engine.span import Placed, Span, View, view_of_blocks
+from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
 
 # Llama 8B's heads on a GPU of 132 multiprocessors.
 SHAPE = Shape(4, 8, 131_072, tiling_of(torch.bfloat16, 128), 132)
@@ -47,6 +48,35 @@ def test_what_an_item_shows_are_tiles_of_its_view_each_once(monkeypatch: pytest.
             for key in keys_of(tile)
         ]
         assert listed == keys
+
+
+def test_bundles_are_those_of_the_other_ways() -> None:
+    rng = random.Random(1)
+    view = view_of_blocks([Run(((0, 40),), 40)], anchored=False)
+    spans = []
+    for seen in (NOTHING, view, view.followed_by(Placed(Run(((50, 3),), 3), 0))):
+        for _ in range(6):
+            spans.append(Span([0] * rng.randint(1, 30), seen.behind, seen))
+            spans.append(Span([0] * 2, seen.behind, seen, parent=spans[-1]))
+    layout = lay_out(spans)
+    groups = groups_of(layout)
+    found = bundles_of(layout)
+    assert found.views == tuple(group.view for group in groups)
+    expected = [(n, each.first, each.num_rows) for n, group in enumerate(groups) for each in group.bundles]
+    assert list(zip(*(each.tolist() for each in (found.group_B, found.first_B, found.rows_B)), strict=True)) == expected
+    assert len(expected) > 3
+
+
+def test_what_a_view_has_grown_by_is_shown_behind_the_rest() -> None:
+    view = view_of_blocks([Run(((number * 90, 85),), 85) for number in range(5)], anchored=False)
+    views = [view.followed_by(Placed(Run(((900 + number, 1), (950, number)), 1 + number), 0)) for number in (1, 40)]
+    parts = plan_work(lay_out([Span([0], each.behind, each) for each in views]), SHAPE).parts
+    tiles = parts["key_tiles"].reshape(-1, KEY_TILE_FIELDS).tolist()
+    for row, each in enumerate(views):
+        items = parts["narrow"].reshape(-1, ITEM_FIELDS).tolist()
+        seen = sorted((first, number) for first_row, _, _, first, number, *_ in items if first_row == row)
+        keys = [key for first, number in seen for tile in tiles[first : first + number] for key in keys_of(tile)]
+        assert keys == list(zip(each.slots.tolist(), each.shifts.tolist(), strict=True))
 
 
 def test_keys_moved_by_more_than_the_rotary_table_holds_are_refused() -> None:

@@ -1,0 +1,166 @@
+"""What sessions shared in the forward before is remembered, and nothing else comes of it."""
+
+import gc
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import pytest
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from agent_runtime.engine.cursor import Cursor
+from agent_runtime.engine.gpu import shared_items, sharing
+from agent_runtime.engine.gpu.bundles import bundles_of
+from agent_runtime.engine.gpu.planning import plan_work
+from agent_runtime.engine.gpu.shared_items import Remembered
+from agent_runtime.engine.gpu.tiling import tiling_of
+from agent_runtime.engine.gpu.work_list import Shape
+from agent_runtime.engine.layout import lay_out
+from agent_runtime.engine.pool import KVGeometry, Pool, Run
+from agent_runtime.engine.span import NOTHING, Span, View, view_of_blocks
+
+SHAPE = Shape(4, 2, 8192, tiling_of(torch.bfloat16, 128), 8)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_worlds() -> Iterator[None]:
+    """Let little be worth sharing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sharing, "_LEAST_SAVED", 4)
+        yield
+
+
+def made_again(spans: list[Span]) -> list[Span]:
+    """Return the same spans behind views of which nothing has been found out."""
+    views: dict[int, View] = {}
+    for span in spans:
+        if id(span.view) not in views:
+            root = View(span.view.root.pieces, span.view.root.end)
+            tail = span.view.tail if span.view.stem is not None else ()
+            views[id(span.view)] = root.followed_by(tail[0]) if tail else root
+    again: dict[Span, Span] = {}
+    for span in spans:
+        parent = None if span.parent is None else again[span.parent]
+        again[span] = replace(span, view=views[id(span.view)], parent=parent)
+    return list(again.values())
+
+
+@dataclass
+class Session:
+    """A prompt's blocks in their order, and the live end behind them."""
+
+    order: list[Run]
+    cursor: Cursor
+    asked: list[Span] = field(default_factory=list)
+
+
+class Sessions(RuleBasedStateMachine):
+    """Sessions open, swap blocks, decode together, decide and close; every forward is planned twice."""
+
+    @initialize(lengths=st.lists(st.integers(1, 120), min_size=2, max_size=8))
+    def begin(self, lengths: list[int]) -> None:
+        self.pool = Pool(KVGeometry(1, 1, torch.float32, (torch.device("cpu"),)), 8192)
+        self.world = [self.pool.acquire(length) for length in lengths]
+        self.sessions: list[Session] = []
+        self.remembered = Remembered()
+
+    def behind(self, order: list[Run]) -> Cursor:
+        view = view_of_blocks(order, anchored=False)
+        return Cursor(self.pool, view, view.behind)
+
+    @rule(count=st.integers(1, 5), random=st.randoms(use_true_random=False))
+    def open(self, count: int, random: object) -> None:
+        for _ in range(count):
+            order = random.sample(self.world, len(self.world))  # type: ignore[attr-defined]
+            self.sessions.append(Session(order, self.behind(order)))
+
+    @rule(which=st.integers(0, 99))
+    def open_over_the_same_view(self, which: int) -> None:
+        if self.sessions:
+            old = self.sessions[which % len(self.sessions)]
+            root = old.cursor.view.root
+            self.sessions.append(Session(old.order, Cursor(self.pool, root, root.behind)))
+
+    @rule(which=st.integers(0, 99), one=st.integers(0, 99), other=st.integers(0, 99))
+    def swap(self, which: int, one: int, other: int) -> None:
+        if self.sessions:
+            session = self.sessions[which % len(self.sessions)]
+            order = list(session.order)
+            one, other = one % len(order), other % len(order)
+            order[one], order[other] = order[other], order[one]
+            session.cursor.release()
+            session.order, session.cursor = order, self.behind(order)
+
+    @rule(which=st.integers(0, 99))
+    def close(self, which: int) -> None:
+        if self.sessions:
+            self.sessions.pop(which % len(self.sessions)).cursor.release()
+
+    @rule(rows=st.sampled_from([1, 1, 1, 2, 7]), steps=st.integers(1, 3))
+    def decode(self, rows: int, steps: int) -> None:
+        for _ in range(steps):
+            self.forward([session.cursor.extend([1] * rows) for session in self.sessions])
+
+    @rule(which=st.integers(0, 99), rows=st.integers(1, 50), is_encoded=st.booleans())
+    def decide(self, which: int, rows: int, is_encoded: bool) -> None:
+        if self.sessions:
+            cursor = self.sessions[which % len(self.sessions)].cursor
+            root = cursor.peek([2] * rows)
+            block = self.world[which % len(self.world)]
+            fresh = [Span([3] * block.length, 0, NOTHING, keep=block)] if is_encoded else []
+            answers = [Span([4] * 3, root.start + rows, root.view, parent=root) for _ in range(4)]
+            others = [session.cursor.extend([5]) for session in self.sessions if session.cursor is not cursor]
+            self.forward([*fresh, root, *answers, *others])
+
+    def forward(self, spans: list[Span]) -> None:
+        if not spans:
+            return
+        found = plan_work(lay_out(spans), SHAPE, remembered=self.remembered)
+        fresh = plan_work(lay_out(made_again(spans)), SHAPE)
+        assert found.counts == fresh.counts and found.num_parts == fresh.num_parts
+        for name, array in fresh.parts.items():
+            assert found.parts[name].tobytes() == array.tobytes(), name
+
+    @invariant()
+    def little_is_kept(self) -> None:
+        if hasattr(self, "remembered"):
+            assert len(self.remembered) <= shared_items._MOST_KEPT
+
+
+TestSessions = Sessions.TestCase
+TestSessions.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+
+
+def sessions(runs: list[Run], count: int) -> list[View]:
+    return [view_of_blocks([*runs[number:], *runs[:number]], anchored=False) for number in range(count)]
+
+
+def stepped(remembered: Remembered, views: list[View]) -> object:
+    return remembered.of(bundles_of(lay_out([Span([0], view.behind, view) for view in views])), SHAPE)
+
+
+def test_a_step_finds_what_the_one_before_it_found_until_a_view_is_gone() -> None:
+    runs = [Run(((number * 100, 100),), 100) for number in range(8)]
+    views = sessions(runs, 6)
+    remembered = Remembered()
+    first = stepped(remembered, views)
+    assert first is not None and stepped(remembered, views) is first and len(remembered) == 1
+    assert stepped(remembered, views[:5]) is not first and len(remembered) == 2
+    views.pop()
+    gc.collect()
+    assert len(remembered) == 1
+
+
+def test_the_least_recently_used_goes_first() -> None:
+    runs = [Run(((number * 100, 100),), 100) for number in range(8)]
+    views = sessions(runs, 8)
+    remembered = Remembered()
+    steps = [views[begin:end] for begin in range(8) for end in range(begin + 3, 9)][: shared_items._MOST_KEPT + 1]
+    first = stepped(remembered, steps[0])
+    for step in steps[1:-1]:
+        stepped(remembered, step)
+    assert stepped(remembered, steps[0]) is first
+    stepped(remembered, steps[-1])
+    assert len(remembered) == shared_items._MOST_KEPT and stepped(remembered, steps[0]) is first
