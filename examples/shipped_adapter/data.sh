@@ -54,6 +54,12 @@ test)
     done
     make gamecore-128-unlike gamecore --split test --samples "$(some 192)" --seed 83 --blocks 128 --asks 64 \
         --names unlike --workers "$workers"
+    for writing in json lines; do
+        for blocks in 32 128; do
+            make "gamecore-$blocks-$writing" gamecore --split test --samples "$(some 192)" --seed 86 --blocks $blocks \
+                --asks 64 --writing $writing --workers "$workers"
+        done
+    done
     make passages-test passages --split test --samples "$(some 800)" --seed 84 --workers "$workers"
     for kind in label transform vocabulary; do
         make "demonstrations-$kind" demonstrations --split test --samples "$(some 800)" --seed 85 --kinds $kind \
