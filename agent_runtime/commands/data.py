@@ -39,7 +39,10 @@ def data_gamecore(
         str, typer.Option(metavar="like|unlike", help="Unlike any names of train: to test spelling; not for train.")
     ] = "like",
     writing: Annotated[
-        str, typer.Option(metavar="WAY[,WAY]", help="How records are written: prose, json, lines; a sample in one way.")
+        str,
+        typer.Option(
+            metavar="WAY[,WAY]", help="How records are written: prose, json, renamed, lines; a sample in one."
+        ),
     ] = "prose",
     workers: WorkersOption = 1,
     as_json: JsonOption = False,

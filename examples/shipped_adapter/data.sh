@@ -54,7 +54,7 @@ test)
     done
     make gamecore-128-unlike gamecore --split test --samples "$(some 192)" --seed 83 --blocks 128 --asks 64 \
         --names unlike --workers "$workers"
-    for writing in json lines; do
+    for writing in json renamed lines; do
         for blocks in 32 128; do
             make "gamecore-$blocks-$writing" gamecore --split test --samples "$(some 192)" --seed 86 --blocks $blocks \
                 --asks 64 --writing $writing --workers "$workers"

@@ -73,6 +73,10 @@ class QuestionRecipe(ABC):
         """The games that cut the samples, each sample by one of them."""
         return (game_of(self.name),)
 
+    def shown(self, random: Random, number: int, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a state as it is shown where the game of that number cuts it."""
+        return state
+
     def maker(self) -> "QuestionMaker":
         """Return what makes the samples. Raises BadArgument."""
         check_split(self.split)
@@ -92,9 +96,9 @@ class QuestionMaker:
     def sample(self, number: int) -> Sample:
         """Return a sample, which depends on the recipe and the number alone."""
         random = random_of(self._recipe, number)
-        game = random.choice(self.games) if len(self.games) > 1 else self.games[0]
+        which = random.randrange(len(self.games)) if len(self.games) > 1 else 0
         state, questions = self._recipe.draw(random, size_of(random, self._recipe.blocks))
-        return sample_of(self._recipe, game, state, questions)
+        return sample_of(self._recipe, self.games[which], self._recipe.shown(random, which, state), questions)
 
 
 def sample_of(

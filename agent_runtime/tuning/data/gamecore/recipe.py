@@ -20,6 +20,7 @@ from agent_runtime.tuning.data.gamecore import questions
 from agent_runtime.tuning.data.gamecore.decisions import decision, errand, linked_errand, rules_errand
 from agent_runtime.tuning.data.gamecore.land import SMALLEST_LAND, make_land
 from agent_runtime.tuning.data.gamecore.questions import Asker
+from agent_runtime.tuning.data.gamecore.renaming import renamed
 from agent_runtime.tuning.data.generating import check_range, game_of
 from agent_runtime.tuning.data.names import Manner
 from agent_runtime.tuning.errors import BadArgument
@@ -41,8 +42,8 @@ KINDS: Mapping[str, Asker] = MappingProxyType(
         "quest": questions.quest,
     }
 )
-Writing = Literal["prose", "json", "lines"]
-_TEMPLATES: Mapping[Writing, str | None] = MappingProxyType({"json": None, "lines": "lines.md"})
+Writing = Literal["prose", "json", "renamed", "lines"]
+_TEMPLATES: Mapping[Writing, str | None] = MappingProxyType({"json": None, "renamed": None, "lines": "lines.md"})
 HELD_OUT = "quest"
 MOST_BLOCKS = 400
 _LEAST_TOKENS, _MOST_TOKENS = 30, 120
@@ -56,7 +57,8 @@ class GameCore(QuestionRecipe):
     their weights, empty for all alike. The kind `quest` is held out: it is asked for in no split called train. `names`
     of things and records are like those of train or, in the other splits, unlike any of them. `writing` are the
     ways that records are written in, a sample in one of them: `prose`, by the templates of the game's folder; `json`,
-    as a game without templates has them; `lines`, a line a field. The latter take more tokens to say as much.
+    as a game without templates has them; `renamed`, as JSON with other names for most fields; `lines`, a line a field.
+    All but prose take more tokens to say as much.
     """
 
     seed: int = 0
@@ -83,6 +85,10 @@ class GameCore(QuestionRecipe):
         """The games that cut the samples, each sample by one of them."""
         prose = game_of(self.name)
         return tuple([prose if way == "prose" else prose.written_by(_TEMPLATES[way]) for way in self.writing])
+
+    def shown(self, random: Random, number: int, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a state as it is shown where the game of that number cuts it."""
+        return renamed(random, state) if self.writing[number] == "renamed" else state
 
     def weights(self) -> Weights:
         """The kinds to ask, with their weights."""

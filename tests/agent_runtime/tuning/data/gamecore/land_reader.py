@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from agent_runtime.tuning.data.gamecore.links import BY_LABEL, DRAWN
+from agent_runtime.tuning.data.gamecore.renaming import OTHER_NAMES
 
 Record = dict[str, Any]
 # How each field stands in a block's first line; what has no word before it goes by its place.
@@ -21,6 +22,7 @@ _WORDS = {
     **{word: word for word in "weight worth state age hero reward penalty".split()},
     **{link.label: link.label for link in DRAWN},
 }
+_FIELDS = {other: field for field, others in OTHER_NAMES.items() for other in others}
 # What the records that a question has no name for are called, and by which field one comes to them.
 _LED = [(link.called[0], label) for (_, label), link in BY_LABEL.items()]
 
@@ -208,7 +210,7 @@ def _of_lines(room: str, body: str) -> Record:
 
 def _of_json(room: str, body: str) -> Record:
     """What the templates would have told."""
-    found = json.loads(body)
+    found = {_FIELDS.get(name, name): value for name, value in json.loads(body).items()}
     notes = [(str(note["day"]), note["event"]) for note in found.pop("notes", ())]
     links = found.pop("links", {})
     assert not links.keys() & found.keys()
