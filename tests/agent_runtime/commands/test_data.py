@@ -65,6 +65,12 @@ def test_ranges_kinds_and_weights_are_read(tmp_path: Path) -> None:
     assert {line.split()[0] for line in lines[2:]} <= {"linked", "counting"}
 
 
+def test_ways_of_writing_are_named_with_commas(tmp_path: Path) -> None:
+    out = tmp_path / "a.jsonl"
+    run("gamecore", "--out", out, "--samples", 1, "--blocks", 9, "--writing", "lines, json")
+    assert read_header(out).arguments["writing"] == ["lines", "json"]
+
+
 def test_show_names_every_right_answer(tmp_path: Path) -> None:
     out = tmp_path / "a.jsonl"
     run("games", "--game", "tic_tac_toe", "--out", out, "--episodes", 1, "--seed", 3)
@@ -93,6 +99,7 @@ def test_what_cannot_be_done_is_one_sentence(
         (("gamecore", "--out", out, "--kinds", "quest"), "held out"),
         (("gamecore", "--out", out, "--names", "unlike"), "for validation and test"),
         (("gamecore", "--out", out, "--blocks", "4-9"), "no range within 8 to 400"),
+        (("gamecore", "--out", out, "--writing", "prose,rhyme"), "each way once, of prose, json, renamed, lines"),
         (("passages", "--out", out, "--kinds", "hp"), "none of passage_fact"),
         (("demonstrations", "--out", tmp_path / "no" / "a.jsonl"), "cannot be written"),
         (("show", out, "--number", 1), "fewer than 2 samples"),
@@ -114,7 +121,7 @@ def test_what_cannot_be_read_is_a_usage_error(tmp_path: Path, words: tuple[str, 
 def test_the_options_are_those_that_are_needed_and_no_more() -> None:
     commands = typer.main.get_command(app).commands["data"].commands  # type: ignore[attr-defined]
     common = ["asks", "blocks", "json", "kinds", "out", "samples", "seed", "split", "workers"]
-    for name, own in (("gamecore", ["block-tokens", "names"]), ("passages", []), ("demonstrations", [])):
+    for name, own in (("gamecore", ["block-tokens", "names", "writing"]), ("passages", []), ("demonstrations", [])):
         options = sorted(option.removeprefix("--") for each in commands[name].params for option in each.opts)
         assert options == sorted([*common, *own])
 
