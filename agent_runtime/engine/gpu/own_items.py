@@ -9,6 +9,7 @@ import numpy
 
 from agent_runtime.engine.gpu.balance import longest_unit
 from agent_runtime.engine.gpu.work_list import ITEM_FIELDS, Shape
+from agent_runtime.engine.span import stretched
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,5 +87,4 @@ def own_items(
 
 def _numbered(counts: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Return for `counts[i]` things of every i which i it is, and the number of each among those."""
-    which = numpy.repeat(numpy.arange(len(counts)), counts)
-    return which, numpy.arange(len(which)) - (numpy.cumsum(counts) - counts)[which]
+    return numpy.repeat(numpy.arange(len(counts)), counts), stretched(numpy.zeros_like(counts), counts)

@@ -21,6 +21,7 @@ import triton.language as tl
 
 from agent_runtime.engine.copies import there
 from agent_runtime.engine.gpu.fused import FUSION
+from agent_runtime.engine.span import stretched
 
 # What a thread copies at once, if all that is copied begins at multiples of so many bytes.
 _WIDEST = 16
@@ -85,8 +86,7 @@ class KernelScattering:
             lengths[number], begins[number] = len(own), part.data_ptr()
             assert part.nbytes == len(self._layers) * len(own) * self._row_bytes, "a block is as long as its slots"
         assert not (begins % self.constants["DIVISOR"]).any(), "buffers begin where layers may, too"
-        ends = numpy.cumsum(lengths)
-        inside_block = numpy.arange(lengths.sum()) - numpy.repeat(ends - lengths, lengths)
+        ends, inside_block = numpy.cumsum(lengths), stretched(numpy.zeros_like(lengths), lengths)
         tokens = numpy.empty((3, len(inside_block)), dtype=numpy.int64)
         tokens[0] = numpy.concatenate(slots)
         tokens[1] = numpy.repeat(begins, lengths) + inside_block * self._row_bytes

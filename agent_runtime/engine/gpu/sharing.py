@@ -4,8 +4,8 @@ Each session has a block at a place of its own. So it is not the keys that are m
 by as much as its session has the block moved, block by block, and all rows meet the same keys. For a long run that is
 less work even if one session alone sees it; short ones leave tiles half empty, and queries are turned for few keys.
 
-Shapes: R rows that share, S sessions (groups of rows with the same view), U runs of slots, first
-all that are seen, then those that are shared.
+Shapes: R rows that share, S sessions (groups of rows with the same view), U runs of slots, first all that are seen,
+then those that are shared.
 """
 
 from collections.abc import Sequence
