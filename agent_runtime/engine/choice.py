@@ -19,6 +19,7 @@ from agent_runtime.engine import attention
 from agent_runtime.engine.errors import first_line
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.gpu.support import not_of_this_model, not_on_this_machine
+from agent_runtime.engine.likeness import distances
 from agent_runtime.engine.pool import Pool, Run
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.span import NOTHING, Placed, Span, View
@@ -160,11 +161,6 @@ def _asked(runner: ForwardRunner) -> list[torch.Tensor]:
 
 
 def _difference(kinds: list[torch.Tensor], others: list[torch.Tensor]) -> float:
-    """Return how far the rows of a kind of work are from the others' on average, in the kind where that is most.
-
-    A row's distance is relative to its own length, both without its mean, which no answer depends on. It is not a
-    number if a logit is none.
-    """
-    centred = [(one - one.mean(1, True), other - other.mean(1, True)) for one, other in zip(kinds, others, strict=True)]
-    means = [((one - other).norm(dim=1) / other.norm(dim=1)).mean() for one, other in centred]
+    """Return how far the rows of a kind of work are from the others' on average, in the kind where that is most."""
+    means = [distances(rows, other).mean() for rows, other in zip(kinds, others, strict=True)]
     return float(torch.stack(means).max())

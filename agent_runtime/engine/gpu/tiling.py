@@ -42,7 +42,7 @@ class Tiling(NamedTuple):
 _HALVES = {
     32: Tiling(Tile(16, 64, 4, 3, 3), Tile(128, 64, 8, 3, 1), Tile(128, 64, 8, 3, 1)),
     48: Tiling(Tile(16, 32, 4, 3, 2), Tile(128, 64, 8, 3, 1), Tile(128, 64, 8, 3, 1)),
-    64: Tiling(Tile(16, 32, 4, 3, 3), Tile(128, 64, 8, 3, 1), Tile(128, 64, 8, 3, 1)),
+    64: Tiling(Tile(16, 64, 4, 3, 2), Tile(128, 64, 8, 3, 1), Tile(128, 64, 8, 3, 1)),
     128: Tiling(Tile(16, 32, 8, 3, 1), Tile(64, 16, 8, 3, 1), Tile(64, 64, 8, 2, 1)),
 }
 # Products of float32 are exact, without tensor cores, and their tiles lie in registers.

@@ -1,0 +1,30 @@
+import math
+
+import torch
+
+from agent_runtime.engine.likeness import distances
+
+
+def test_a_row_is_as_far_as_what_was_added_to_it_whatever_it_is_moved_by() -> None:
+    torch.manual_seed(0)
+    others = torch.randn(4, 4000)
+    added = 0.01 * torch.randn(4, 4000)
+    assert torch.allclose(
+        distances(others + added + torch.arange(4.0)[:, None], others), torch.full((4,), 0.01), rtol=0.1
+    )
+    assert torch.equal(distances(others, others), torch.zeros(4))
+
+
+def test_rows_that_have_nothing_to_do_with_each_other_are_more_than_one_apart() -> None:
+    torch.manual_seed(0)
+    rows = torch.randn(8, 4000)
+    assert 1.2 < float(distances(rows, rows.roll(1, 0)).min()) < 1.6
+
+
+def test_one_logit_that_is_none_is_seen_in_its_row_alone() -> None:
+    torch.manual_seed(0)
+    rows = torch.randn(2, 10)
+    broken = rows.clone()
+    broken[1, 3] = math.nan
+    found = distances(broken, rows)
+    assert found[0] == 0 and found[1].isnan()
