@@ -48,6 +48,11 @@ class Batch:
     is_doubled: bool
     left_out: int = 0
 
+    @property
+    def rows(self) -> torch.Tensor:
+        """Return the number of the row that each predicted token stands in, int64 [N]."""
+        return self.wanted // self.ids.shape[1]
+
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on another device, where it may arrive later if it was pinned."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))

@@ -74,8 +74,8 @@ class FileSource:
 class BatchStream:
     """Batches of `rows` packed rows of `row_tokens`, each once per mode, and each of one source, drawn by weight.
 
-    The loss is a mean over the answers of a batch: beside states with sixty questions each, decisions of one answer
-    would hardly count, so they have rows of their own. Where none of many samples fits, another source is drawn.
+    The loss is a mean over rows: beside states with sixty questions each, decisions of one answer would hardly count in
+    one of answers. Where none of many samples fits, another source is drawn.
     """
 
     sources: Sequence[tuple[float, Source]]

@@ -75,6 +75,7 @@ def _in_float32(module: torch.nn.Module, given: object, made: torch.Tensor) -> t
 class Losses:
     """What a batch costs: cross-entropy of the answers by mode, how far block modes are from full, the sum to minimise.
 
+    Each is a mean over rows of the mean over a row's answer tokens: rows weigh the same, however much they answer.
     `distances` are Kullback-Leibler divergences in nats a token, from the first mode to each other one; `right` is the
     share of answer tokens that are the most likely ones, by mode.
     """
@@ -151,20 +152,34 @@ def wanted_of(batch: Batch) -> torch.Tensor:
     return batch.wanted
 
 
-def losses_of(logits_NV: torch.Tensor, labels_N: torch.Tensor, num_modes: int, distillation: float) -> Losses:
+def losses_of(
+    logits_NV: torch.Tensor, labels_N: torch.Tensor, rows_N: torch.Tensor, num_modes: int, distillation: float
+) -> Losses:
     """Return the losses of a batch that holds the same rows once per mode, one mode after the other.
 
-    With `distillation` the first mode (`full`) teaches the others: their distance from it, times this, is added.
+    `rows_N` are the numbers of the rows that the predicted tokens stand in. With `distillation` the first mode (`full`)
+    teaches the others: their distance from it, times this, is added.
     """
     by_mode = logits_NV.chunk(num_modes)
-    labels = labels_N.chunk(num_modes)[0]
-    answers = tuple(F.cross_entropy(logits, labels) for logits in by_mode)
-    logprobs = [logits.log_softmax(-1) for logits in by_mode] if num_modes > 1 else []
+    labels, rows = (each.chunk(num_modes)[0] for each in (labels_N, rows_N))
+    share_N = _shares(rows)
+    logprobs = [logits.log_softmax(-1) for logits in by_mode]
+    answers = tuple(share_N @ F.nll_loss(each, labels, reduction="none") for each in logprobs)
     distances = tuple(
-        F.kl_div(student, logprobs[0].detach(), reduction="batchmean", log_target=True) for student in logprobs[1:]
+        share_N @ F.kl_div(student, logprobs[0].detach(), reduction="none", log_target=True).sum(-1)
+        for student in logprobs[1:]
     )
     total = torch.stack(answers).mean()
     if distillation and distances:
         total = total + distillation * torch.stack(distances).mean()
     right = tuple((logits.detach().argmax(-1) == labels).float().mean() for logits in by_mode)
     return Losses(total, answers, tuple(distance.detach() for distance in distances), right)
+
+
+def _shares(rows_N: torch.Tensor) -> torch.Tensor:
+    """Return what each token counts in a mean over rows of their means, float32 [N]. Rows are numbered in order."""
+    begins_N = torch.ones_like(rows_N)
+    begins_N[1:] = rows_N[1:] != rows_N[:-1]
+    number_N = begins_N.cumsum(0) - 1
+    count_N = torch.zeros_like(rows_N).index_add(0, number_N, torch.ones_like(rows_N))
+    return 1.0 / (count_N[number_N] * begins_N.sum())

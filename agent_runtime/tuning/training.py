@@ -257,7 +257,8 @@ class _Run:
         if self._memory is not None and self._schedule.remembers(step):
             return self._memory.remembered(batch)
         logits, labels = self._answered(batch)
-        return losses_of(logits, labels, len(self._schedule.modes_of(step)), self._config.training.distillation)
+        num_modes = len(self._schedule.modes_of(step))
+        return losses_of(logits, labels, batch.rows, num_modes, self._config.training.distillation)
 
     def _answered(self, batch: Batch, rope: RotaryTable | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the logits of all predicted tokens and what they should be; by `rope` places are others."""

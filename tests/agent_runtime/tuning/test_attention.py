@@ -185,7 +185,7 @@ def test_tiles_are_counted_without_waiting_for_what_they_are() -> None:
         planner.plan(batch)
         planner._block_mask(Seen.of(batch))
         planner._block_mask(Seen.of(batch))
-        losses_of(torch.zeros(len(batch.wanted), 9), batch.label.flatten()[batch.wanted] % 9, 2, 1.0)
+        losses_of(torch.zeros(len(batch.wanted), 9), batch.label.flatten()[batch.wanted] % 9, batch.rows, 2, 1.0)
         decisions = Decisions.of(batch, batch.wanted.chunk(2)[0])
         scores = decisions.logprobs(torch.zeros(len(batch.wanted) // 2, 9), torch.zeros_like(decisions.action_of_token))
         decisions.agreement(scores, [scores, scores])

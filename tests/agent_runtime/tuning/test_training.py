@@ -348,7 +348,7 @@ def test_a_run_is_what_a_plain_loop_over_its_batches_comes_to(home: Path, change
             (wanted,) = (batch.label.flatten() != -100).nonzero(as_tuple=True)
             logits = student(batch.ids, planner.plan(batch), wanted)
             num_modes = len(made.modes) if step % part.full_every == 0 else 1
-            losses = losses_of(logits, batch.label.flatten()[wanted], num_modes, part.distillation)
+            losses = losses_of(logits, batch.label.flatten()[wanted], batch.rows, num_modes, part.distillation)
             (losses.total / part.accumulate).backward()
             found.append(losses.total.item())
         torch.nn.utils.clip_grad_norm_(weights, part.clip_norm)
