@@ -29,7 +29,7 @@ def print_case(case: Mapping[str, Any]) -> None:
 
 def _said(found: Mapping[str, Any], margin: str) -> str:
     lines = [f"{margin}{_times(found)}"] if _TIMES[0] in found else []
-    rest = {name: value for name, value in found.items() if name not in (*_TIMES, "case")}
+    rest = {name: value for name, value in found.items() if name not in (*_TIMES, "device_ms", "case")}
     plain = [f"{_words(name)} {_value(value)}" for name, value in rest.items() if not isinstance(value, dict | list)]
     if plain:
         lines.append(f"{margin}{', '.join(plain)}")
@@ -43,7 +43,9 @@ def _said(found: Mapping[str, Any], margin: str) -> str:
 
 def _times(found: Mapping[str, Any]) -> str:
     median, p99, floor, ratio = (found[name] for name in _TIMES)
-    return f"median {median:.3f} ms, p99 {p99:.3f} ms; floor {floor:.3f} ms, {ratio:.2f} times that"
+    device = found.get("device_ms")
+    alone = "" if device is None else f" ({device:.3f} of it the device)"
+    return f"median {median:.3f} ms{alone}, p99 {p99:.3f} ms; floor {floor:.3f} ms, {ratio:.2f} times that"
 
 
 def _words(name: str) -> str:

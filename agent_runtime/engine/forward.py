@@ -135,6 +135,11 @@ class ForwardRunner:
         finally:
             self.gathered.end_forward(is_whole=is_whole)
 
+    def device_seconds(self, times: int) -> float | None:
+        """Return what a GPU takes for the last forward, run `times` more, without the host; None if it was no graph."""
+        found: float | None = None if self._kernels is None else self._kernels.device_seconds(times)
+        return found
+
     def _torch_step(self, layout: Layout, device: torch.device) -> Any:
         dtype = self.pool.geometry.dtype
         return make_step(layout, self.pool, self.rope, device, dtype, gathered=self.gathered, onednn=self.onednn)

@@ -99,6 +99,11 @@ def figures(taken_s: Sequence[float], floor_s: float) -> dict[str, float]:
     }
 
 
+def in_ms(seconds: float | None) -> float | None:
+    """Return seconds, if they were measured, in milliseconds."""
+    return None if seconds is None else round(1e3 * seconds, 6)
+
+
 def percentile(values: Sequence[float], percent: int) -> float:
     """Return the smallest value that `percent` percent of all are not above."""
     return sorted(values)[max(0, math.ceil(percent * len(values) / 100) - 1)]

@@ -1,7 +1,8 @@
 """Time to the first token of a turn whose blocks are resident, by kind of world.
 
 The clock runs from new token ids and runs of slots in host memory until the first token's id is in host memory: views,
-work lists and copies included. Every turn asks something new.
+work lists and copies included. Every turn asks something new. Beside it stands what the device alone takes for the
+forward of the last turn.
 
 Shapes: V vocabulary.
 """
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 
 from agent_runtime.engine.bench.geometry import Bare
-from agent_runtime.engine.bench.setting import WARM_UP, Setting, Sizes, causal, figures
+from agent_runtime.engine.bench.setting import WARM_UP, Setting, Sizes, causal, figures, in_ms
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.pool import Run
 from agent_runtime.engine.span import NOTHING, Span, view_of_blocks
@@ -173,6 +174,7 @@ def _measure(case: Case, setting: Setting) -> dict[str, Any]:
             setting.compute(partial(_timed, setting.runner, partial(world.spans, num_asked), setting.device))
             for _ in range(WARM_UP + setting.sizes.turns)
         ][WARM_UP:]
+        device_s = setting.compute(partial(setting.runner.device_seconds, setting.sizes.turns))
     finally:
         world.close()
     return {
@@ -181,6 +183,7 @@ def _measure(case: Case, setting: Setting) -> dict[str, Any]:
         "new_tokens": case.new_tokens(observation),
         "turns": setting.sizes.turns,
         **figures(taken, setting.floors.seconds(*_least_work(case, bare, observation))),
+        "device_ms": in_ms(device_s),
     }
 
 

@@ -34,7 +34,7 @@ from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.step import Scratch
 
 _ROW_BUCKETS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
-_WANTED_BUCKETS = (0, 1, 4, 16, 64, 256, 512)
+_WANTED_BUCKETS = (0, 1, 4, 16, 64, 128, 256, 512)
 # What a graph's buffers hold: words of a work list (of which a tile of keys takes six), and parts to be merged of a
 # row, on the mean of the largest bucket's.
 _WORDS, _PARTS_EACH = 2**20, 6
@@ -82,6 +82,7 @@ class KernelForward:
         self._words = torch.empty(0, dtype=torch.int32)
         self._logits = torch.empty(0)
         self._scratch = Scratch()
+        self._last: torch.cuda.CUDAGraph | None = None
         self._remembered = Remembered()
         self._attended = torch.empty(0)
 
@@ -89,6 +90,22 @@ class KernelForward:
     def largest_bucket(self) -> int:
         """Return the rows up to which forwards are graphs."""
         return self._row_buckets[-1]
+
+    def device_seconds(self, times: int) -> float | None:
+        """Return what the device takes for the last forward, computed `times` more; None if that was no graph.
+
+        Slots are written again with what they hold, so nothing may have been run or released in between.
+        """
+        if self._last is None:
+            return None
+        with _on(self._device):
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begin.record()
+            for _ in range(times):
+                self._last.replay()
+            end.record()
+            end.synchronize()
+            return float(begin.elapsed_time(end)) / 1e3 / times
 
     @torch.inference_mode()
     def run(self, layout: Layout, rows_W: numpy.ndarray) -> torch.Tensor:
@@ -99,6 +116,7 @@ class KernelForward:
     def _run(self, layout: Layout, rows_W: numpy.ndarray) -> torch.Tensor:
         arrays = plan_work(layout, self._shape, rows_W, self._remembered)
         key = self._key(arrays)
+        self._last = None
         if key is None:
             return self._computed(arrays.on(self._device), Scratch(), None).float()
         if not self._words.numel():
@@ -109,7 +127,8 @@ class KernelForward:
         else:
             if key not in self._graphs:
                 self._graphs[key] = self._captured(key)
-            self._graphs[key].replay()
+            self._last = self._graphs[key]
+            self._last.replay()
         return self._logits[: len(rows_W)].clone()  # the next forward writes there
 
     def _key(self, arrays: Arrays) -> _Key | None:

@@ -36,6 +36,7 @@ def test_a_report_says_what_was_measured_and_every_case_beside_its_floor() -> No
     assert [case["new_tokens"] for case in report["cases"]] == [5, 5 + 2 * 9, 5 + 9 + 16 * 4]
     for case in report["cases"]:
         assert case["floor_ms"] > 0 and case["ratio_to_floor"] > 0
+        assert case["device_ms"] is None, "of a CPU nothing is apart from the host"
     assert heard[0]["checked"] == report["checked"] and heard[1:] == report["cases"]
 
 
