@@ -16,8 +16,8 @@ def print_heading(report: Mapping[str, Any]) -> None:
         f"torch {report['torch']} on {report['device']}",
         f"The device copies {floors['bandwidth_B_s'] / 1e9:.1f} GB/s and multiplies "
         f"{floors['matmul_FLOP_s'] / 1e12:.3f} TFLOP/s: a floor is what a case takes at the least at those rates.",
-        f"Scores differ from those by {checked['against']} by {checked['largest_difference']:.1e} of the largest; up "
-        f"to {checked['limit']:.1e} is rounding.",
+        f"Scores differ from those by {checked['against']} by {checked['distance']:.1e} of their "
+        f"length; up to {checked['limit']:.1e} is rounding.",
     ]
     print(printable("\n".join(lines)), flush=True)
 

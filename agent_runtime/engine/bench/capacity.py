@@ -89,7 +89,7 @@ class Capacity:
             "static_unchanged": is_unchanged,
             "books_balance": True,
             "checked_sessions": len(crowd.drawn),
-            "largest_difference": difference,
+            "largest_distance": difference,
             "limit": limit,
             "agrees": difference <= limit,
             "peak_reserved_GiB": round(torch.cuda.max_memory_reserved(setting.device) / _GIB, 2) if is_gpu else None,

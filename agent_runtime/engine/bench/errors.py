@@ -86,13 +86,13 @@ class ScoresDiffer(EngineError):
 
     way: str
     against: str
-    difference: float
+    distance: float
     limit: float
     code: ClassVar[str] = "defect"
 
     def __str__(self) -> str:
         return (
-            f"Nothing was timed: scores by {self.way} differ from those by {self.against} by {self.difference:.1e} of "
-            f"the largest, where {self.limit:.1e} would be rounding. Please report this with the model's name, the "
+            f"Nothing was timed: scores by {self.way} differ from those by {self.against} by {self.distance:.1e} of "
+            f"their length, where {self.limit:.1e} would be rounding. Please report this with the model's name, the "
             "device and torch's version."
         )

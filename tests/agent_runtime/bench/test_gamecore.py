@@ -36,7 +36,7 @@ def test_a_turn_is_set_beside_the_engines_own_and_its_floor(asked: AskedModel, t
     report = measured(asked, through)
     assert (report["weights"], report["way"], report["through"]) == ("random", "torch", through)
     assert report["checked"]["against"] == "plain torch, queries moved"
-    assert report["checked"]["largest_difference"] <= report["checked"]["limit"] == 1e-4
+    assert report["checked"]["distance"] <= report["checked"]["limit"] == 1e-4
     assert report["floors"]["matmul_FLOP_s"] > 0 and report["books_balance"]
     assert [case["case"] for case in report["cases"]] == [
         f"gamecore through {through}, one patch a frame",

@@ -49,7 +49,7 @@ def refused(*words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 @pytest.mark.parametrize("command", SMALL)
 def test_a_case_of_the_engine_comes_with_its_floor_and_its_check(command: str, geometry: str) -> None:
     report = json.loads(bench(command, "--geometry", geometry, "--random-weights", "--json", *SMALL[command]))
-    assert report["checked"]["largest_difference"] <= report["checked"]["limit"]
+    assert report["checked"]["distance"] <= report["checked"]["limit"]
     assert report["floors"]["bandwidth_B_s"] > 0 and report["weights"] == "random"
     [found] = report["cases"]
     assert found["case"].startswith(command)

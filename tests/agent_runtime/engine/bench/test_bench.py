@@ -44,7 +44,7 @@ def test_every_case_is_timed_beside_its_floor(geometry: str, capsys: pytest.Capt
     small = [word for size in SMALL for word in ("--size", size)]
     main([*CPU, "--geometry", geometry, "--turns", "1", "--json", *small])
     report = json.loads(capsys.readouterr().out)
-    assert report["checked"]["largest_difference"] <= report["checked"]["limit"] == 1e-4
+    assert report["checked"]["distance"] <= report["checked"]["limit"] == 1e-4
     assert (report["weights"], report["way"], report["dtype"]) == ("random", "torch", "float32")
     assert [case["case"] for case in report["cases"]] == [case.name for case in chosen("", {})]
     for found in report["cases"][: len(CASES)]:
