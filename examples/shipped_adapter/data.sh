@@ -1,5 +1,5 @@
 #!/bin/sh
-# The data that the package's adapter was last tuned on, and those that it is measured on, as files of samples.
+# The data that the package's adapter was tuned on, and those that it is measured on, as files of samples.
 #
 #   sh data.sh train FOLDER     what is learned from; the conversations, which come last, want a GPU
 #   sh data.sh test FOLDER      what is measured
@@ -27,10 +27,11 @@ train)
     # What is easy is asked less often; quest is in no training data.
     kinds=unit_fact,reverse=1.5,rules_and_unit=0.7,linked=2.5,comparison,counting=2.5,decision=0.3
     kinds=$kinds,errand=0.5,rules_errand=0.5,linked_errand
-    make large gamecore --samples "$(some 2400)" --seed 51 --blocks 64-400 --asks 192 --kinds $kinds --workers "$workers"
-    make long gamecore --samples "$(some 1700)" --seed 52 --blocks 16-300 --block-tokens 40-90 --asks 160 \
-        --kinds $kinds --workers "$workers"
-    make small gamecore --samples "$(some 9000)" --seed 53 --blocks 8-64 --asks 64 --kinds $kinds --workers "$workers"
+    writing="--writing prose,json,renamed,lines --workers $workers"
+    make large gamecore --samples "$(some 3400)" --seed 151 --blocks 64-400 --asks 160 --kinds $kinds $writing
+    make long gamecore --samples "$(some 2200)" --seed 152 --blocks 16-250 --block-tokens 40-80 --asks 128 \
+        --kinds $kinds $writing
+    make small gamecore --samples "$(some 12000)" --seed 153 --blocks 8-64 --asks 64 --kinds $kinds $writing
     make passages passages --samples "$(some 1500)" --seed 54 --workers "$workers"
     make demonstrations demonstrations --samples "$(some 12000)" --seed 55 --kinds label=3,transform=2,vocabulary \
         --workers "$workers"
@@ -40,8 +41,8 @@ train)
     make leduc games --game leduc --episodes "$(some 3000)" --seed 62 $astray
     make texas_holdem games --game texas_holdem --episodes "$(some 2600)" --seed 63 $astray
     make connect_four games --game connect_four --episodes "$(some 2600)" --seed 64 --each-once $astray
-    # 676 conversations were used, which is what 73 seconds of an H200 came to.
-    [ -n "${NO_CHAT:-}" ] || make chat chat --samples "$(some 676)" --seed 9 --at-once 1024
+    # 232 conversations were used, which is what 64 seconds of an H200 came to.
+    [ -n "${NO_CHAT:-}" ] || make chat chat --samples "$(some 232)" --seed 9 --at-once 1024
     ;;
 test)
     for blocks in 8 16 32 64 128 200 300 400; do

@@ -12,7 +12,7 @@ from typing import Any
 from agent_runtime.tuning.evaluating.columns import Column, Pair, columns_of, difference_name, pairs_of
 from agent_runtime.tuning.evaluating.comparing_games import compare_games
 from agent_runtime.tuning.evaluating.reports import source_of, tallies_in
-from agent_runtime.tuning.evaluating.tallies import ALL, Tally, joined_by_kind, of_all
+from agent_runtime.tuning.evaluating.tallies import ALL, Tally, in_order, joined_by_kind, of_all
 from agent_runtime.tuning.evaluating.uniting import Report
 
 FORMAT = "hotseat-comparison-1"
@@ -109,7 +109,7 @@ def _labelled(rows: Iterable[_Row]) -> list[tuple[str, _Row]]:
 
 
 def _file(label: str, row: _Row, columns: Sequence[Column], pairs: Sequence[Pair]) -> dict[str, Any]:
-    kinds = sorted({kind for each in row.values() for kind in each.cells}, key=lambda kind: (kind != ALL, kind))
+    kinds = in_order({kind for each in row.values() for kind in each.cells})
     return {
         "file": label,
         "digest": _any(row)["digest"],

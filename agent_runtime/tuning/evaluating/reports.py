@@ -9,7 +9,7 @@ from typing import Any
 from agent_runtime.tuning.errors import NotEvaluation
 from agent_runtime.tuning.evaluating.gains import Gains
 from agent_runtime.tuning.evaluating.report_form import check_form
-from agent_runtime.tuning.evaluating.tallies import Tally, joined_by_kind
+from agent_runtime.tuning.evaluating.tallies import Tally, joined_by_kind, with_asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def _check_sums(file: Mapping[str, Any]) -> None:
 
 def tallies_in(file: Mapping[str, Any]) -> list[Tally]:
     """Return the sums of a report's file by kind."""
-    return [Tally.of_cell(cell) for cell in file["cells"]]
+    return with_asked([Tally.of_cell(cell) for cell in file["cells"]])
 
 
 def source_of(file: Mapping[str, Any]) -> str:

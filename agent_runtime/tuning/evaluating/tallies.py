@@ -9,12 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from agent_runtime.tuning.data.gamecore.recipe import HELD_OUT
 from agent_runtime.tuning.evaluating.findings import Clusters, Estimate
 
 if TYPE_CHECKING:
     from agent_runtime.tuning.evaluating.scoring import Item
 
 ALL = "all"
+# What may have been asked in training: the cost of blocks there is one thing, and where nobody ever asked another.
+ASKED = f"all but {HELD_OUT}"
 # Above chance by fewer points, full mode itself has not learned what is asked.
 LEAST_LEARNED = 20.0
 
@@ -77,6 +80,17 @@ class Tally:
         if tally.cell()["right"] != cell["right"]:
             raise ValueError(f"the sums of {tally.kind} do not add up to its shares")
         return tally
+
+    def without(self, other: "Tally", kind: str) -> "Tally":
+        """Return the sums of what is not among the items of `other`, which are some of these, as a kind of its own."""
+        return Tally(
+            kind,
+            _less(self.items, other.items),
+            {name: _less(counts, other.right[name]) for name, counts in self.right.items()},
+            self.chance - other.chance,
+            self.decisions - other.decisions,
+            {name: mass - other.legal_mass[name] for name, mass in self.legal_mass.items()},
+        )
 
     @property
     def num_items(self) -> int:
@@ -148,12 +162,24 @@ class Tally:
 
 
 def tallies_of(names: Sequence[str], items: Sequence["Item"], num_samples: int) -> list[Tally]:
-    """Return the sums of every kind; if there are several, those of all kinds come first."""
+    """Return the sums of every kind; if there are several, those of all kinds come first, as `with_asked` has them."""
     kinds = sorted({item.kind for item in items})
     tallies = [
         Tally.of_items(kind, names, [item for item in items if item.kind == kind], num_samples) for kind in kinds
     ]
-    return [Tally.of_items(ALL, names, items, num_samples), *tallies] if len(kinds) > 1 else tallies
+    return with_asked([Tally.of_items(ALL, names, items, num_samples), *tallies]) if len(kinds) > 1 else tallies
+
+
+def with_asked(tallies: Sequence[Tally]) -> list[Tally]:
+    """Return the sums with those of all kinds but the one that is held out, behind those of all, if several are left.
+
+    Reports of before do not have them.
+    """
+    by_kind = {each.kind: each for each in tallies}
+    if ALL not in by_kind or HELD_OUT not in by_kind or ASKED in by_kind or len(by_kind) < 4:
+        return [*tallies]
+    asked = by_kind[ALL].without(by_kind[HELD_OUT], ASKED)
+    return [each for tally in tallies for each in ((tally, asked) if tally.kind == ALL else (tally,))]
 
 
 def of_all(tallies: Sequence[Tally]) -> Tally:
@@ -163,7 +189,7 @@ def of_all(tallies: Sequence[Tally]) -> Tally:
 
 def joined_by_kind(files: Sequence[Sequence[Tally]]) -> list[Tally]:
     """Return the sums of several files by kind, those of all kinds first if there are several."""
-    kinds = sorted({each.kind for tallies in files for each in tallies} - {ALL})
+    kinds = in_order({each.kind for tallies in files for each in tallies} - {ALL})
     joined = [
         Tally.joined(kind, [each for tallies in files for each in tallies if each.kind == kind]) for kind in kinds
     ]
@@ -175,6 +201,15 @@ def _estimate(lines: Iterable[tuple[int, int]]) -> Estimate:
     for total, count in lines:
         clusters.add(total, count)
     return clusters.in_points()
+
+
+def in_order(kinds: Iterable[str]) -> list[str]:
+    """Return kinds by name, those that unite several first."""
+    return sorted(kinds, key=lambda kind: (kind != ALL, kind != ASKED, kind))
+
+
+def _less(counts: Sequence[int], others: Sequence[int]) -> tuple[int, ...]:
+    return tuple(count - other for count, other in zip(counts, others, strict=True))
 
 
 def _text(counts: Sequence[int]) -> str:
