@@ -44,6 +44,9 @@ def data_gamecore(
             metavar="WAY[,WAY]", help="How records are written: prose, json, renamed, lines; a sample in one."
         ),
     ] = "prose",
+    bare_quests: Annotated[
+        float, typer.Option(metavar="SHARE", help="Of train: lands whose quests have no hero and no goal.")
+    ] = 0.0,
     workers: WorkersOption = 1,
     as_json: JsonOption = False,
 ) -> None:
@@ -52,7 +55,7 @@ def data_gamecore(
 
     sizes = _range(blocks), _range(block_tokens)
     ways = cast(Any, tuple(each.strip() for each in writing.split(",")))
-    recipe = GameCore(seed, _split(split), *sizes, asks, _kinds(kinds), cast(Any, names), ways)
+    recipe = GameCore(seed, _split(split), *sizes, asks, _kinds(kinds), cast(Any, names), ways, bare_quests)
     _write(recipe, samples, out, workers, as_json)
 
 

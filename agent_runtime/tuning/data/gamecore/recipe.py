@@ -58,7 +58,9 @@ class GameCore(QuestionRecipe):
     of things and records are like those of train or, in the other splits, unlike any of them. `writing` are the
     ways that records are written in, a sample in one of them: `prose`, by the templates of the game's folder; `json`,
     as a game without templates has them; `renamed`, as JSON with other names for most fields; `lines`, a line a field.
-    All but prose take more tokens to say as much.
+    All but prose take more tokens to say as much. `bare_quests` is the share of lands of train whose quests have
+    neither hero nor goal: a field that is always there and never asked for teaches to pass it over, and not what it is
+    to meet one that nobody ever asked for. Nothing is decided by quests there, so the kind `decision` is not asked.
     """
 
     seed: int = 0
@@ -69,6 +71,7 @@ class GameCore(QuestionRecipe):
     kinds: Weights = ()
     names: Manner = "like"
     writing: tuple[Writing, ...] = ("prose",)
+    bare_quests: float = 0.0
     name: str = field(default="gamecore", init=False)
 
     sizes: ClassVar = (SMALLEST_LAND, MOST_BLOCKS)
@@ -77,8 +80,11 @@ class GameCore(QuestionRecipe):
     def arguments(self) -> dict[str, Any]:
         """All that a sample depends on besides seed, split and its number."""
         said = QuestionRecipe.arguments(self)
-        if self.writing == ("prose",):  # as in files of before there was another: their samples stay what they were
+        # As in files of before there was anything else: their samples stay what they were.
+        if self.writing == ("prose",):
             del said["writing"]
+        if not self.bare_quests:
+            del said["bare_quests"]
         return said
 
     def games(self) -> tuple[Game, ...]:
@@ -94,6 +100,9 @@ class GameCore(QuestionRecipe):
         """The kinds to ask, with their weights."""
         return self.kinds or alike(kind for kind in KINDS if kind != HELD_OUT or self.split != "train")
 
+    def _without_decisions(self) -> Weights:
+        return tuple((kind, weight) for kind, weight in self.weights() if kind != "decision")
+
     def maker(self) -> QuestionMaker:
         """Return what makes the samples. Raises BadArgument."""
         check_range("block_tokens", self.block_tokens, _LEAST_TOKENS, _MOST_TOKENS)
@@ -101,6 +110,12 @@ class GameCore(QuestionRecipe):
             raise BadArgument("names", f"{self.names!r} is neither like nor unlike.")
         if not self.writing or set(self.writing) - {*get_args(Writing)} or len({*self.writing}) < len(self.writing):
             raise BadArgument("writing", f"each way once, of {', '.join(get_args(Writing))}.")
+        if not 0 <= self.bare_quests <= 1:
+            raise BadArgument("bare_quests", f"{self.bare_quests} is no share from 0 to 1.")
+        if self.bare_quests and self.split != "train":
+            raise BadArgument("bare_quests", f"{HELD_OUT!r} asks what bare quests do not have: they are for train.")
+        if self.bare_quests and not self._without_decisions():
+            raise BadArgument("bare_quests", "Nothing is decided by bare quests: ask for another kind than decision.")
         if self.split == "train" and self.names == "unlike":
             raise BadArgument("names", "Unlike names are unlike those of train: they are for validation and test.")
         if self.split == "train" and any(kind == HELD_OUT for kind, _ in self.weights()):
@@ -110,8 +125,14 @@ class GameCore(QuestionRecipe):
     def draw(self, random: Random, size: int) -> tuple[dict[str, Any], list[tuple[str, Question]]]:
         """Return the state of a land of `size` blocks, and questions about it with their kinds."""
         weights, tokens = self.weights(), random.uniform(*self.block_tokens)
+        is_bare = bool(self.bare_quests) and random.random() < self.bare_quests
+        if is_bare:
+            weights = self._without_decisions()
         questions: list[tuple[str, Question]] = []
         while not questions:  # in a land of three units all may have one weapon
             land = make_land(random, self.split, size, tokens, self.names)
+            if is_bare:
+                for record in land.state["quests"]:
+                    del record["hero"], record["to"]
             questions = draw_questions(self.asks, partial(draw_question, random, weights, KINDS, land))
         return land.state, questions

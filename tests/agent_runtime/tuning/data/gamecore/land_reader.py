@@ -179,8 +179,8 @@ def _read(room: str, body: str) -> Record:
             record[_BARE[room][place]] = part
         elif of_team := re.fullmatch(r"(\w+) team", part):
             record["team"] = of_team[1]
-        elif bring := re.fullmatch(r"bring (\S+) to (\w+)", part):
-            record["bring"], record["to"] = bring.groups()
+        elif bring := re.fullmatch(r"bring (\S+?)(?: to (\w+))?", part):
+            record |= {field: said for field, said in zip(("bring", "to"), bring.groups(), strict=True) if said}
         else:
             word, _, value = part.rpartition(" ") if not part.startswith("roads") else ("roads to", "", part[9:])
             assert _WORDS[word] not in record

@@ -78,6 +78,38 @@ def test_records_are_written_in_words_as_json_or_in_lines_and_a_sample_in_one_wa
             GameCore(writing=wrong).maker()  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("writing", get_args(Writing))
+def test_bare_quests_have_neither_hero_nor_goal_and_all_else_is_asked_as_ever(writing: Writing) -> None:
+    made = GameCore(5, "train", (60, 90), (33, 70), 60, writing=(writing,), bare_quests=1.0).maker()
+    kinds: set[str] = set()
+    for number in range(4):
+        sample = made.sample(number)
+        units = {name.removeprefix("unit/") for name, _ in sample.blocks if name.startswith("unit/")}
+        regions = {name.removeprefix("region/") for name, _ in sample.blocks if name.startswith("region/")}
+        quests = [text for name, text in sample.blocks if name.startswith("quest/")]
+        assert quests and units and regions and not any("hero" in text or '"to"' in text for text in quests)
+        reader = Reader(sample.blocks)
+        assert all(reader.targets(question_of(ask), ask.actions) == [ask.target] for ask in sample.asks)
+        kinds |= {ask.kind for ask in sample.asks}
+    assert kinds == {*KINDS} - {HELD_OUT, "decision"}
+
+
+def test_some_lands_have_bare_quests_and_without_any_samples_are_what_they_were() -> None:
+    made = GameCore(0, "train", (40, 40), bare_quests=0.5).maker()
+    bare = [
+        all("hero" not in text for name, text in made.sample(n).blocks if name.startswith("quest/")) for n in range(12)
+    ]
+    assert {*bare} == {True, False}
+    assert "bare_quests" not in GameCore().arguments() and GameCore(bare_quests=0.5).arguments()["bare_quests"] == 0.5
+    for wrong, why in (
+        (GameCore(bare_quests=1.5), "no share from 0 to 1"),
+        (GameCore(split="test", bare_quests=0.5), "they are for train"),
+        (GameCore(kinds=(("decision", 1.0),), bare_quests=0.5), "another kind than decision"),
+    ):
+        with pytest.raises(BadArgument, match=why):
+            wrong.maker()
+
+
 def test_no_other_name_is_that_of_two_fields_or_of_a_field() -> None:
     others = [name for names in OTHER_NAMES.values() for name in names]
     assert len({*others, *OTHER_NAMES, "id", "hero", "to"}) == len(others) + len(OTHER_NAMES) + 3
