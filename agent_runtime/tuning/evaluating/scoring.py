@@ -46,6 +46,7 @@ class Item:
 class Scorer:
     """Answers samples with one model, in rows of at most `row_tokens`.
 
+    Asks of a sample stand side by side behind its blocks, so a row may hold more tokens than the model has positions.
     For a GPU samples share rows, which are padded to that length, so that it compiles once. On a CPU each has a row of
     its own length: there every pair of tokens of a row costs time.
     """
@@ -75,7 +76,7 @@ class Scorer:
             if expanded.least_tokens > self._limit:
                 too_long(number, expanded.least_tokens)
                 continue
-            for piece in expanded.pieces(self._limit):
+            for piece in expanded.pieces(self._row_tokens):
                 total = sum(each.tokens.num_tokens for each in [*waiting, piece])
                 if waiting and (total > self._row_tokens or not self._is_packed()):
                     yield from self._answered(waiting)

@@ -154,6 +154,16 @@ def test_a_sample_with_more_asks_than_a_row_holds_has_its_blocks_in_several(
         assert (one.legal_mass or ()) == pytest.approx(other.legal_mass or (), rel=1e-4)
 
 
+def test_a_row_holds_more_tokens_than_there_are_positions(source: Path) -> None:
+    given, told = samples(5), []
+    whole = scored(source, given)
+    loaded = loaded_from(source)
+    assert not list(Scorer(loaded, CONDITIONS[:1], 20).score(given, lambda _, tokens: told.append(tokens)))
+    few = replace(loaded_from(source), context_limit=max(told))
+    items = list(Scorer(few, CONDITIONS, 700).score(given, lambda _, tokens: pytest.fail(f"{tokens} are too many")))
+    assert [replace(item, legal_mass=None) for item in items] == [replace(item, legal_mass=None) for item in whole]
+
+
 def test_a_sample_that_no_row_holds_is_told(source: Path) -> None:
     told: list[tuple[int, int]] = []
     scorer = Scorer(loaded_from(source), CONDITIONS[:1], 20)
