@@ -30,8 +30,9 @@ _log = logging.getLogger(__name__)
 _BLOCK_TOKENS, _ROWS, _SESSIONS, _TIMES = 24, 10, 16, 20
 _PLACE = 97
 # Kernels may differ from plain torch by four times what two of its ways differ by behind the first layers, within these
-# bounds. A model can make of what rounding leaves there (1 % in bfloat16) twenty times as much until its last layer:
-# behind that only what has nothing to do with the right answer is told apart, which differs by 1 or more.
+# bounds. Of what rounding leaves there (1 % in bfloat16) a model can make twenty times as much until its last layer:
+# behind that, but for float32, only what has nothing to do with the right answer is told apart, which differs by 1 or
+# more.
 _FIRST_LAYERS = 8
 _LEAST_NOISE, _MOST_NOISE, _UNLIKE = 1e-4, 0.1, 0.5
 _SLOWER = "Answers are the same, and take longer."
@@ -88,14 +89,18 @@ def _proved(
     by_kernels = partial(make, way=attention.BY_KERNELS, max_rows=max_rows)
     runner = None
     try:
-        with _first_layers_alone(model):
+        with _first_layers_alone(model, pool):
             by_queries, by_keys = (_asked_once(make(way=way)) for way in (attention.MOVE_QUERIES, attention.MOVE_KEYS))
-            limit = min(max(_LEAST_NOISE, 4 * _difference(by_queries, by_keys)), _MOST_NOISE)
-            difference = _difference(_asked_once(by_kernels()), by_keys)
+            limit = min(max(_LEAST_NOISE, 4 * _furthest(by_queries, by_keys)), _MOST_NOISE)
+            difference = _furthest(_asked_once(by_kernels()), by_keys)
         if difference <= limit:
-            by_keys, limit = _asked_once(make()), _UNLIKE
+            by_keys = _asked_once(make())
             runner = by_kernels()
-            difference = _difference(_asked(runner), by_keys)
+            found = _asked(runner)
+            if pool.geometry.dtype == torch.float32:
+                difference = _furthest(found, by_keys)
+            else:
+                difference, limit = _on_average(found, by_keys), _UNLIKE
     except Exception as error:
         if runner is not None:
             runner.close()
@@ -110,11 +115,13 @@ def _proved(
 
 
 @contextmanager
-def _first_layers_alone(model: PreTrainedModel) -> Iterator[None]:
-    """Let a model consist of its first layers and its head."""
+def _first_layers_alone(model: PreTrainedModel, pool: Pool) -> Iterator[None]:
+    """Let a model consist of its first layers, of several GPUs the first of each, and its head."""
     decoder: Any = model.get_decoder()
-    layers = decoder.layers
-    decoder.layers = layers[:_FIRST_LAYERS]
+    layers, devices = decoder.layers, pool.geometry.devices
+    each = max(1, _FIRST_LAYERS // len({*devices}))
+    firsts = [layer for number, layer in enumerate(layers) if devices[:number].count(devices[number]) < each]
+    decoder.layers = torch.nn.ModuleList(firsts)
     try:
         yield
     finally:
@@ -160,7 +167,11 @@ def _asked(runner: ForwardRunner) -> list[torch.Tensor]:
         pool.release(block)
 
 
-def _difference(kinds: list[torch.Tensor], others: list[torch.Tensor]) -> float:
-    """Return how far the rows of a kind of work are from the others' on average, in the kind where that is most."""
-    means = [distances(rows, other).mean() for rows, other in zip(kinds, others, strict=True)]
-    return float(torch.stack(means).max())
+def _furthest(kinds: list[torch.Tensor], others: list[torch.Tensor]) -> float:
+    """Return how far the row is from the other one that is furthest from it; NaN if a logit is none."""
+    return float(torch.stack([distances(rows, other).max() for rows, other in zip(kinds, others, strict=True)]).max())
+
+
+def _on_average(kinds: list[torch.Tensor], others: list[torch.Tensor]) -> float:
+    """Return how far rows of a kind of work are from the others on average, in the kind where that is most."""
+    return float(torch.stack([distances(rows, other).mean() for rows, other in zip(kinds, others, strict=True)]).max())

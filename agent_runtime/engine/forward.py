@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import accumulate
 from typing import Any
+from weakref import WeakSet
 
 import numpy
 import torch
@@ -58,6 +59,8 @@ class Logits(dict[Span, torch.Tensor]):
 
 # What may be kept a second time, side by side for batches that come again, beside the pool: a share of its tokens.
 _GATHERED = 0.25
+# Models of which the log has said that their weights are not merged.
+_NOT_MERGED: WeakSet[PreTrainedModel] = WeakSet()
 
 
 class ForwardRunner:
@@ -215,6 +218,8 @@ def _by_kernels(model: PreTrainedModel, pool: Pool, rope: RotaryTable, max_rows:
     make = partial(kernels.make_kernel_step, pool=pool, rope=rope, num_heads=num_heads)
     why = why_not(model)
     if why is not None:
-        _log.warning("the model computes its layers itself, its weights are not merged: %s", why)
+        if model not in _NOT_MERGED:
+            _NOT_MERGED.add(model)
+            _log.warning("the model computes its layers itself, its weights are not merged: %s", why)
         return make, None
     return make, KernelForward(model, pool, rope, max_rows=max_rows)

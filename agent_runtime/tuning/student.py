@@ -75,9 +75,9 @@ def _in_float32(module: torch.nn.Module, given: object, made: torch.Tensor) -> t
 class Losses:
     """What a batch costs: cross-entropy of the answers by mode, how far block modes are from full, the sum to minimise.
 
-    Each is a mean over rows of the mean over a row's answer tokens: rows weigh the same, however much they answer.
-    `distances` are Kullback-Leibler divergences in nats a token, from the first mode to each other one; `right` is the
-    share of answer tokens that are the most likely ones, by mode.
+    All but `right` are means over rows of the mean over a row's answer tokens: rows weigh the same, however much they
+    answer. `distances` are Kullback-Leibler divergences in nats a token, from the first mode to each other one; `right`
+    is the share of answer tokens that are the most likely ones, by mode.
     """
 
     total: torch.Tensor

@@ -13,7 +13,7 @@ workers=${WORKERS:-2}
 mkdir -p "$folder"
 
 # some of N: as many as PERMILLE says, and one at least
-some() { echo $(($1 * ${PERMILLE:-1000} / 1000 + 1)); }
+some() { echo $((($1 * ${PERMILLE:-1000} + 999) / 1000)); }
 
 # make FILE KIND OPTIONS...
 make() {

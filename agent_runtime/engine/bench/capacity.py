@@ -24,8 +24,9 @@ from agent_runtime.engine.span import NOTHING, Span, View, view_of_blocks
 
 _GIB = 2**30
 # How far logits may be from each other in float32. In other dtypes it is four times what it makes in a session that is
-# alone whether its blocks are encoded together or one by one: beside others they are in other company, too.
-_EXACT = 1e-4
+# alone whether its blocks are encoded together or one by one: beside others they are in other company, too. Answers
+# that have nothing to do with each other are further apart than the most.
+_EXACT, _MOST = 1e-4, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +159,10 @@ class _Crowd:
         limit = _EXACT
         if self._pool.geometry.dtype != torch.float32:
             first = self.drawn[0]
-            limit = max(limit, 4 * float(distances(self._alone(engine, first, is_together=False), alone[first])))
-        return max(float(distances(self._found[number], logits_V)) for number, logits_V in alone.items()), limit
+            noise = float(distances(self._alone(engine, first, is_together=False), alone[first]))
+            limit = min(max(_EXACT, 4 * noise), _MOST)
+        found = [distances(self._found[number], logits_V) for number, logits_V in alone.items()]
+        return float(torch.stack(found).max()), limit
 
     def _alone(self, engine: Engine, number: int, *, is_together: bool = True) -> torch.Tensor:
         for layer in (*self._pool.keys, *self._pool.values):

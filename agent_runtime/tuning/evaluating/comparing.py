@@ -12,7 +12,7 @@ from typing import Any
 from agent_runtime.tuning.evaluating.columns import Column, Pair, columns_of, difference_name, pairs_of
 from agent_runtime.tuning.evaluating.comparing_games import compare_games
 from agent_runtime.tuning.evaluating.reports import source_of, tallies_in
-from agent_runtime.tuning.evaluating.tallies import ALL, Tally, in_order, joined_by_kind, of_all
+from agent_runtime.tuning.evaluating.tallies import ALL, ASKED, Tally, in_order, joined_by_kind, of_all
 from agent_runtime.tuning.evaluating.uniting import Report
 
 FORMAT = "hotseat-comparison-1"
@@ -44,7 +44,7 @@ class _Answered:
         nothing = (0,) * len(both)
         return all(
             _agree([each.tallies[kind].items if kind in each.tallies else nothing for each in (self, other)], both)
-            for kind in (self.tallies.keys() | other.tallies.keys()) - {ALL}
+            for kind in (self.tallies.keys() | other.tallies.keys()) - {ALL, ASKED}
         )
 
 

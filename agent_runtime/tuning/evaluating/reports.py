@@ -47,7 +47,16 @@ def read_report(path: Path) -> Part:
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise NotEvaluation(path, why) from None
-    return Part(path, report)
+    return Part(path, {**report, "files": [_with_asked(file) for file in report["files"]]})
+
+
+def _with_asked(file: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a file with the cell that reports of before do not have."""
+    cells = {cell["kind"]: cell for cell in file["cells"]}
+    tallies = with_asked(tallies_in(file))
+    if len(tallies) == len(cells):
+        return file
+    return {**file, "cells": [cells.get(tally.kind) or tally.cell_with_sums() for tally in tallies]}
 
 
 def _check_sums(file: Mapping[str, Any]) -> None:
@@ -58,7 +67,7 @@ def _check_sums(file: Mapping[str, Any]) -> None:
 
 def tallies_in(file: Mapping[str, Any]) -> list[Tally]:
     """Return the sums of a report's file by kind."""
-    return with_asked([Tally.of_cell(cell) for cell in file["cells"]])
+    return [Tally.of_cell(cell) for cell in file["cells"]]
 
 
 def source_of(file: Mapping[str, Any]) -> str:

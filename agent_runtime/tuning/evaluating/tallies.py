@@ -189,11 +189,24 @@ def of_all(tallies: Sequence[Tally]) -> Tally:
 
 def joined_by_kind(files: Sequence[Sequence[Tally]]) -> list[Tally]:
     """Return the sums of several files by kind, those of all kinds first if there are several."""
-    kinds = in_order({each.kind for tallies in files for each in tallies} - {ALL})
+    kinds = in_order({each.kind for tallies in files for each in tallies} - {ALL, ASKED})
     joined = [
         Tally.joined(kind, [each for tallies in files for each in tallies if each.kind == kind]) for kind in kinds
     ]
-    return [Tally.joined(ALL, [of_all(tallies) for tallies in files]), *joined] if len(kinds) > 1 else joined
+    if len(kinds) < 2:
+        return joined
+    wholes = [Tally.joined(ALL, [of_all(tallies) for tallies in files])]
+    if HELD_OUT in kinds and len(kinds) > 2:
+        wholes.append(Tally.joined(ASKED, [asked for tallies in files for asked in _asked(tallies)]))
+    return [*wholes, *joined]
+
+
+def _asked(tallies: Sequence[Tally]) -> list[Tally]:
+    """Return the sums over all kinds of a file but the one that is held out, if it has others."""
+    whole, held_out = of_all(tallies), [each for each in tallies if each.kind == HELD_OUT]
+    if not held_out:
+        return [whole]
+    return [] if whole.kind == HELD_OUT else [whole.without(held_out[0], ASKED)]
 
 
 def _estimate(lines: Iterable[tuple[int, int]]) -> Estimate:

@@ -102,6 +102,25 @@ def test_kernels_that_fail_are_not_taken_and_one_warning_says_why(
 
 
 @pytest.mark.usefixtures("as_on_a_gpu")
+def test_kernels_that_are_wrong_behind_the_first_layers_alone_are_not_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def wrong_where_all_are(*given: Any, **named: Any) -> Any:
+        seen.append(len(w.runner.model.get_decoder().layers))
+        return (wrong if seen[-1] > 1 else planning_of)(*given, **named)
+
+    seen: list[int] = []
+    monkeypatch.setattr(choice, "_FIRST_LAYERS", 1)
+    monkeypatch.setattr("agent_runtime.engine.gpu.forward.plan_work", wrong_where_all_are)
+    w = world()
+    num_layers = len(w.runner.model.get_decoder().layers)
+    way, runner = chosen(w)
+    assert way == MOVE_KEYS and answers_as_torch_does(w, runner)
+    assert seen == [1, num_layers] and "would be rounding" in caplog.text
+    assert len(w.runner.model.get_decoder().layers) == num_layers > 1
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
 def test_what_the_kernels_cannot_do_is_known_without_trying(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

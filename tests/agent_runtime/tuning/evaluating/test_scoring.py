@@ -1,6 +1,7 @@
 """What is called right is what the runtime and greedy decoding would have answered."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
 from agent_runtime.engine.pool import Run
 from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
 from agent_runtime.served_model import serve_model
+from agent_runtime.tuning.evaluating import scoring
 from agent_runtime.tuning.evaluating.conditions import Condition
 from agent_runtime.tuning.evaluating.scoring import Item, Scorer
+from agent_runtime.tuning.packing import joined
+from agent_runtime.tuning.rows import Row
 from agent_runtime.tuning.samples import Ask, Sample
 from agent_runtime.turn import Mode
 from tests.tiny_models import save_tiny_model
@@ -154,14 +158,20 @@ def test_a_sample_with_more_asks_than_a_row_holds_has_its_blocks_in_several(
         assert (one.legal_mass or ()) == pytest.approx(other.legal_mass or (), rel=1e-4)
 
 
-def test_a_row_holds_more_tokens_than_there_are_positions(source: Path) -> None:
-    given, told = samples(5), []
+def test_a_row_holds_more_tokens_than_there_are_positions(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def noted(rows: Sequence[Row], length: int) -> Row:
+        made.append(sum(len(row.ids) for row in rows))
+        return joined(rows, length)
+
+    given, told, made = samples(5), list[int](), list[int]()
     whole = scored(source, given)
     loaded = loaded_from(source)
     assert not list(Scorer(loaded, CONDITIONS[:1], 20).score(given, lambda _, tokens: told.append(tokens)))
     few = replace(loaded_from(source), context_limit=max(told))
+    monkeypatch.setattr(scoring, "joined", noted)
     items = list(Scorer(few, CONDITIONS, 700).score(given, lambda _, tokens: pytest.fail(f"{tokens} are too many")))
     assert [replace(item, legal_mass=None) for item in items] == [replace(item, legal_mass=None) for item in whole]
+    assert max(made) > max(told)
 
 
 def test_a_sample_that_no_row_holds_is_told(source: Path) -> None:

@@ -94,7 +94,7 @@ def test_bare_quests_have_neither_hero_nor_goal_and_all_else_is_asked_as_ever(wr
     assert kinds == {*KINDS} - {HELD_OUT, "decision"}
 
 
-def test_some_lands_have_bare_quests_and_without_any_samples_are_what_they_were() -> None:
+def test_some_lands_have_bare_quests_and_files_without_any_do_not_name_them() -> None:
     made = GameCore(0, "train", (40, 40), bare_quests=0.5).maker()
     bare = [
         all("hero" not in text for name, text in made.sample(n).blocks if name.startswith("quest/")) for n in range(12)
