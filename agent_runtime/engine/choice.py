@@ -19,7 +19,7 @@ from agent_runtime.engine import attention
 from agent_runtime.engine.errors import first_line
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.gpu.support import not_of_this_model, not_on_this_machine
-from agent_runtime.engine.likeness import distances
+from agent_runtime.engine.likeness import UNLIKE, distances, rounding
 from agent_runtime.engine.pool import Pool, Run
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.span import NOTHING, Placed, Span, View
@@ -29,12 +29,11 @@ _log = logging.getLogger(__name__)
 # The proof's blocks and rows. Many sessions see one block many times over: enough to be read once for all of them.
 _BLOCK_TOKENS, _ROWS, _SESSIONS, _TIMES = 24, 10, 16, 20
 _PLACE = 97
-# Kernels may differ from plain torch by four times what two of its ways differ by behind the first layers, within these
-# bounds. Of what rounding leaves there (1 % in bfloat16) a model can make twenty times as much until its last layer:
-# behind that, but for float32, only what has nothing to do with the right answer is told apart, which differs by 1 or
-# more.
+# Behind the first layers kernels may differ from plain torch as two of its own ways do. Of what rounding leaves there
+# (1 % in bfloat16) a model can make twenty times as much until its last layer: behind that, but for float32, only what
+# has nothing to do with the right answer is told apart.
 _FIRST_LAYERS = 8
-_LEAST_NOISE, _MOST_NOISE, _UNLIKE = 1e-4, 0.1, 0.5
+_MOST_BEHIND_FIRST = 0.1
 _SLOWER = "Answers are the same, and take longer."
 
 
@@ -91,16 +90,17 @@ def _proved(
     try:
         with _first_layers_alone(model, pool):
             by_queries, by_keys = (_asked_once(make(way=way)) for way in (attention.MOVE_QUERIES, attention.MOVE_KEYS))
-            limit = min(max(_LEAST_NOISE, 4 * _furthest(by_queries, by_keys)), _MOST_NOISE)
+            limit = rounding(_furthest(by_queries, by_keys), _MOST_BEHIND_FIRST)
             difference = _furthest(_asked_once(by_kernels()), by_keys)
-        if difference <= limit:
+        is_close = difference <= limit
+        if is_close:
             by_keys = _asked_once(make())
             runner = by_kernels()
             found = _asked(runner)
             if pool.geometry.dtype == torch.float32:
                 difference = _furthest(found, by_keys)
             else:
-                difference, limit = _on_average(found, by_keys), _UNLIKE
+                difference, limit = _on_average(found, by_keys), UNLIKE
     except Exception as error:
         if runner is not None:
             runner.close()
@@ -108,7 +108,8 @@ def _proved(
     if runner is None or not difference <= limit:
         if runner is not None:
             runner.close()
-        why = f"their logits differ by {difference:.1e} of torch's, where {limit:.1e} would be rounding"
+        behind = "all" if is_close else f"the first {_FIRST_LAYERS}"
+        why = f"behind {behind} layers their logits are {difference:.1e} off torch's, where {limit:.1e} may be rounding"
         return None, _Trouble(why, "Please report this with the model's name, the GPU's and torch's version.")
     runner.rows = runner.forwards = 0
     return runner, None

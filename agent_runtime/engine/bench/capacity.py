@@ -17,16 +17,12 @@ from agent_runtime.engine.bench.floors import synchronize
 from agent_runtime.engine.bench.regions import Regions
 from agent_runtime.engine.bench.scripts import last_logits, pieces
 from agent_runtime.engine.bench.setting import Setting, Sizes, figures
-from agent_runtime.engine.likeness import distances
+from agent_runtime.engine.likeness import EXACT, distances, rounding
 from agent_runtime.engine.pool import Pool, Run, joined
 from agent_runtime.engine.scheduler import Engine, Script
 from agent_runtime.engine.span import NOTHING, Span, View, view_of_blocks
 
 _GIB = 2**30
-# How far logits may be from each other in float32. In other dtypes it is four times what it makes in a session that is
-# alone whether its blocks are encoded together or one by one: beside others they are in other company, too. Answers
-# that have nothing to do with each other are further apart than the most.
-_EXACT, _MOST = 1e-4, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,17 +146,18 @@ class _Crowd:
     def difference(self, engine: Engine) -> tuple[float, float]:
         """Give all slots back, and return how far logits are from those of a session that is alone in the pool.
 
-        The second figure is how far they may be.
+        The second figure is how far they may be: but for float32, by what it makes in a session that is alone whether
+        its blocks are encoded together or one by one. Beside others they are in other company, too.
         """
         for sheet in self._sheets:
             self._pool.release(sheet)
         self._world.close()
         alone = {number: self._alone(engine, number) for number in self.drawn}
-        limit = _EXACT
+        limit = EXACT
         if self._pool.geometry.dtype != torch.float32:
             first = self.drawn[0]
             noise = float(distances(self._alone(engine, first, is_together=False), alone[first]))
-            limit = min(max(_EXACT, 4 * noise), _MOST)
+            limit = rounding(noise)
         found = [distances(self._found[number], logits_V) for number, logits_V in alone.items()]
         return float(torch.stack(found).max()), limit
 

@@ -14,7 +14,7 @@ from agent_runtime.engine import attention
 from agent_runtime.engine.bench.errors import ScoresDiffer
 from agent_runtime.engine.bench.geometry import Bare
 from agent_runtime.engine.forward import ForwardRunner
-from agent_runtime.engine.likeness import distances
+from agent_runtime.engine.likeness import EXACT, distances, rounding
 from agent_runtime.engine.pool import Run
 from agent_runtime.engine.span import NOTHING, Span, view_of_blocks
 
@@ -27,9 +27,6 @@ _STORED = {"kernels": 6000, "torch": 600}
 # The one that stands there is what plain torch has made of so many tokens at a time. Anything would do for random
 # weights; others answer noise with noise, and rounding is then a thousand times as large.
 _STORED_PART = 500
-# How far rows of scores are from each other: what is rounding in float32, and what never is. Between them lies four
-# times what the two ways of plain torch differ by.
-_EXACT, _MOST = 1e-4, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ def agreed(
     """
     against, other = ("plain torch", by_keys) if way == "kernels" else ("plain torch, queries moved", by_queries)
     noise = _distance(by_keys, by_queries)
-    limit = _EXACT if dtype == torch.float32 else min(max(_EXACT, 4 * noise), _MOST)
+    limit = EXACT if dtype == torch.float32 else rounding(noise)
     distance = _distance(found, other)
     if not distance <= limit:
         raise ScoresDiffer(way, against, distance, limit)

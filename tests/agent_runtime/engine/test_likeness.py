@@ -1,8 +1,9 @@
 import math
 
+import pytest
 import torch
 
-from agent_runtime.engine.likeness import distances
+from agent_runtime.engine.likeness import EXACT, UNLIKE, distances, rounding
 
 
 def test_a_row_is_as_far_as_what_was_added_to_it_whatever_it_is_moved_by() -> None:
@@ -28,3 +29,11 @@ def test_one_logit_that_is_none_is_seen_in_its_row_alone() -> None:
     broken[1, 3] = math.nan
     found = distances(broken, rows)
     assert found[0] == 0 and found[1].isnan()
+
+
+@pytest.mark.parametrize(
+    ("noise", "limit"), [(0.0, EXACT), (1e-6, EXACT), (0.01, 0.04), (0.2, UNLIKE), (math.inf, UNLIKE)]
+)
+def test_what_may_be_rounding_is_four_times_the_noise_within_bounds(noise: float, limit: float) -> None:
+    assert rounding(noise) == pytest.approx(limit)
+    assert rounding(noise, most=0.03) == pytest.approx(min(limit, 0.03))
