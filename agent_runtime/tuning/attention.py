@@ -10,7 +10,7 @@ Shapes: B rows, H query heads, G key/value heads, T tokens, D head dimension, R 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
@@ -82,29 +82,33 @@ class Planner:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What every token sees, int32 [B, T]: from `own_from` up to itself, and from `seen_from` up to `seen_to`."""
+    """What every token sees, int32 [B, T]: from `own_from` up to itself, and two intervals. See `Row`."""
 
     own_from: torch.Tensor
     seen_from: torch.Tensor
     seen_to: torch.Tensor
+    asked_from: torch.Tensor
+    asked_to: torch.Tensor
 
     @classmethod
     def of(cls, batch: Batch) -> "Seen":
         """Return what the tokens of a batch see, in memory of its own."""
-        return cls(*(column.int() for column in (batch.own_from, batch.seen_from, batch.seen_to)))
+        return cls(*(getattr(batch, name).int() for name in _SEEN))
 
     def take(self, other: "Seen") -> None:
         """Take the values of `other`, in this one's memory."""
-        self.own_from.copy_(other.own_from)
-        self.seen_from.copy_(other.seen_from)
-        self.seen_to.copy_(other.seen_to)
+        for name in _SEEN:
+            getattr(self, name).copy_(getattr(other, name))
 
     def mask_mod(self) -> MaskMod:
         """Return whether one token sees another, as FlexAttention asks for it."""
         own_from, seen_from, seen_to = self.own_from, self.seen_from, self.seen_to
+        asked_from, asked_to = self.asked_from, self.asked_to
 
         def mask_mod(b: torch.Tensor, h: torch.Tensor, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-            return ((k >= own_from[b, q]) & (k <= q)) | ((k >= seen_from[b, q]) & (k < seen_to[b, q]))
+            is_own = (k >= own_from[b, q]) & (k <= q)
+            is_seen = (k >= seen_from[b, q]) & (k < seen_to[b, q])
+            return is_own | is_seen | ((k >= asked_from[b, q]) & (k < asked_to[b, q]))
 
         return mask_mod
 
@@ -127,7 +131,11 @@ class Seen:
         queries = torch.arange(length, device=self.own_from.device)
         first_tile = torch.arange(num_rows, device=self.own_from.device)[:, None] * num_tiles + queries // TILE
         touched, covered = (self.own_from.new_zeros(num_rows * num_tiles * width) for _ in range(2))
-        for begin, end in ((self.own_from, (queries + 1).expand_as(self.own_from)), (self.seen_from, self.seen_to)):
+        for begin, end in (
+            (self.own_from, (queries + 1).expand_as(self.own_from)),
+            (self.seen_from, self.seen_to),
+            (self.asked_from, self.asked_to),
+        ):
             first, stop = begin // TILE, (end + TILE - 1) // TILE
             inner_first, inner_stop = (begin + TILE - 1) // TILE, end // TILE
             for counts, low, high in ((touched, first, stop), (covered, inner_first, inner_stop)):
@@ -139,6 +147,9 @@ class Seen:
         in_tile = (length - tiles * TILE).clamp(max=TILE)
         counted = [counts.view(num_rows, num_tiles, width).cumsum(-1)[..., :num_tiles] for counts in (touched, covered)]
         return counted[0] > 0, counted[1] == in_tile
+
+
+_SEEN = tuple(field.name for field in fields(Seen))
 
 
 def _listed(tiles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

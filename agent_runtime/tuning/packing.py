@@ -16,17 +16,16 @@ import torch
 from agent_runtime.tuning.errors import SampleTooLong
 from agent_runtime.tuning.rows import IGNORED, Row
 
-_PADDING = {"document": -1, "label": IGNORED, "ask": -1, "decision": -1}
+_PADDING = {"document": -1, "label": IGNORED, "ask": -1}
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Rows as tensors [B, T], int64. See `Row`.
 
-    `wanted` [N] are the flat places where something is to be predicted. Those of one action have one number in
-    `action` [N], and actions that are decided among one in `decision_of_action` [A], of `num_decisions`; where nothing
-    is decided every ask is an action of its sample. No row has more than `used` tokens before its padding. `left_out`
-    samples were longer than a row, or than the model's context.
+    `wanted` [N] are the flat places where something is to be predicted. Those of one answer have one number in
+    `action` [N], and the answers of one ask one in `decision_of_action` [A], of `num_decisions`. No row has more than
+    `used` tokens before its padding. `left_out` samples were longer than a row, or than the model's context.
     """
 
     ids: torch.Tensor
@@ -35,11 +34,12 @@ class Batch:
     own_from: torch.Tensor
     seen_from: torch.Tensor
     seen_to: torch.Tensor
+    asked_from: torch.Tensor
+    asked_to: torch.Tensor
     is_anchor: torch.Tensor
     label: torch.Tensor
     document: torch.Tensor
     ask: torch.Tensor
-    decision: torch.Tensor
     wanted: torch.Tensor
     action: torch.Tensor
     decision_of_action: torch.Tensor
@@ -74,7 +74,7 @@ class Batch:
 
 
 # What points at tokens of the row.
-_INDICES = ("own_from", "seen_from", "seen_to")
+_INDICES = ("own_from", "seen_from", "seen_to", "asked_from", "asked_to")
 _COLUMNS = tuple(field.name for field in fields(Row))
 _LISTS = ("wanted", "action", "decision_of_action")
 
@@ -104,7 +104,7 @@ def batch_of(rows: Sequence[Row]) -> Batch:
     columns = {name: numpy.stack([getattr(row, name) for row in rows]) for name in _COLUMNS}
     wanted_N = numpy.flatnonzero(columns["label"] != IGNORED)
     row_N = wanted_N // columns["label"].shape[1]
-    decided = (row_N, *(columns[name].ravel()[wanted_N] for name in ("document", "decision")))
+    decided = (row_N, *(columns[name].ravel()[wanted_N] for name in ("document", "ask")))
     action_N, starts_N = _numbered(*decided, columns["own_from"].ravel()[wanted_N])
     decision_A, first_A = _numbered(*(column[starts_N] for column in decided))
     arrays = {**columns, "wanted": wanted_N, "action": action_N, "decision_of_action": decision_A}

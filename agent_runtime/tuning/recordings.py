@@ -80,8 +80,8 @@ def _turns_of(loaded: LoadedModel, path: Path, games: Sequence[Path]) -> Iterato
                 refused.append(error)
                 continue
             if not turn.answers.decodes and len(turn.answers.candidates) > 1:
-                asks = [TokenAsk(turn.prompt.observation, each.ids, 0) for each in turn.answers.candidates]
-                yield step.request.session, TokenSample(tuple(block.ids for block in turn.prompt.blocks), tuple(asks))
+                ask = TokenAsk(turn.prompt.observation, tuple(each.ids for each in turn.answers.candidates))
+                yield step.request.session, TokenSample(tuple(block.ids for block in turn.prompt.blocks), (ask,))
     finally:
         runtime.close()
     if refused:

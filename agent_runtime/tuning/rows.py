@@ -8,7 +8,7 @@ follows, for every token of the row, where its key stands (`place`), where its q
 Shapes: T tokens of a row.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -27,19 +27,18 @@ TRAINED_MODES = (Mode.FULL, Mode.STAR, Mode.ANCHORED)
 
 @dataclass(frozen=True, slots=True)
 class TokenAsk:
-    """A prompt's end up to where the answer begins, and the answer with its end-of-turn token.
+    """A prompt's end up to where the answer begins, and the answers, each with its end-of-turn token.
 
-    `decision` numbers the listed answers of one decision within its sample, or is -1.
+    Several answers are those that are decided among. Each is alone behind the prompt, which is computed once.
     """
 
     observation: Ids
-    answer: Ids
-    decision: int = -1
+    answers: tuple[Ids, ...]
 
     @property
     def num_tokens(self) -> int:
         """Return the tokens that it takes in a row, behind its blocks."""
-        return len(self.observation) + len(self.answer) - 1
+        return len(self.observation) - 1 + sum(map(len, self.answers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +58,9 @@ class TokenSample:
 class Row:
     """Tokens one behind the other, each array [T], int64. `label` is the token to be predicted there, or IGNORED.
 
-    A token sees its span, which begins at `own_from`, up to itself, and its view, from `seen_from` up to `seen_to`.
-    `is_anchor` is 1 where the anchor is. `document` numbers the samples of the row (-1: padding), `ask` the asks of a
-    document and `decision` its decisions (-1: none).
+    A token sees its span, which begins at `own_from`, up to itself, its view, from `seen_from` up to `seen_to`, and the
+    prompt that several answers share, from `asked_from` up to `asked_to`. `is_anchor` is 1 where the anchor is.
+    `document` numbers the samples of the row (-1: padding) and `ask` the asks of a document (-1: none).
     """
 
     ids: numpy.ndarray
@@ -70,11 +69,12 @@ class Row:
     own_from: numpy.ndarray
     seen_from: numpy.ndarray
     seen_to: numpy.ndarray
+    asked_from: numpy.ndarray
+    asked_to: numpy.ndarray
     is_anchor: numpy.ndarray
     label: numpy.ndarray
     document: numpy.ndarray
     ask: numpy.ndarray
-    decision: numpy.ndarray
 
     @property
     def is_doubled(self) -> bool:
@@ -85,10 +85,19 @@ class Row:
         return bool(((self.place != self.local) & (self.seen_from < self.seen_to)).any())
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A span of the ask with a number, and the answer that it ends in: none if several answers stand behind it."""
+
+    span: Span
+    ask: int
+    answer: Ids = ()
+
+
 def spans_of(
     sample: TokenSample, mode: Mode, positions: Positions = Positions.SEQUENTIAL
-) -> tuple[list[Span], list[Span]]:
-    """Return the spans that encode a sample's blocks, and one for each ask; runs are places in a row of their own.
+) -> tuple[list[Span], list[Asked]]:
+    """Return the spans that encode a sample's blocks, and those of its asks; runs are places in a row of their own.
 
     `positions` is where blocks stand in block modes; in full mode they are one text.
     An answer's last token is no input: nothing is predicted behind it. Raises NotTrainable for `prefix`, which is
@@ -108,14 +117,28 @@ def spans_of(
         if mode is Mode.ANCHORED and len(runs) == 1:
             view = View((Placed(run, 0),))
     everything = view_of_blocks(runs, anchored=mode is Mode.ANCHORED, positions=positions)
-    asked = [Span((*ask.observation, *ask.answer[:-1]), everything.behind, everything) for ask in sample.asks]
-    return static, asked
+    return static, [asked for number, ask in enumerate(sample.asks) for asked in _asked(ask, number, everything)]
+
+
+def _asked(ask: TokenAsk, number: int, view: View) -> list[Asked]:
+    """Return one span that ends in the only answer, or one that the spans of several answers have as their parent.
+
+    The prompt's last token predicts an answer's first one, so it stands in the span of each.
+    """
+    if len(ask.answers) == 1:
+        [answer] = ask.answers
+        return [Asked(Span((*ask.observation, *answer[:-1]), view.behind, view), number, answer)]
+    *shared, last = ask.observation
+    parent = Span(tuple(shared), view.behind, view) if shared else None
+    start = view.behind + len(shared)
+    answered = [Asked(Span((last, *answer[:-1]), start, view, parent=parent), number, answer) for answer in ask.answers]
+    return answered if parent is None else [Asked(parent, number), *answered]
 
 
 def row_of(sample: TokenSample, mode: Mode, positions: Positions = Positions.SEQUENTIAL) -> Row:
     """Return a sample as a row of its own (document 0). Raises NotTrainable."""
     static, asked = spans_of(sample, mode, positions)
-    spans = [*static, *asked]
+    spans = [*static, *(each.span for each in asked)]
     lengths = numpy.array([len(span.ids) for span in spans])
     total = int(lengths.sum())
     num_static = int(lengths[: len(static)].sum())
@@ -123,15 +146,15 @@ def row_of(sample: TokenSample, mode: Mode, positions: Positions = Positions.SEQ
     starts = numpy.array([span.start for span in spans])
     local = numpy.arange(total) + numpy.repeat(starts - begins, lengths)
     label = numpy.full(total, IGNORED)
-    ask_of = numpy.repeat(numpy.array([-1] * len(static) + list(range(len(asked)))), lengths)
-    begin = num_static
-    for ask, span in zip(sample.asks, asked, strict=True):
-        stop = begin + len(span.ids)
-        label[stop - len(ask.answer) : stop] = ask.answer
-        begin = stop
+    stop = num_static
+    for each in asked:
+        stop += len(each.span.ids)
+        label[stop - len(each.answer) : stop] = each.answer
     views = _views(spans)
     seen_of = {number: _seen(view) for number, view in views.items()}
     seen = numpy.array([seen_of[id(span.view)] for span in spans])
+    begin_of = {id(span): int(begin) for span, begin in zip(spans, begins, strict=True)}
+    shared = numpy.array([_shared(span.parent, begin_of) for span in spans])
     row = Row(
         ids=numpy.fromiter(chain.from_iterable(span.ids for span in spans), numpy.int64, total),
         place=_places(views.values(), local),
@@ -139,16 +162,24 @@ def row_of(sample: TokenSample, mode: Mode, positions: Positions = Positions.SEQ
         own_from=numpy.repeat(begins, lengths),
         seen_from=numpy.repeat(seen[:, 0], lengths),
         seen_to=numpy.repeat(seen[:, 1], lengths),
+        asked_from=numpy.repeat(shared[:, 0], lengths),
+        asked_to=numpy.repeat(shared[:, 1], lengths),
         is_anchor=(numpy.arange(total) < len(sample.blocks[0])).astype(numpy.int64),
         label=label,
         document=numpy.zeros(total, dtype=numpy.int64),
-        ask=ask_of,
-        decision=numpy.repeat(numpy.array([-1] * len(static) + [ask.decision for ask in sample.asks]), lengths),
+        ask=numpy.repeat(numpy.array([-1] * len(static) + [each.ask for each in asked]), lengths),
     )
     moved = row.place != row.local
     if (row.seen_to[moved] > len(sample.blocks[0])).any():
         raise NotTrainable("a block that stands elsewhere than where it was encoded sees more than the anchor.")
     return row
+
+
+def _shared(parent: Span | None, begin_of: Mapping[int, int]) -> tuple[int, int]:
+    """Return the interval of a parent's tokens in the row; `begin_of` is by the identity of spans."""
+    if parent is None:
+        return 0, 0
+    return begin_of[id(parent)], begin_of[id(parent)] + len(parent.ids)
 
 
 def _views(spans: Sequence[Span]) -> dict[int, View]:

@@ -3,8 +3,10 @@
 Shapes: B rows, T tokens, N predicted tokens of all modes, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,8 +32,6 @@ class Student(torch.nn.Module):
         self._check_head()
         register()
         model.set_attn_implementation(TRAINING)
-        # What layers add to each other is float32, also where embeddings have come in fewer bits from other processes.
-        model.get_input_embeddings().register_forward_hook(_in_float32)
 
     @property
     def _no_split_modules(self) -> set[str]:
@@ -39,15 +39,37 @@ class Student(torch.nn.Module):
         return {type(layer).__name__ for layer in self.model.get_decoder().layers}
 
     def forward(self, ids_BT: torch.Tensor, plan: Plan, wanted_N: torch.Tensor) -> torch.Tensor:
-        """Return float32 logits [N, V] of the flat places `wanted_N` of B x T."""
-        hidden_BTE = self._decoded(ids_BT, plan=plan)
+        """Return float32 logits [N, V] of the flat places `wanted_N` of B x T.
+
+        What layers add to each other is float32, also where embeddings have come in fewer bits from other processes.
+        """
+        hidden_BTE = self._decoded(self._embedded(ids_BT).float(), plan=plan)
         chosen_NE = hidden_BTE.flatten(0, 1).index_select(0, wanted_N)
         logits_NV: torch.Tensor = self._head()(chosen_NE)
         return logits_NV.float()
 
-    def _decoded(self, ids_BT: torch.Tensor, **options: object) -> torch.Tensor:
+    @contextmanager
+    def compiled_layers(self) -> Iterator[None]:
+        """Let the model's layers be compiled while this is open: they are alike, so one is compiled for all.
+
+        Each other shape that they are called with is compiled, too.
+        """
+        decoder = self.model.get_decoder()
+        layers = decoder.layers
+        decoder.layers = torch.nn.ModuleList(map(_compiled, layers))
+        try:
+            yield
+        finally:
+            decoder.layers = layers
+
+    def _embedded(self, ids_BT: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = self.model.get_input_embeddings()(ids_BT)
+        return made
+
+    def _decoded(self, embedded_BTE: torch.Tensor, **options: object) -> torch.Tensor:
+        positions_BT = torch.zeros(embedded_BTE.shape[:2], dtype=torch.int64, device=embedded_BTE.device)
         made: torch.Tensor = self.model.get_decoder()(
-            input_ids=ids_BT, position_ids=torch.zeros_like(ids_BT), use_cache=False, **options
+            inputs_embeds=embedded_BTE, position_ids=positions_BT, use_cache=False, **options
         ).last_hidden_state
         return made
 
@@ -62,13 +84,14 @@ class Student(torch.nn.Module):
         device = next(self.model.get_input_embeddings().parameters()).device
         ids_BT = torch.arange(4, device=device)[None]
         own = self.model(input_ids=ids_BT, position_ids=torch.zeros_like(ids_BT), use_cache=False).logits.float()
-        by_head = self._head()(self._decoded(ids_BT)).float()
+        by_head = self._head()(self._decoded(self._embedded(ids_BT))).float()
         if (own - by_head).abs().max() > _TOLERANCE * own.abs().max():
             raise NotTrainable("the model changes its logits behind its head, which tuning does not do. Use another.")
 
 
-def _in_float32(module: torch.nn.Module, given: object, made: torch.Tensor) -> torch.Tensor:
-    return made.float()
+def _compiled(layer: torch.nn.Module) -> torch.nn.Module:
+    compiled: Any = torch.compile(layer, dynamic=False)
+    return compiled  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,7 @@ def target_alone(ask: Ask) -> Sequence[str]:
 
 
 def in_tokens(sample: Sample, text: TextEncoder, answers: Callable[[Ask], Sequence[str]] = target_alone) -> TokenSample:
-    """Return a sample's tokens, block by block, answers with their end of turn.
-
-    Each ask stands there once for each of its `answers`.
-    """
+    """Return a sample's tokens, block by block, and its asks with their `answers`, which end with their turn."""
     learned = [answers(ask) for ask in sample.asks]
     text.remember(
         chain(
@@ -28,8 +25,8 @@ def in_tokens(sample: Sample, text: TextEncoder, answers: Callable[[Ask], Sequen
         )
     )
     blocks = (text.anchor_ids(sample.anchor), *[text.block_ids(block) for _, block in sample.blocks])
-    asks: list[TokenAsk] = []
-    for ask, its_answers in zip(sample.asks, learned, strict=True):
-        observation = text.observation_ids(ask.observation)
-        asks += [TokenAsk(observation, text.answer_ids(answer)) for answer in its_answers]
-    return TokenSample(blocks, tuple(asks))
+    asks = tuple(
+        TokenAsk(text.observation_ids(ask.observation), tuple(map(text.answer_ids, its_answers)))
+        for ask, its_answers in zip(sample.asks, learned, strict=True)
+    )
+    return TokenSample(blocks, asks)

@@ -1,5 +1,6 @@
 """FlexAttention over packed rows on a GPU: the dense mask's logits and gradients, and a run that learns."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,16 @@ import numpy
 import pytest
 import torch
 
+from agent_runtime.engine.loading import ModelSpec, load_model
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.tuning.attention import TRAINING, Plan, Planner, Seen, register
+from agent_runtime.tuning.evaluating.scoring import Item, Scorer
 from agent_runtime.tuning.packing import batch_of, joined
 from agent_runtime.tuning.rows import TRAINED_MODES, row_of
+from agent_runtime.tuning.student import Student
 from agent_runtime.tuning.training import tune
 from agent_runtime.turn import Mode
+from tests.agent_runtime.tuning.evaluating.test_scoring import CONDITIONS, samples
 from tests.agent_runtime.tuning.test_attention import random_sample
 from tests.agent_runtime.tuning.test_training import config, run, write_samples
 from tests.tiny_models import CONTEXT, save_tiny_model, tiny_model
@@ -67,8 +72,32 @@ def test_a_run_on_a_gpu_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     made = config(tmp_path, steps=30, row_tokens=256, compile=compiled)
     result, heard = run(made, tmp_path / "run")
     assert result.made is not None
-    for mode in made.training.modes:
+    for mode in made.modes:
         assert heard[-1][f"loss_{mode}"] < 0.5 * heard[0][f"loss_{mode}"]
+
+
+def test_one_layer_is_compiled_for_all_when_samples_are_answered_and_not_again_for_the_next_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_tiny_model(tmp_path / "guard", "llama")
+    loaded = load_model(ModelSpec(str(tmp_path / "guard"), dtype="float32"), tmp_path / "cache")
+    given = samples(12)
+    layers = loaded.model.get_decoder().layers
+
+    def scored() -> list[Item]:
+        return list(Scorer(loaded, CONDITIONS, 700).score(given, lambda number, tokens: None))
+
+    monkeypatch.setattr(Student, "compiled_layers", nullcontext)
+    plain = scored()
+    monkeypatch.undo()
+    torch._dynamo.reset()
+    first = scored()
+    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    again = scored()
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == graphs < len(CONDITIONS) * len(layers)
+    assert first == again and loaded.model.get_decoder().layers is layers
+    same = sum(ours.right == theirs.right for ours, theirs in zip(first, plain, strict=True))
+    assert same > 0.9 * len(plain), "products in bfloat16 may decide a tie otherwise"
 
 
 @pytest.mark.parametrize("changes", [{}, {"compile": True, "workers": 1}, {"lora_rank": 0, "accumulate": 2}])

@@ -8,8 +8,8 @@ Shapes: B rows, T tokens, N predicted tokens, V vocabulary.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from itertools import accumulate
 
 import numpy
 import torch
@@ -47,8 +47,8 @@ class Scorer:
     """Answers samples with one model, in rows of at most `row_tokens`.
 
     Asks of a sample stand side by side behind its blocks, so a row may hold more tokens than the model has positions.
-    For a GPU samples share rows, which are padded to that length, so that it compiles once. On a CPU each has a row of
-    its own length: there every pair of tokens of a row costs time.
+    For a GPU samples share rows, which are padded to that length, so that layers are compiled once. On a CPU each has a
+    row of its own length: there every pair of tokens of a row costs time.
     """
 
     def __init__(self, loaded: LoadedModel, conditions: Sequence[Condition], row_tokens: int) -> None:
@@ -59,10 +59,8 @@ class Scorer:
         self._positions = loaded.positions
         self._student = Student(loaded.model)
         self._device = loaded.device
-        self._planners = [
-            Planner(RotaryTable(loaded.model.get_decoder().rotary_emb.inv_freq, loaded.context_limit), loaded.device)
-            for _ in self.conditions
-        ]
+        rope = RotaryTable(loaded.model.get_decoder().rotary_emb.inv_freq, loaded.context_limit)
+        self._planner = Planner(rope, loaded.device)
 
     def score(self, samples: Iterable[Sample], too_long: Callable[[int, int], None]) -> Iterator[Item]:
         """Yield the items of `samples`, in their order.
@@ -70,6 +68,10 @@ class Scorer:
         A sample whose asks no row holds together has its blocks in as many rows as it takes. One of which an ask does
         not fit behind the blocks is left out: `too_long` hears its number and the tokens that it would take.
         """
+        with nullcontext() if self._device.type == "cpu" else self._student.compiled_layers():
+            yield from self._score(samples, too_long)
+
+    def _score(self, samples: Iterable[Sample], too_long: Callable[[int, int], None]) -> Iterator[Item]:
         waiting: list[_Expanded] = []
         for number, sample in enumerate(samples):
             expanded = _expanded(number, sample, self._text)
@@ -93,29 +95,27 @@ class Scorer:
         """Answer one row of samples under all conditions."""
         scores = []
         length = self._row_tokens if self._is_packed() else sum(each.tokens.num_tokens for each in packed)
-        for condition, planner in zip(self.conditions, self._planners, strict=True):
+        for condition in self.conditions:
             rows = [row_of(each.tokens, condition.mode, self._positions) for each in packed]
             if not condition.moved:
                 rows = [_not_moved(row) for row in rows]
             batch = batch_of([joined(rows, length)]).to(self._device)
-            scores.append(self._scores(batch, planner))
+            scores.append(self._scores(batch))
         first = 0
         for each in packed:
-            num_asks = len(each.tokens.asks)
-            yield from each.items([part[first : first + num_asks] for part in scores])
-            first += num_asks
+            count = sum(len(ask.answers) for ask in each.tokens.asks)
+            yield from each.items([part[first : first + count] for part in scores])
+            first += count
 
-    def _scores(self, batch: Batch, planner: Planner) -> list["_Score"]:
-        """Return the score of every ask of a row, in its order."""
+    def _scores(self, batch: Batch) -> list["_Score"]:
+        """Return the score of every answer of a row, in its order."""
         wanted_N = wanted_of(batch)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
-            logits_NV = self._student(batch.ids, planner.plan(batch), wanted_N)
+            logits_NV = self._student(batch.ids, self._planner.plan(batch), wanted_N)
         labels_N = batch.label.flatten().index_select(0, wanted_N)
         logprob_N = logits_NV.log_softmax(-1).gather(-1, labels_N[:, None])[:, 0].double().cpu().numpy()
         hit_N = (logits_NV.argmax(-1) == labels_N).cpu().numpy()
-        # The tokens of one ask begin at the same place.
-        asked_N = batch.own_from.flatten().index_select(0, wanted_N).cpu().numpy()
-        starts = numpy.flatnonzero(numpy.diff(asked_N, prepend=-1))
+        starts = numpy.flatnonzero(numpy.diff(batch.action.cpu().numpy(), prepend=-1))
         all_hit = numpy.logical_and.reduceat(hit_N, starts)
         total = numpy.add.reduceat(logprob_N, starts)
         return [_Score(bool(hit), float(logprob)) for hit, logprob in zip(all_hit, total, strict=True)]
@@ -131,51 +131,42 @@ class _Score:
 
 @dataclass(frozen=True, slots=True)
 class _Expanded:
-    """Asks of a sample, from the one numbered `first`; decisions are one for each action.
-
-    `parts` says which asks of `tokens` are whose.
-    """
+    """Asks of a sample, from the one numbered `first`, with all actions of those that are decisions."""
 
     number: int
     sample: Sample
     tokens: TokenSample
-    parts: tuple[slice, ...]
     first: int = 0
 
     @property
     def least_tokens(self) -> int:
         """Return the tokens of the blocks and of the longest ask behind them."""
-        return self._block_tokens() + max(map(self._ask_tokens, self.parts), default=0)
+        return self._block_tokens() + max((ask.num_tokens for ask in self.tokens.asks), default=0)
 
     def pieces(self, limit: int) -> Iterator["_Expanded"]:
         """Yield the same asks, in their order, as pieces of at most `limit` tokens, which `least_tokens` are."""
         blocks, begin, total = self._block_tokens(), 0, self._block_tokens()
-        for number, part in enumerate(self.parts):
-            tokens = self._ask_tokens(part)
-            if total + tokens > limit:
+        for number, ask in enumerate(self.tokens.asks):
+            if total + ask.num_tokens > limit:
                 yield self._piece(begin, number)
                 begin, total = number, blocks
-            total += tokens
-        yield self._piece(begin, len(self.parts))
+            total += ask.num_tokens
+        yield self._piece(begin, len(self.tokens.asks))
 
     def _piece(self, begin: int, end: int) -> "_Expanded":
-        parts = self.parts[begin:end]
-        first = parts[0].start if parts else 0
-        tokens = replace(self.tokens, asks=tuple(ask for part in parts for ask in self.tokens.asks[part]))
-        moved = tuple(slice(part.start - first, part.stop - first) for part in parts)
+        tokens = replace(self.tokens, asks=self.tokens.asks[begin:end])
         sample = replace(self.sample, asks=self.sample.asks[begin:end])
-        return _Expanded(self.number, sample, tokens, moved, begin)
+        return _Expanded(self.number, sample, tokens, begin)
 
     def _block_tokens(self) -> int:
         return sum(map(len, self.tokens.blocks))
 
-    def _ask_tokens(self, part: slice) -> int:
-        return sum(ask.num_tokens for ask in self.tokens.asks[part])
-
     def items(self, scores: Sequence[Sequence[_Score]]) -> Iterator[Item]:
-        """Yield the sample's items from the scores of its asks under each condition."""
-        for number, (ask, part) in enumerate(zip(self.sample.asks, self.parts, strict=True), self.first):
-            found = [each[part] for each in scores]
+        """Yield the sample's items from the scores of all answers under each condition."""
+        stop = 0
+        for number, (ask, tokens) in enumerate(zip(self.sample.asks, self.tokens.asks, strict=True), self.first):
+            begin, stop = stop, stop + len(tokens.answers)
+            found = [each[begin:stop] for each in scores]
             if ask.actions:
                 right = tuple(_best(ask.actions, each) in (ask.target, *ask.also) for each in found)
                 mass = tuple(float(numpy.exp([score.logprob for score in each]).sum()) for each in found)
@@ -190,9 +181,7 @@ def _best(actions: Sequence[str], scores: Sequence[_Score]) -> str:
 
 
 def _expanded(number: int, sample: Sample, text: TextEncoder) -> _Expanded:
-    counts = [len(_answers(ask)) for ask in sample.asks]
-    parts = tuple(slice(end - count, end) for count, end in zip(counts, accumulate(counts), strict=True))
-    return _Expanded(number, sample, in_tokens(sample, text, _answers), parts)
+    return _Expanded(number, sample, in_tokens(sample, text, _answers))
 
 
 def _answers(ask: Ask) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def teacher(is_tuned: bool) -> Teacher:
 
 
 def turn(length: int) -> TokenSample:
-    return TokenSample(((1, 2), (3,) * length), tuple(TokenAsk((4, 5), (answer, 9), 0) for answer in (6, 7, 8)))
+    return TokenSample(((1, 2), (3,) * length), (TokenAsk((4, 5), ((6, 9), (7, 9), (8, 9))),))
 
 
 def test_what_the_adapter_changes_is_measured_by_mode() -> None:

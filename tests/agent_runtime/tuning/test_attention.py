@@ -31,14 +31,14 @@ def random_sample(rng: numpy.random.Generator, lengths: Sequence[int], num_asks:
     def ids(most: int) -> tuple[int, ...]:
         return tuple(random_ids(rng, int(rng.integers(1, most))))
 
-    asks = tuple(TokenAsk(ids(9), ids(5)) for _ in range(num_asks))
+    asks = tuple(TokenAsk(ids(9), tuple(ids(5) for _ in range(1 + index % 3))) for index in range(num_asks))
     return TokenSample(tuple(tuple(random_ids(rng, n)) for n in lengths), asks)
 
 
 def trained_logits(
     model: PreTrainedModel, samples: Sequence[TokenSample], mode: Mode, length: int, positions: Positions
 ) -> torch.Tensor:
-    """Logits [T, V] of one packed row."""
+    """Logits [N, V] of what one packed row predicts."""
     register()
     model.set_attn_implementation(TRAINING)
     batch = batch_of([joined([row_of(sample, mode, positions) for sample in samples], length)])
@@ -47,7 +47,7 @@ def trained_logits(
         made: torch.Tensor = model(
             batch.ids, position_ids=torch.zeros_like(batch.ids), use_cache=False, plan=plan
         ).logits
-    return made[0]
+    return made[0, batch.wanted]
 
 
 def stored(w: World, run: Run) -> Run:
@@ -60,7 +60,7 @@ def stored(w: World, run: Run) -> Run:
 
 
 def engine_logits(w: World, sample: TokenSample, mode: Mode, positions: Positions) -> list[torch.Tensor]:
-    """Logits of every ask, each block in a forward of its own, stored, loaded and placed."""
+    """Logits behind every answer, each with its own prompt; blocks are encoded alone, stored, loaded and placed."""
     blocks = [sum(sample.blocks, ())] if mode is Mode.FULL else sample.blocks
     runs: list[Run] = []
     for index, ids in enumerate(blocks):
@@ -69,8 +69,11 @@ def engine_logits(w: World, sample: TokenSample, mode: Mode, positions: Position
         w.runner.run([Span(ids, behind.length, behind, keep=run)])
         runs.append(stored(w, run))
     view = view_of_blocks(runs, anchored=mode is Mode.ANCHORED, positions=positions)
-    asked = [Span((*ask.observation, *ask.answer[:-1]), view.behind, view, wanted="all") for ask in sample.asks]
-    made = [w.runner.run([span])[span] for span in asked]
+    made = []
+    for ask in sample.asks:
+        for answer in ask.answers:
+            span = Span((*ask.observation, *answer[:-1]), view.behind, view, wanted="all")
+            made.append(w.runner.run([span])[span][-len(answer) :])
     for run in runs:
         w.pool.release(run)
     return made
@@ -79,13 +82,9 @@ def engine_logits(w: World, sample: TokenSample, mode: Mode, positions: Position
 def agree(w: World, samples: Sequence[TokenSample], mode: Mode, positions: Positions = Positions.SEQUENTIAL) -> None:
     length = sum(sample.num_tokens for sample in samples) + 3
     trained = trained_logits(w.twin, samples, mode, length, positions)
-    first = 0
-    for sample in samples:
-        first += sum(map(len, sample.blocks))
-        for theirs in engine_logits(w, sample, mode, positions):
-            assert theirs.abs().max() > 1, "a reference this flat proves nothing"
-            torch.testing.assert_close(trained[first : first + len(theirs)], theirs, atol=1e-4, rtol=1e-4)
-            first += len(theirs)
+    theirs = torch.cat([each for sample in samples for each in engine_logits(w, sample, mode, positions)])
+    assert theirs.abs().max(-1).values.min() > 1, "a reference this flat proves nothing"
+    torch.testing.assert_close(trained, theirs, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("positions", Positions)
@@ -126,10 +125,16 @@ def test_what_a_token_sees_is_what_its_spans_views_hold(mode: Mode) -> None:
                 expected[begin:stop, first : starts[1]] = True
         begin = starts[-1]
         for ask in sample.asks:
-            length = len(ask.observation) + len(ask.answer) - 1
-            expected[begin : begin + length, first : starts[-1]] = True
-            expected[begin : begin + length, begin : begin + length] = numpy.tri(length, dtype=bool)
-            begin += length
+            expected[begin : begin + ask.num_tokens, first : starts[-1]] = True
+            prompt = len(ask.observation) - (len(ask.answers) > 1)
+            expected[begin : begin + prompt, begin : begin + prompt] = numpy.tri(prompt, dtype=bool)
+            last = begin + prompt
+            for answer in ask.answers:
+                length = len(answer) - (len(ask.answers) == 1)
+                expected[last : last + length, begin : begin + prompt] = True
+                expected[last : last + length, last : last + length] = numpy.tri(length, dtype=bool)
+                last += length
+            begin = last
         first = begin
     num = sum(sample.num_tokens for sample in samples)
     assert numpy.array_equal(sees[:num, :num], expected[:num, :num])

@@ -7,14 +7,14 @@ from agent_runtime.tuning.rows import IGNORED, TokenAsk, TokenSample, row_of
 from agent_runtime.turn import Mode
 
 
-def decision(number: int, *answers: tuple[int, ...]) -> list[TokenAsk]:
-    return [TokenAsk((7, 8), answer, number) for answer in answers]
+def decision(*answers: tuple[int, ...]) -> TokenAsk:
+    return TokenAsk((7, 8), answers)
 
 
 def batch(*, length: int = 60) -> Batch:
     samples = [
-        TokenSample(((1, 2), (3,)), (*decision(0, (4, 9), (5, 5, 9)), *decision(1, (4, 9), (6, 9)))),
-        TokenSample(((1, 2), (3, 3)), tuple(decision(0, (4, 9), (5, 9), (6, 6, 6, 9)))),
+        TokenSample(((1, 2), (3,)), (decision((4, 9), (5, 5, 9)), decision((4, 9), (6, 9)))),
+        TokenSample(((1, 2), (3, 3)), (decision((4, 9), (5, 9), (6, 6, 6, 9)),)),
     ]
     return batch_of([joined([row_of(each, mode) for each in samples], length) for mode in (Mode.FULL, Mode.STAR)])
 

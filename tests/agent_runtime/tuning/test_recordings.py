@@ -132,7 +132,7 @@ def short_turns(number: int) -> Turns:
 
     def turn() -> TokenSample:
         asked = ids(4)
-        return TokenSample((ids(6), ids(9), ids(7)), tuple(TokenAsk(asked, ids(2), 0) for _ in range(4)))
+        return TokenSample((ids(6), ids(9), ids(7)), (TokenAsk(asked, tuple(ids(2) for _ in range(4))),))
 
     return Turns(tuple(turn() for _ in range(number)), tuple(turn() for _ in range(3)), "")
 

@@ -37,10 +37,11 @@ def remembering(home: Path, **changes: Any) -> TuneConfig:
 def logprobs(loaded: LoadedModel, sample: TokenSample) -> torch.Tensor:
     """What a model as transformers has it says at every token of the answer, [tokens, vocabulary]."""
     [ask] = sample.asks
+    [answer] = ask.answers
     loaded.model.set_attn_implementation("eager")
     before = [token for span in (*sample.blocks, ask.observation) for token in span]
     with torch.no_grad():
-        logits = loaded.model(torch.tensor([[*before, *ask.answer]])).logits[0]
+        logits = loaded.model(torch.tensor([[*before, *answer]])).logits[0]
     return logits[len(before) - 1 : -1].double().log_softmax(-1)
 
 

@@ -18,7 +18,7 @@ from tests.tiny_models import tiny_tokenizer
 
 def source(token: int, length: int) -> TokenSource:
     """A source of one sample that is nothing but one token."""
-    return TokenSource([TokenSample(((token,) * (length - 2),), (TokenAsk((token,), (token, token)),))])
+    return TokenSource([TokenSample(((token,) * (length - 2),), (TokenAsk((token,), ((token, token),)),))])
 
 
 def stream(*sources: tuple[float, TokenSource], rows: int = 1) -> BatchStream:

@@ -2,7 +2,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runtime.tuning.student import Losses, losses_of
+from agent_runtime.tuning.student import Losses, Student, losses_of
+from tests.tiny_models import tiny_model
 
 
 def losses(logits_NV: torch.Tensor, labels_N: torch.Tensor, rows: list[int], distillation: float) -> Losses:
@@ -35,3 +36,14 @@ def test_one_row_costs_what_cross_entropy_says_and_a_mode_like_full_is_not_far_f
     expected = torch.nn.functional.cross_entropy(logits, labels)
     torch.testing.assert_close(torch.stack(found.answers), expected.expand(2))
     assert found.distances[0].abs() < 1e-6 and torch.isclose(found.total, expected)
+
+
+def test_a_model_in_few_bits_may_be_tuned_again_and_serves_behind_it_in_its_own() -> None:
+    model = tiny_model("llama").to(torch.bfloat16)
+    for _ in range(2):
+        student = Student(model)
+    assert model.get_input_embeddings()(torch.tensor([1])).dtype == torch.bfloat16
+    layers = model.get_decoder().layers
+    with student.compiled_layers():
+        assert len(model.get_decoder().layers) == len(layers) and model.get_decoder().layers is not layers
+    assert model.get_decoder().layers is layers

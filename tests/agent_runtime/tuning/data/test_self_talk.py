@@ -87,7 +87,7 @@ def test_a_samples_tokens_are_those_of_the_chat_template(
         if own is None:
             said.insert(0, {"role": "system", "content": system})
         tokens = in_tokens(sample, text)
-        made = (*sum(tokens.blocks, ()), *tokens.asks[0].observation, *tokens.asks[0].answer)
+        made = (*sum(tokens.blocks, ()), *tokens.asks[0].observation, *tokens.asks[0].answers[0])
         assert made == text.chat_ids(said) + text.answer_ids(ask.target)
         whole = text.chat_ids([*said, {"role": "assistant", "content": ask.target}])
         assert whole[: len(made)] == made and whole[len(made) - 1] == text.end_of_turn
