@@ -53,6 +53,7 @@ class Planner:
         self._device = device
         self._seen: Seen | None = None
         self._mask_mod: MaskMod | None = None
+        self._is_shared = False
 
     def plan(self, batch: Batch) -> Plan:
         """Return what the layers need to attend `batch`, which lies on the planner's device."""
@@ -62,16 +63,23 @@ class Planner:
             at_place=self._rope.at(batch.place.flatten()),
             at_local=self._rope.at(batch.local.flatten()) if batch.is_doubled else None,
             is_anchor_B1T1=(batch.is_anchor == 1)[:, None, :, None],
-            block_mask=self._block_mask(seen) if is_gpu else None,
+            block_mask=self._block_mask(seen, batch.is_shared) if is_gpu else None,
             sees_B1TT=None if is_gpu else seen.dense()[:, None],
         )
 
-    def _block_mask(self, seen: "Seen") -> BlockMask:
-        if self._seen is None or self._seen.own_from.shape != seen.own_from.shape:
+    def _block_mask(self, seen: "Seen", is_shared: bool) -> BlockMask:
+        """Return the mask as FlexAttention has it.
+
+        Until a batch has answers that share a prompt nothing is asked about them: it makes a step 5 % longer.
+        """
+        is_new = self._seen is None or self._seen.own_from.shape != seen.own_from.shape
+        if self._seen is None or is_new:
             self._seen = seen
-            self._mask_mod = seen.mask_mod()
         else:
             self._seen.take(seen)
+        if is_new or (is_shared and not self._is_shared):
+            self._is_shared |= is_shared
+            self._mask_mod = self._seen.mask_mod(self._is_shared)
         some, whole = seen.tiles()
         assert self._mask_mod is not None
         length = seen.own_from.shape[1]
@@ -100,17 +108,18 @@ class Seen:
         for name in _SEEN:
             getattr(self, name).copy_(getattr(other, name))
 
-    def mask_mod(self) -> MaskMod:
-        """Return whether one token sees another, as FlexAttention asks for it."""
+    def mask_mod(self, is_shared: bool = True) -> MaskMod:
+        """Return whether one token sees another, as FlexAttention asks for it; no shared prompts unless `is_shared`."""
         own_from, seen_from, seen_to = self.own_from, self.seen_from, self.seen_to
         asked_from, asked_to = self.asked_from, self.asked_to
 
         def mask_mod(b: torch.Tensor, h: torch.Tensor, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-            is_own = (k >= own_from[b, q]) & (k <= q)
-            is_seen = (k >= seen_from[b, q]) & (k < seen_to[b, q])
-            return is_own | is_seen | ((k >= asked_from[b, q]) & (k < asked_to[b, q]))
+            return ((k >= own_from[b, q]) & (k <= q)) | ((k >= seen_from[b, q]) & (k < seen_to[b, q]))
 
-        return mask_mod
+        def with_prompt(b: torch.Tensor, h: torch.Tensor, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+            return mask_mod(b, h, q, k) | ((k >= asked_from[b, q]) & (k < asked_to[b, q]))
+
+        return with_prompt if is_shared else mask_mod
 
     def dense(self) -> torch.Tensor:
         """Return the same as bool [B, T, T]: for a CPU and few tokens."""

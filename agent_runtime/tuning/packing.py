@@ -46,6 +46,7 @@ class Batch:
     num_decisions: int
     used: int
     is_doubled: bool
+    is_shared: bool
     left_out: int = 0
 
     @property
@@ -115,6 +116,7 @@ def batch_of(rows: Sequence[Row]) -> Batch:
         num_decisions=int(first_A.sum()),
         used=int(used.max(initial=-1)) + 1,
         is_doubled=any(row.is_doubled for row in rows),
+        is_shared=any(row.is_shared for row in rows),
     )
 
 

@@ -84,6 +84,11 @@ class Row:
         """
         return bool(((self.place != self.local) & (self.seen_from < self.seen_to)).any())
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether several answers stand behind one prompt."""
+        return bool((self.asked_from < self.asked_to).any())
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:

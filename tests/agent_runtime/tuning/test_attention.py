@@ -173,7 +173,7 @@ def test_a_long_samples_earlier_tiles_are_whole_and_flex_attention_reads_them() 
     assert whole[0, 3].tolist() == [True, True, True, False, False] and some[0, 3].tolist() == [True] * 4 + [False]
     assert not whole[1, :4].any()
     planner = Planner(RotaryTable(torch.ones(4), CONTEXT), CPU)
-    block_mask = planner._block_mask(Seen.of(batch))
+    block_mask = planner._block_mask(Seen.of(batch), batch.is_shared)
     q, k, v = (torch.randn((2, 1, 640, 8), generator=torch.Generator().manual_seed(seed)) for seed in range(3))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is slow without a compiler
@@ -182,14 +182,24 @@ def test_a_long_samples_earlier_tiles_are_whole_and_flex_attention_reads_them() 
     torch.testing.assert_close(found, torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask))
 
 
+def test_a_prompt_that_answers_share_is_seen_from_the_first_batch_on_that_has_one() -> None:
+    planner = Planner(RotaryTable(torch.ones(4), CONTEXT), CPU)
+    q = torch.arange(40)[:, None]
+    for answers in (((4, 9),), ((4, 9), (5, 9)), ((6, 9),)):
+        sample = TokenSample(((1, 2), (3,)), (TokenAsk((7, 8, 8), answers),))
+        batch = batch_of([joined([row_of(sample, Mode.STAR)], 40)])
+        found = planner._block_mask(Seen.of(batch), batch.is_shared).mask_mod(torch.tensor(0), torch.tensor(0), q, q.T)
+        assert batch.is_shared == (len(answers) > 1) and found.equal(Seen.of(batch).dense()[0])
+
+
 def test_tiles_are_counted_without_waiting_for_what_they_are() -> None:
     sample = random_sample(numpy.random.default_rng(0), [70, 90, 60, 200], 3)
     batch = batch_of([joined([row_of(sample, mode)], 640) for mode in (Mode.FULL, Mode.STAR)])
     planner = Planner(RotaryTable(torch.ones(4), CONTEXT), CPU)
     with synchronising() as found:
         planner.plan(batch)
-        planner._block_mask(Seen.of(batch))
-        planner._block_mask(Seen.of(batch))
+        planner._block_mask(Seen.of(batch), batch.is_shared)
+        planner._block_mask(Seen.of(batch), batch.is_shared)
         losses_of(torch.zeros(len(batch.wanted), 9), batch.label.flatten()[batch.wanted] % 9, batch.rows, 2, 1.0)
         decisions = Decisions.of(batch, batch.wanted.chunk(2)[0])
         scores = decisions.logprobs(torch.zeros(len(batch.wanted) // 2, 9), torch.zeros_like(decisions.action_of_token))
