@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 
 from agent_runtime.block_cache.host_tier import HostTier
+from agent_runtime.engine.containers import memory_limits
 from agent_runtime.engine.host_memory import HostMemory, pinned, plain
 from agent_runtime.engine.pool import Pool
 
@@ -20,24 +21,10 @@ _SHARE = 4
 # Asking takes a tenth of a millisecond, and each of hundreds of blocks that leave a pool together may ask.
 _ASK_AGAIN_S = 1.0
 
-# Where a container's limit, what it has used, and how much of that is files that may go are told: (folder, files).
-_CONTAINERS = (
-    ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
-    ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-)
-
 
 def free_bytes(root: Path = Path("/")) -> int:
     """Return the memory that this process could take now: the machine's, or its container's if that is less."""
-    free = int(psutil.virtual_memory().available)
-    for folder, limit, used, files in _CONTAINERS:
-        try:
-            most, now = (int((root / folder / name).read_text()) for name in (limit, used))
-            stat = dict(line.split() for line in (root / folder / "memory.stat").read_text().splitlines())
-        except (OSError, ValueError):  # no container, or one without a limit ("max")
-            continue
-        free = min(free, max(most - now + int(stat.get(files, 0)), 0))
-    return free
+    return min([int(psutil.virtual_memory().available), *(each.free_bytes for each in memory_limits(root))])
 
 
 def open_host_tier(name: str, pool: Pool, asked_mib: int | None) -> HostTier | None:

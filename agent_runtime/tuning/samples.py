@@ -3,14 +3,15 @@
 A sample is one state of a game as blocks, with several questions about it, each asked alone behind the same blocks. A
 file of samples is JSON lines, gzipped if its name ends in `.gz`:
 
-    {"format":"hotseat-samples-2","generator":"gamecore","arguments":{...},"version":"0.1.0","seed":1,"split":"train",
-     "games":{"gamecore":{"rules.md":"<digest>",...}}}
+    {"format":"hotseat-samples-3","generator":"gamecore","arguments":{...},"version":"0.1.0","seed":1,"split":"train",
+     "games":{"gamecore":{"rules.md":"<digest>",...}},"held_out":["quest"]}
     {"digest":"<16 hex digits>","sample":{"game":...,"blocks":[[name,text],...],"asks":[...]}}
     {"end":2000}
 
 `digest` is that of the sample's text as it stands in the line, so that an edited line can be named, and `end` counts
 the samples, so that a cut file can. Both ways one line is in memory at a time. A file comes into being whole or not
-at all: it is written beside its place and renamed. Files of the first format, whose asks have no `also`, are read too.
+at all: it is written beside its place and renamed. Files of earlier formats are read too: asks of the first have no
+`also`, and headers of the first two do not say what is held out.
 """
 
 import gzip
@@ -23,13 +24,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, Literal
 
 from agent_runtime.errors import CannotWrite
 from agent_runtime.tuning.errors import CutSamples, EditedSamples, NewerSamples, NotSamples
 
-FORMAT = "hotseat-samples-2"
-_READ = ("hotseat-samples-1", FORMAT)
+FORMAT = "hotseat-samples-3"
+_READ = ("hotseat-samples-1", "hotseat-samples-2", FORMAT)
+# What generators held out when neither files nor reports said so.
+_HELD_OUT_BEFORE: Mapping[str, tuple[str, ...]] = MappingProxyType({"gamecore": ("quest",)})
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -76,7 +80,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What made a file of samples; `games` are the digests of the files of each game's folder."""
+    """What made a file of samples; `games` are the digests of the files of each game's folder.
+
+    `held_out` are the kinds of questions that the generator asks in no split called train.
+    """
 
     generator: str
     arguments: Mapping[str, Any]
@@ -84,6 +91,7 @@ class Header:
     seed: int
     split: Split
     games: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    held_out: tuple[str, ...] = ()
 
 
 def encode_sample(sample: Sample) -> bytes:
@@ -156,6 +164,11 @@ def read_header(path: Path) -> Header:
         return _header(path, file)
 
 
+def held_out_of(said: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the kinds that a file holds out, by its header or by what a report says of it, of before or of now."""
+    return tuple(said.get("held_out", _HELD_OUT_BEFORE.get(said.get("generator", ""), ())))
+
+
 def read_samples(path: Path, *, part: int = 0, parts: int = 1) -> Iterator[Sample]:
     """Yield the samples of a file in their order, of `parts` equal shares only one: numbers part, part + parts, ...
 
@@ -224,7 +237,7 @@ def _header(path: Path, file: io.BufferedIOBase) -> Header:
             raise NewerSamples(path, said, FORMAT)
         raise NotSamples(path, f"its format is {said!r}")
     try:
-        return Header(**values)
+        return Header(**{**values, "held_out": held_out_of(values)})
     except TypeError as error:
         raise EditedSamples(path, 1, f"this is no header ({error})") from None
 

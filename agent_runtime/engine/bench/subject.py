@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
@@ -9,6 +10,7 @@ from transformers.initialization import no_init_weights
 
 from agent_runtime.engine.bench.errors import BadOption, NotByKernels, TooLarge, TooLong
 from agent_runtime.engine.bench.geometry import kv_geometry, random_model
+from agent_runtime.engine.containers import memory_limits
 from agent_runtime.engine.cpu_products import choose_products
 from agent_runtime.engine.devices import require_device
 from agent_runtime.engine.gpu.support import not_of_this_model, not_on_this_machine
@@ -93,15 +95,19 @@ def dtype_of(name: str | None, device: torch.device) -> torch.dtype:
     return dtypes[name]
 
 
-def memory_of(device: torch.device) -> int | None:
-    """Return the bytes that are free on a GPU, or that a machine has in all; None where the system does not say."""
+def memory_of(device: torch.device, root: Path = Path("/")) -> int | None:
+    """Return the bytes that are free on a GPU, or that a machine, or its container if that is less, has in all.
+
+    None where the system does not say.
+    """
     if device.type == "cuda":
         free: int = torch.cuda.mem_get_info(device)[0]
         return free
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows has none
         return None
+    return min([machine, *(each.limit_bytes for each in memory_limits(root))])
 
 
 def _weight_bytes(config: PreTrainedConfig, dtype: torch.dtype) -> int:

@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from agent_runtime.tuning.data.generating import check_split, random_of
 from agent_runtime.tuning.data.positions import SHARES, split_of
@@ -82,6 +82,8 @@ class Games:
     persona: str | None = None
     each_once: bool = False
     name: str = field(default="games", init=False)
+
+    held_out: ClassVar[tuple[str, ...]] = ()
 
     def arguments(self) -> dict[str, Any]:
         """All that a sample depends on besides seed, split and its number."""

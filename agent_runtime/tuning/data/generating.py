@@ -40,6 +40,10 @@ class Recipe(Protocol):
     def split(self) -> Split:
         """Another split gives other samples, and other names in them."""
 
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """Kinds of questions that are asked in no split called train."""
+
     def arguments(self) -> dict[str, Any]:
         """All that a sample depends on besides seed, split and its number, as JSON."""
 
@@ -165,6 +169,7 @@ def write_samples(
         seed=recipe.seed,
         split=recipe.split,
         games={game.name: game.text_digests() for game in maker.games},
+        held_out=recipe.held_out,
     )
     tally = Tally()
     seen: set[bytes] = set()

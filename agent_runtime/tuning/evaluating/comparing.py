@@ -11,8 +11,8 @@ from typing import Any
 
 from agent_runtime.tuning.evaluating.columns import Column, Pair, columns_of, difference_name, pairs_of
 from agent_runtime.tuning.evaluating.comparing_games import compare_games
-from agent_runtime.tuning.evaluating.reports import source_of, tallies_in
-from agent_runtime.tuning.evaluating.tallies import ALL, ASKED, Tally, in_order, joined_by_kind, of_all
+from agent_runtime.tuning.evaluating.reports import held_out_in, source_of, tallies_in
+from agent_runtime.tuning.evaluating.tallies import Tally, in_order, is_of_several, joined_by_kind, of_all
 from agent_runtime.tuning.evaluating.uniting import Report
 
 FORMAT = "hotseat-comparison-1"
@@ -44,7 +44,8 @@ class _Answered:
         nothing = (0,) * len(both)
         return all(
             _agree([each.tallies[kind].items if kind in each.tallies else nothing for each in (self, other)], both)
-            for kind in (self.tallies.keys() | other.tallies.keys()) - {ALL, ASKED}
+            for kind in self.tallies.keys() | other.tallies.keys()
+            if not is_of_several(kind)
         )
 
 
@@ -192,7 +193,8 @@ def _answered(report: Report, tallies: Iterable[Tally]) -> _Answered:
 
 def _together(files: Sequence[_Answered]) -> _Answered:
     """Return several files of a model as one."""
-    return _answered(files[0].report, joined_by_kind([list(file.tallies.values()) for file in files]))
+    held_out = held_out_in(file.report for file in files)
+    return _answered(files[0].report, joined_by_kind([list(file.tallies.values()) for file in files], held_out))
 
 
 def _agree(items: Sequence[Sequence[int]], both: Sequence[bool]) -> bool:

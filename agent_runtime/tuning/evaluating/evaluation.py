@@ -107,13 +107,15 @@ def _answered(scorer: Scorer, path: Path, tell: Callable[[Path, int], None]) -> 
         if len(items) % 100 == 0:
             tell(path, len(items))
     blocks = [item.num_blocks for item in items]
-    tallies = tallies_of([condition.name for condition in scorer.conditions], items, samples.num_samples)
+    names = [condition.name for condition in scorer.conditions]
+    tallies = tallies_of(names, items, samples.num_samples, header.held_out)
     return {
         "file": path.name,
         "digest": samples.digest,
         "generator": header.generator,
         "split": header.split,
         "arguments": dict(header.arguments),
+        "held_out": [*header.held_out],
         "blocks": [min(blocks), max(blocks)] if blocks else None,
         "too_long": {"samples": len(too_long), "most_tokens": max(too_long, default=0)},
         "repeated": samples.num_repeated,

@@ -76,6 +76,7 @@ class _File(_Part):
     generator: str
     split: str
     arguments: dict[str, Any]
+    held_out: list[_Name] = []
     blocks: Annotated[list[int], _TWO] | None
     cells: list[_Cell]
 

@@ -1,7 +1,7 @@
 """Reports of evaluations as `hotseat evaluate --out` writes them, read back, and what is said of several files."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ from typing import Any
 from agent_runtime.tuning.errors import NotEvaluation
 from agent_runtime.tuning.evaluating.gains import Gains
 from agent_runtime.tuning.evaluating.report_form import check_form
-from agent_runtime.tuning.evaluating.tallies import Tally, joined_by_kind, with_asked
+from agent_runtime.tuning.evaluating.tallies import ALL, Tally, joined_by_kind, of_all
+from agent_runtime.tuning.samples import held_out_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +48,26 @@ def read_report(path: Path) -> Part:
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise NotEvaluation(path, why) from None
-    return Part(path, {**report, "files": [_with_asked(file) for file in report["files"]]})
+    return Part(path, {**report, "files": [_as_of_now(file) for file in report["files"]]})
 
 
-def _with_asked(file: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a file with the cell that reports of before do not have."""
+def _as_of_now(file: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a file with what reports of before do not have: the kinds that are held out, and the cell without them."""
+    file = {**file, "held_out": [*held_out_of(file)]}
     cells = {cell["kind"]: cell for cell in file["cells"]}
-    tallies = with_asked(tallies_in(file))
+    tallies = joined_by_kind([tallies_in(file)], file["held_out"])
     if len(tallies) == len(cells):
         return file
     return {**file, "cells": [cells.get(tally.kind) or tally.cell_with_sums() for tally in tallies]}
 
 
 def _check_sums(file: Mapping[str, Any]) -> None:
-    """Look whether the sums of a file's cells say what its shares say, all of the same samples."""
-    if len({len(tally.items) for tally in tallies_in(file)}) > 1:
+    """Look whether the sums of a file's cells say what its shares say, all of the same samples, and of all kinds."""
+    tallies = tallies_in(file)
+    if len({len(tally.items) for tally in tallies}) > 1:
         raise ValueError(f"the cells of {file['file']} keep sums of other samples")
+    if len(tallies) > 1 and of_all(tallies).kind != ALL:
+        raise ValueError(f"the cells of {file['file']} are of several kinds, and none is of {ALL}")
 
 
 def tallies_in(file: Mapping[str, Any]) -> list[Tally]:
@@ -75,6 +80,11 @@ def source_of(file: Mapping[str, Any]) -> str:
     return " ".join([file["generator"], *map(str, filter(None, [file["arguments"].get("game")]))])
 
 
+def held_out_in(files: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the kinds that any of some files of reports holds out."""
+    return list(dict.fromkeys(kind for file in files for kind in file["held_out"]))
+
+
 def by_source(files: Sequence[tuple[Mapping[str, Any], Sequence[Tally]]]) -> list[dict[str, Any]]:
     """Return the cells of each generator that there are several files of.
 
@@ -84,7 +94,7 @@ def by_source(files: Sequence[tuple[Mapping[str, Any], Sequence[Tally]]]) -> lis
     for source in dict.fromkeys(source_of(file) for file, _ in files):
         of_it = [(file, tallies) for file, tallies in files if source_of(file) == source and file["cells"]]
         if len(of_it) > 1:
-            joined = joined_by_kind([tallies for _, tallies in of_it])
+            joined = joined_by_kind([tallies for _, tallies in of_it], held_out_in(file for file, _ in of_it))
             if all(tally.right for tally in joined):
                 cells = [tally.cell() for tally in joined]
                 reports.append({"generator": source, "files": [file["file"] for file, _ in of_it], "cells": cells})

@@ -5,19 +5,20 @@ sample by sample. Sums of several files are joined end to end: a sample stays a 
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from agent_runtime.tuning.data.gamecore.recipe import HELD_OUT
 from agent_runtime.tuning.evaluating.findings import Clusters, Estimate
 
 if TYPE_CHECKING:
     from agent_runtime.tuning.evaluating.scoring import Item
 
 ALL = "all"
-# What may have been asked in training: the cost of blocks there is one thing, and where nobody ever asked another.
-ASKED = f"all but {HELD_OUT}"
+# With the kinds that are held out, the name of the sums over all others. Those may have been asked in training: what
+# blocks cost there is one thing, and where nobody ever asked another.
+_ALL_BUT = "all but "
 # Above chance by fewer points, full mode itself has not learned what is asked.
 LEAST_LEARNED = 20.0
 
@@ -81,10 +82,10 @@ class Tally:
             raise ValueError(f"the sums of {tally.kind} do not add up to its shares")
         return tally
 
-    def without(self, other: "Tally", kind: str) -> "Tally":
-        """Return the sums of what is not among the items of `other`, which are some of these, as a kind of its own."""
+    def without(self, other: "Tally") -> "Tally":
+        """Return the sums of what is not among the items of `other`, which are some of these."""
         return Tally(
-            kind,
+            self.kind,
             _less(self.items, other.items),
             {name: _less(counts, other.right[name]) for name, counts in self.right.items()},
             self.chance - other.chance,
@@ -161,52 +162,51 @@ class Tally:
         return {**self.cell(), "sums": sums}
 
 
-def tallies_of(names: Sequence[str], items: Sequence["Item"], num_samples: int) -> list[Tally]:
-    """Return the sums of every kind; if there are several, those of all kinds come first, as `with_asked` has them."""
-    kinds = sorted({item.kind for item in items})
+def tallies_of(
+    names: Sequence[str], items: Sequence["Item"], num_samples: int, held_out: Collection[str]
+) -> list[Tally]:
+    """Return the sums of every kind of a file, as `joined_by_kind` has them."""
+    whole = Tally.of_items(ALL, names, items, num_samples)
     tallies = [
-        Tally.of_items(kind, names, [item for item in items if item.kind == kind], num_samples) for kind in kinds
+        Tally.of_items(kind, names, [item for item in items if item.kind == kind], num_samples)
+        for kind in sorted({item.kind for item in items})
     ]
-    return with_asked([Tally.of_items(ALL, names, items, num_samples), *tallies]) if len(kinds) > 1 else tallies
-
-
-def with_asked(tallies: Sequence[Tally]) -> list[Tally]:
-    """Return the sums with those of all kinds but the one that is held out, behind those of all, if several are left.
-
-    Reports of before do not have them.
-    """
-    by_kind = {each.kind: each for each in tallies}
-    if ALL not in by_kind or HELD_OUT not in by_kind or ASKED in by_kind or len(by_kind) < 4:
-        return [*tallies]
-    asked = by_kind[ALL].without(by_kind[HELD_OUT], ASKED)
-    return [each for tally in tallies for each in ((tally, asked) if tally.kind == ALL else (tally,))]
+    return joined_by_kind([[whole, *tallies]], held_out)
 
 
 def of_all(tallies: Sequence[Tally]) -> Tally:
-    """Return the sums over all kinds of what `tallies_of` returned."""
+    """Return the sums over all kinds of what `joined_by_kind` returned."""
     return next((each for each in tallies if each.kind == ALL), tallies[0])
 
 
-def joined_by_kind(files: Sequence[Sequence[Tally]]) -> list[Tally]:
-    """Return the sums of several files by kind, those of all kinds first if there are several."""
-    kinds = in_order({each.kind for tallies in files for each in tallies} - {ALL, ASKED})
+def joined_by_kind(files: Sequence[Sequence[Tally]], held_out: Collection[str]) -> list[Tally]:
+    """Return the sums of files by kind, behind those of all kinds if there are several.
+
+    If some kinds are held out and several are not, the sums of all that are not come second.
+    """
+    kinds = in_order({each.kind for tallies in files for each in tallies if not is_of_several(each.kind)})
     joined = [
         Tally.joined(kind, [each for tallies in files for each in tallies if each.kind == kind]) for kind in kinds
     ]
     if len(kinds) < 2:
         return joined
     wholes = [Tally.joined(ALL, [of_all(tallies) for tallies in files])]
-    if HELD_OUT in kinds and len(kinds) > 2:
-        wholes.append(Tally.joined(ASKED, [asked for tallies in files for asked in _asked(tallies)]))
+    if 1 < sum(kind not in held_out for kind in kinds) < len(kinds):
+        asked = [each for tallies in files for each in _asked(tallies, held_out)]
+        wholes.append(Tally.joined(_ALL_BUT + ", ".join(held_out), asked))
     return [*wholes, *joined]
 
 
-def _asked(tallies: Sequence[Tally]) -> list[Tally]:
-    """Return the sums over all kinds of a file but the one that is held out, if it has others."""
-    whole, held_out = of_all(tallies), [each for each in tallies if each.kind == HELD_OUT]
-    if not held_out:
-        return [whole]
-    return [] if whole.kind == HELD_OUT else [whole.without(held_out[0], ASKED)]
+def _asked(tallies: Sequence[Tally], held_out: Collection[str]) -> list[Tally]:
+    """Return the sums over all kinds of a file but those held out, if it has others."""
+    kinds = [each for each in tallies if not is_of_several(each.kind)]
+    unasked = [each for each in kinds if each.kind in held_out]
+    return [reduce(Tally.without, unasked, of_all(tallies))] if len(unasked) < len(kinds) else []
+
+
+def is_of_several(kind: str) -> bool:
+    """Whether a kind unites several."""
+    return kind == ALL or kind.startswith(_ALL_BUT)
 
 
 def _estimate(lines: Iterable[tuple[int, int]]) -> Estimate:
@@ -218,7 +218,7 @@ def _estimate(lines: Iterable[tuple[int, int]]) -> Estimate:
 
 def in_order(kinds: Iterable[str]) -> list[str]:
     """Return kinds by name, those that unite several first."""
-    return sorted(kinds, key=lambda kind: (kind != ALL, kind != ASKED, kind))
+    return sorted(kinds, key=lambda kind: (kind != ALL, not is_of_several(kind), kind))
 
 
 def _less(counts: Sequence[int], others: Sequence[int]) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from agent_runtime.block_cache import budget
 from agent_runtime.block_cache.budget import free_bytes, open_host_tier
 from agent_runtime.engine.host_memory import plain
 from agent_runtime.engine.pool import KVGeometry, Pool
+from tests.agent_runtime.engine.test_containers import contain
 
 GIB = 2**30
 
@@ -19,38 +20,16 @@ def pool(devices: tuple[str, ...] = ("cpu", "cpu")) -> Pool:
     return Pool(KVGeometry(2, 4, torch.float32, tuple(map(torch.device, devices))), 8)
 
 
-def container(root: Path, folder: str, files: dict[str, str]) -> Path:
-    (root / folder).mkdir(parents=True)
-    for name, text in files.items():
-        (root / folder / name).write_text(text)
-    return root
-
-
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     free = type("Memory", (), {"available": 64 * GIB})
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
 
 
-def test_without_a_container_all_that_the_machine_has_free_is_free(tmp_path: Path) -> None:
+def test_free_is_what_the_machine_has_free_or_the_container_if_that_is_less(tmp_path: Path) -> None:
     assert free_bytes(tmp_path) == 64 * GIB
-    unlimited = container(tmp_path, "sys/fs/cgroup", {"memory.max": "max\n", "memory.current": "5\n"})
-    assert free_bytes(unlimited) == 64 * GIB
-
-
-@pytest.mark.parametrize(
-    ("folder", "limit", "used", "files"),
-    [
-        ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
-        ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-    ],
-)
-def test_a_containers_limit_counts_and_files_that_may_go_are_free(
-    tmp_path: Path, folder: str, limit: str, used: str, files: str
-) -> None:
-    stat = f"anon 7\n{files} {2 * GIB}\n"
-    container(tmp_path, folder, {limit: f"{16 * GIB}\n", used: f"{10 * GIB}\n", "memory.stat": stat})
-    assert free_bytes(tmp_path) == 8 * GIB
+    assert free_bytes(contain(tmp_path / "small", 16 * GIB, 10 * GIB, may_go=2 * GIB)) == 8 * GIB
+    assert free_bytes(contain(tmp_path / "large", 256 * GIB, GIB)) == 64 * GIB
 
 
 def test_on_a_cpu_there_is_no_tier_unless_one_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:

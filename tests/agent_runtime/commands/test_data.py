@@ -65,6 +65,13 @@ def test_ranges_kinds_and_weights_are_read(tmp_path: Path) -> None:
     assert {line.split()[0] for line in lines[2:]} <= {"linked", "counting"}
 
 
+def test_what_is_not_asked_for_is_as_the_recipe_has_it(tmp_path: Path) -> None:
+    out = tmp_path / "a.jsonl"
+    run("gamecore", "--out", out, "--samples", 1, "--bare-quests", 0)
+    assert read_header(out).arguments == GameCore().arguments()
+    assert [*read_samples(out)] == [GameCore().maker().sample(0)]
+
+
 def test_ways_of_writing_are_named_with_commas(tmp_path: Path) -> None:
     out = tmp_path / "a.jsonl"
     run("gamecore", "--out", out, "--samples", 1, "--blocks", 9, "--writing", "lines, json")

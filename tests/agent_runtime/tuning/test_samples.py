@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from agent_runtime.tuning.samples import (
     read_samples,
 )
 
-HEADER = Header("toy", {"asks": 1}, "0.1.0", 7, "train", {"toy": {"rules.md": "ab12"}})
+HEADER = Header("toy", {"asks": 1}, "0.1.0", 7, "train", {"toy": {"rules.md": "ab12"}}, ("riddle",))
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 lists = st.lists(texts, max_size=3).map(tuple)
 asks = st.builds(Ask, texts, texts, texts, texts, lists, st.floats(0, 1), lists)
@@ -68,8 +69,8 @@ def test_every_text_survives(tmp_path_factory: pytest.TempPathFactory, made: Sam
 
 def test_the_format_is_pinned(tmp_path: Path) -> None:
     assert written(tmp_path / "a.jsonl", 1).read_text("utf-8") == (
-        '{"format":"hotseat-samples-2","generator":"toy","arguments":{"asks":1},"version":"0.1.0","seed":7,"split":"train",'
-        '"games":{"toy":{"rules.md":"ab12"}}}\n'
+        '{"format":"hotseat-samples-3","generator":"toy","arguments":{"asks":1},"version":"0.1.0","seed":7,"split":"train",'
+        '"games":{"toy":{"rules.md":"ab12"}},"held_out":["riddle"]}\n'
         '{"digest":"DIGEST","sample":{"game":"toy","family":"toy","split":"train","seed":7,"anchor":"Rules.\\n",'
         '"blocks":[["unit/0","hp 31\\n"]],"asks":[{"observation":"hp?\\n","target":"31","answer":"31","kind":"hp",'
         '"actions":[],"chance":0.0,"also":[]}]}}\n'
@@ -88,7 +89,17 @@ def test_a_file_of_the_first_format_whose_asks_have_one_right_answer_is_read(tmp
         '{"end":1}\n',
         "utf-8",
     )
-    assert read_header(path) == HEADER and [*read_samples(path)] == [sample(0)]
+    assert read_header(path) == replace(HEADER, held_out=()) and [*read_samples(path)] == [sample(0)]
+
+
+def test_a_file_of_the_second_format_holds_out_what_its_generator_did(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl")
+    now = path.read_text("utf-8")
+    for generator, held_out in (("gamecore", ("quest",)), ("toy", ())):
+        before = now.replace("samples-3", "samples-2").replace(',"held_out":["riddle"]', "")
+        path.write_text(before.replace('"generator":"toy"', f'"generator":"{generator}"'), "utf-8")
+        assert read_header(path) == replace(HEADER, generator=generator, held_out=held_out)
+        assert [*read_samples(path)] == [sample(number) for number in range(3)]
 
 
 def test_the_same_samples_are_the_same_bytes_whenever_they_are_written(tmp_path: Path) -> None:
@@ -168,8 +179,8 @@ def test_a_whole_line_that_is_no_sample_is_named_too(tmp_path: Path) -> None:
 
 def test_a_newer_format_and_another_file_are_told_apart(tmp_path: Path) -> None:
     path = written(tmp_path / "a.jsonl")
-    path.write_text(path.read_text("utf-8").replace("samples-2", "samples-3"), "utf-8")
-    with pytest.raises(NewerSamples, match="hotseat-samples-3"):
+    path.write_text(path.read_text("utf-8").replace("samples-3", "samples-4"), "utf-8")
+    with pytest.raises(NewerSamples, match="hotseat-samples-4"):
         read_header(path)
     for other in (b"", b"hello\n", b"[1]\n", b'{"format":"png"}\n', b"\xff\xfe\n"):
         path.write_bytes(other)

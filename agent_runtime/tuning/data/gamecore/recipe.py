@@ -76,6 +76,7 @@ class GameCore(QuestionRecipe):
 
     sizes: ClassVar = (SMALLEST_LAND, MOST_BLOCKS)
     askers: ClassVar = KINDS
+    held_out: ClassVar = (HELD_OUT,)
 
     def arguments(self) -> dict[str, Any]:
         """All that a sample depends on besides seed, split and its number."""

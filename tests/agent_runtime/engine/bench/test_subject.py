@@ -1,6 +1,7 @@
 """What is measured is refused in a sentence before anything large is made."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from agent_runtime.engine.bench import subject
 from agent_runtime.engine.bench.errors import BadOption, NotByKernels, TooLarge, TooLong
 from agent_runtime.engine.bench.geometry import config_of
 from agent_runtime.engine.bench.subject import Subject, device_of, dtype_of
+from agent_runtime.engine.containers import memory_limits
 from agent_runtime.engine.errors import NoCuda
 from tests.agent_runtime.engine.bench.small import SIZES
+from tests.agent_runtime.engine.test_containers import contain
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -41,6 +44,18 @@ def test_where_the_system_does_not_say_how_much_memory_there_is_nothing_is_refus
     assert has is None or has > 2**20
     monkeypatch.setattr(subject, "memory_of", lambda device: None)
     small().require_memory(10**12)
+
+
+def test_on_a_cpu_a_containers_limit_counts_and_a_wider_one_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PHYS_PAGES": 2**18, "SC_PAGE_SIZE": 4096}[name], raising=False)
+    assert subject.memory_of(CPU, tmp_path) == 2**30
+    assert subject.memory_of(CPU, contain(tmp_path / "large", 2**40, 5)) == 2**30
+    assert subject.memory_of(CPU, contain(tmp_path / "small", 2**20, 2**19)) == 2**20
+    monkeypatch.setattr(subject, "memory_limits", lambda root: memory_limits(tmp_path / "small"))
+    with pytest.raises(TooLarge, match=r"and cpu has 0\.0 GiB"):
+        small().require_memory(10_000)
 
 
 def test_a_prompt_beyond_the_context_is_refused() -> None:

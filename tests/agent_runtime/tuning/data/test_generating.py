@@ -26,7 +26,8 @@ def test_a_file_holds_the_samples_by_their_numbers_and_how_they_were_made(recipe
     assert read == [maker.sample(number) for number in range(70)]
     header = read_header(path)
     assert (header.generator, header.seed, header.split) == (recipe.name, 4, "train")
-    assert header.arguments == recipe.arguments()
+    assert header.arguments == recipe.arguments() and "held_out" not in header.arguments
+    assert header.held_out == recipe.held_out == (("quest",) if recipe.name == "gamecore" else ())
     assert {*header.games[recipe.name]} >= {"game.toml", "rules.md", "observation.md"}
     assert heard[-1] == tally.num_samples == 70 and heard == sorted(heard)
     assert tally.num_blocks == sum(len(sample.blocks) for sample in read)

@@ -28,6 +28,7 @@ def file_of(
         "generator": "gates",
         "split": "test",
         "arguments": {"blocks": [8, 8], "block_tokens": [33, 33]},
+        "held_out": [],
         "blocks": [8, 8],
         "too_long": {"samples": 0, "most_tokens": 0},
         "repeated": 0,

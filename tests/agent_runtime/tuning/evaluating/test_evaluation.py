@@ -24,10 +24,12 @@ def question(text: str) -> Ask:
     return Ask(f"{text}\n", "yes", "yes", "unit_fact", chance=0.1)
 
 
-def report_of(tmp_path: Path, files: dict[str, tuple[str, dict[str, Any], list[Sample]]]) -> dict[str, Any]:
+def report_of(
+    tmp_path: Path, files: dict[str, tuple[str, dict[str, Any], list[Sample]]], held_out: tuple[str, ...] = ()
+) -> dict[str, Any]:
     save_tiny_model(tmp_path / "guard", "llama")
     for name, (generator, arguments, samples) in files.items():
-        with SampleWriter(tmp_path / name, Header(generator, arguments, "1", 0, "test")) as writer:
+        with SampleWriter(tmp_path / name, Header(generator, arguments, "1", 0, "test", held_out=held_out)) as writer:
             for each in samples:
                 writer.write(each)
     loaded = load_model(ModelSpec(str(tmp_path / "guard")), tmp_path / "cache")
@@ -79,6 +81,15 @@ def test_the_digest_is_of_what_is_asked_and_of_nothing_else(tmp_path: Path) -> N
     report = report_of(tmp_path, {name: ("gates", {}, samples) for name, samples in made.items()})
     first, same, other = (file["digest"] for file in report["files"])
     assert first == same and first != other
+
+
+def test_a_report_says_what_its_files_hold_out_and_what_is_right_of_all_else(tmp_path: Path) -> None:
+    asked = [question("Is it?"), replace(question("Was it?"), kind="linked"), replace(question("Why?"), kind="riddle")]
+    made = {"a.jsonl": ("gates", {}, [sample(number, *asked) for number in range(3)])}
+    [file] = report_of(tmp_path, made, held_out=("riddle",))["files"]
+    assert file["held_out"] == ["riddle"]
+    items = {cell["kind"]: cell["right"]["full"]["items"] for cell in file["cells"]}
+    assert [*items.items()][:2] == [("all", 9), ("all but riddle", 6)] and {*items.values()} == {9, 6, 3}
 
 
 def test_sums_of_samples_are_kept_in_the_order_of_the_file_those_too_long_as_nothing(tmp_path: Path) -> None:

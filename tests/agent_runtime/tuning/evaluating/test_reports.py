@@ -51,6 +51,7 @@ def with_share(**figures: Any) -> Callable[[dict[str, Any]], None]:
         (lambda report: report.update(conditions=["full"]), "conditions lacks star"),
         (lambda report: report.update(texts=[{"file": "t"}]), r"it lacks 'texts\.0\.conversations'"),
         (lambda report: report["files"][0].update(arguments=None), r"files\.0\.arguments: .* dictionary"),
+        (lambda report: report["files"][0].update(held_out="quest"), r"files\.0\.held_out: .* list"),
         (lacking("right"), r"it lacks 'files\.0\.cells\.0\.right'"),
         (with_share(items="5"), r"right\.full\.items: .* integer"),
         (with_share(interval=[1.0, None]), r"right\.full\.interval"),
@@ -78,6 +79,12 @@ def test_cells_of_one_file_keep_sums_of_the_same_samples(tmp_path: Path) -> None
     two["cells"][1]["sums"].update(items="2 3 0", right={"full": "2 3 0"})
     (tmp_path / "a.json").write_text(json.dumps(report_of(FILE) | {"files": [two]}))
     with pytest.raises(NotEvaluation, match="sums of other samples"):
+        read_report(tmp_path / "a.json")
+    del two["cells"][0]
+    two["cells"][0] = {**FILE["cells"][0], "kind": "link"}
+    two["cells"][1] = FILE["cells"][0]
+    (tmp_path / "a.json").write_text(json.dumps(report_of(FILE) | {"files": [two]}))
+    with pytest.raises(NotEvaluation, match="of several kinds, and none is of all"):
         read_report(tmp_path / "a.json")
 
 

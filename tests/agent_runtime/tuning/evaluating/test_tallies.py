@@ -94,7 +94,7 @@ def test_files_joined_are_as_if_their_samples_stood_in_one() -> None:
     rng = random.Random(2)
     made = items(rng, 30, 6)
     apart = [
-        tallies_of(NAMES, [each for each in made if each.sample < 10], 10),
+        tallies_of(NAMES, [each for each in made if each.sample < 10], 10, ()),
         tallies_of(
             NAMES,
             [
@@ -103,14 +103,15 @@ def test_files_joined_are_as_if_their_samples_stood_in_one() -> None:
                 if each.sample >= 10
             ],
             20,
+            (),
         ),
     ]
-    assert joined_by_kind(apart) == tallies_of(NAMES, made, 30)
-    assert of_all(joined_by_kind(apart)).kind == ALL
+    assert joined_by_kind(apart, ()) == tallies_of(NAMES, made, 30, ())
+    assert of_all(joined_by_kind(apart, ())).kind == ALL
 
 
 def test_a_cell_is_read_back_and_one_that_was_changed_is_not() -> None:
-    [made] = tallies_of(NAMES, [Item(n, 0, "f", "k", 8, 0.1, (True, n < 3), (0.5, 0.25)) for n in range(7)], 8)
+    [made] = tallies_of(NAMES, [Item(n, 0, "f", "k", 8, 0.1, (True, n < 3), (0.5, 0.25)) for n in range(7)], 8, ())
     cell = json.loads(json.dumps(made.cell_with_sums()))
     assert Tally.of_cell(cell) == made
     assert cell["sums"]["items"] == "1 1 1 1 1 1 1 0" and cell["legal_mass"] == {"full": 0.5, "star": 0.25}
