@@ -51,14 +51,16 @@ def is_understood(words: list[str]) -> None:
     command.make_context(name, words)
 
 
-def test_what_is_learned_from_is_what_the_run_names(bin_folder: Path) -> None:
-    commands = said(bin_folder, "data.sh", "train", "data")
+@pytest.mark.parametrize(("what", "run"), [("train", "tune.toml"), ("again", "again.toml")])
+def test_what_is_learned_from_is_what_the_run_names(bin_folder: Path, what: str, run: str) -> None:
+    commands = said(bin_folder, "data.sh", what, "data")
     for words in commands:
         is_understood(words)
-    config = read_config(FOLDER / "tune.toml")
+    config = read_config(FOLDER / run)
     made = {words[words.index("--out") + 1] for words in commands}
-    assert made == {*config.data.train, *config.data.remember}
-    assert not said(bin_folder, "data.sh", "train", "data"), "what is there is not made again"
+    kept = {"data/chat.jsonl.gz"} if what == "again" else set()  # those of the first run
+    assert made | kept == {*config.data.train, *config.data.remember}
+    assert not said(bin_folder, "data.sh", what, "data"), "what is there is not made again"
 
 
 def test_what_is_measured_is_every_file_that_was_made_for_it_and_every_match(bin_folder: Path) -> None:

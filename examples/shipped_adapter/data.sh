@@ -1,7 +1,8 @@
 #!/bin/sh
 # The data that the package's adapter was tuned on, and those that it is measured on, as files of samples.
 #
-#   sh data.sh train FOLDER     what is learned from; the conversations, which come last, want a GPU
+#   sh data.sh train FOLDER     what the first run learns from; the conversations, which come last, want a GPU
+#   sh data.sh again FOLDER     what the second run learns from
 #   sh data.sh test FOLDER      what is measured
 #
 # WORKERS processes make a file (default: 2). A file that is there is not made again. With PERMILLE=10 there is a
@@ -22,21 +23,23 @@ make() {
     [ -e "$file" ] || hotseat data "$@" --out "$file" --json
 }
 
+# What is easy is asked less often; quest is in no training data.
+kinds() {
+    echo "unit_fact,reverse=1.5,rules_and_unit=0.7,linked=2.5,comparison,counting=$1,decision=0.3,errand=0.5,rules_errand=0.5,linked_errand"
+}
+writing="--writing prose,json,renamed,lines --workers $workers"
+# Experts meet players of every kind: from one that errs in a twentieth of its moves to one that knows nothing.
+astray="--wander 0.05,0.3,1 --persona mixed --workers $workers"
+
 case $what in
 train)
-    # What is easy is asked less often; quest is in no training data.
-    kinds=unit_fact,reverse=1.5,rules_and_unit=0.7,linked=2.5,comparison,counting=2.5,decision=0.3
-    kinds=$kinds,errand=0.5,rules_errand=0.5,linked_errand
-    writing="--writing prose,json,renamed,lines --workers $workers"
-    make large gamecore --samples "$(some 3400)" --seed 151 --blocks 64-400 --asks 160 --kinds $kinds $writing
+    make large gamecore --samples "$(some 3400)" --seed 151 --blocks 64-400 --asks 160 --kinds "$(kinds 2.5)" $writing
     make long gamecore --samples "$(some 2200)" --seed 152 --blocks 16-250 --block-tokens 40-80 --asks 128 \
-        --kinds $kinds $writing
-    make small gamecore --samples "$(some 12000)" --seed 153 --blocks 8-64 --asks 64 --kinds $kinds $writing
+        --kinds "$(kinds 2.5)" $writing
+    make small gamecore --samples "$(some 12000)" --seed 153 --blocks 8-64 --asks 64 --kinds "$(kinds 2.5)" $writing
     make passages passages --samples "$(some 1500)" --seed 54 --workers "$workers"
     make demonstrations demonstrations --samples "$(some 12000)" --seed 55 --kinds label=3,transform=2,vocabulary \
         --workers "$workers"
-    # Experts meet players of every kind: from one that errs in a twentieth of its moves to one that knows nothing.
-    astray="--wander 0.05,0.3,1 --persona mixed --workers $workers"
     make tic_tac_toe games --game tic_tac_toe --episodes "$(some 3000)" --seed 61 --each-once $astray
     make leduc games --game leduc --episodes "$(some 3000)" --seed 62 $astray
     make texas_holdem games --game texas_holdem --episodes "$(some 2600)" --seed 63 $astray
@@ -44,9 +47,23 @@ train)
     # 232 conversations were used, which is what 64 seconds of an H200 came to.
     [ -n "${NO_CHAT:-}" ] || make chat chat --samples "$(some 232)" --seed 9 --at-once 1024
     ;;
+again)
+    bare="--bare-quests 0.75 $writing"
+    make large-again gamecore --samples "$(some 2600)" --seed 171 --blocks 64-400 --asks 160 --kinds "$(kinds 3)" $bare
+    make long-again gamecore --samples "$(some 1700)" --seed 172 --blocks 16-250 --block-tokens 40-80 --asks 128 \
+        --kinds "$(kinds 3)" $bare
+    make small-again gamecore --samples "$(some 9000)" --seed 173 --blocks 8-64 --asks 64 --kinds "$(kinds 3)" $bare
+    make passages-again passages --samples "$(some 1500)" --seed 74 --workers "$workers"
+    make demonstrations-again demonstrations --samples "$(some 12000)" --seed 75 \
+        --kinds label=3,transform=2,vocabulary --workers "$workers"
+    make tic_tac_toe-again games --game tic_tac_toe --episodes "$(some 3000)" --seed 65 --each-once $astray
+    make leduc-again games --game leduc --episodes "$(some 3000)" --seed 66 $astray
+    make texas_holdem-again games --game texas_holdem --episodes "$(some 2600)" --seed 67 $astray
+    make connect_four-again games --game connect_four --episodes "$(some 2600)" --seed 68 --each-once $astray
+    ;;
 test)
     for blocks in 8 16 32 64 128 200 300 400; do
-        make "gamecore-$blocks" gamecore --split test --samples "$(some 192)" --seed 81 --blocks $blocks --asks 64 \
+        make "gamecore-$blocks" gamecore --split test --samples "$(some 256)" --seed 81 --blocks $blocks --asks 64 \
             --workers "$workers"
     done
     for blocks in 100 300; do
@@ -68,7 +85,7 @@ test)
     done
     ;;
 *)
-    echo "sh data.sh train|test FOLDER" >&2
+    echo "sh data.sh train|again|test FOLDER" >&2
     exit 2
     ;;
 esac

@@ -21,7 +21,7 @@ report() {
 }
 
 for file in "$data"/gamecore-*.jsonl.gz "$data"/passages-test.jsonl.gz "$data"/demonstrations-*.jsonl.gz; do
-    report "$(basename "$file" .jsonl.gz)" "$file" --modes "$modes" --row-tokens "${ROW_TOKENS:-32768}"
+    report "$(basename "$file" .jsonl.gz)" "$file" --modes "$modes" --row-tokens "${ROW_TOKENS:-65536}"
 done
 report held-out --text held-out --modes full
 played=${modes%%,star:unmoved}
