@@ -17,7 +17,7 @@ from agent_runtime.engine.bench.floors import synchronize
 from agent_runtime.engine.bench.regions import Regions
 from agent_runtime.engine.bench.scripts import last_logits, pieces
 from agent_runtime.engine.bench.setting import Setting, Sizes, figures
-from agent_runtime.engine.likeness import EXACT, distances, rounding
+from agent_runtime.engine.likeness import distances
 from agent_runtime.engine.pool import Pool, Run, joined
 from agent_runtime.engine.scheduler import Engine, Script
 from agent_runtime.engine.span import NOTHING, Span, View, view_of_blocks
@@ -66,7 +66,7 @@ class Capacity:
             rounds = [crowd.turns(engine) for _ in range(self.rounds)]
             is_unchanged = _fingerprint(pool, crowd.held) == before
             pool.check(crowd.held)
-            difference, limit = crowd.difference(engine)
+            difference, of_another = crowd.differences(engine)
         finally:
             engine.close()
         count, asked = len(crowd.sessions), setting.sizes.observation
@@ -87,8 +87,9 @@ class Capacity:
             "books_balance": True,
             "checked_sessions": len(crowd.drawn),
             "largest_distance": difference,
-            "limit": limit,
-            "agrees": difference <= limit,
+            "limit": setting.limit,
+            "distance_of_another": of_another,
+            "agrees": difference <= setting.limit and (of_another is None or difference < of_another),
             "peak_reserved_GiB": round(torch.cuda.max_memory_reserved(setting.device) / _GIB, 2) if is_gpu else None,
             **figures([each.seconds for each in rounds], floor),
         }
@@ -125,9 +126,9 @@ class _Crowd:
         self._encode(self.held, [*self._regions, *[session.sheet for session in self.sessions]])
         return time.perf_counter() - begin
 
-    def _encode(self, runs: Sequence[Run], ids: Sequence[list[int]], *, is_together: bool = True) -> None:
+    def _encode(self, runs: Sequence[Run], ids: Sequence[list[int]]) -> None:
         spans = [Span(tokens, 0, NOTHING, keep=run) for tokens, run in zip(ids, runs, strict=True)]
-        for piece in pieces(spans, self._setting.sizes.quiet_rows) if is_together else [[span] for span in spans]:
+        for piece in pieces(spans, self._setting.sizes.quiet_rows):
             self._setting.compute(partial(self._setting.runner.run, piece))
         synchronize(self._setting.device)
 
@@ -143,32 +144,28 @@ class _Crowd:
         seen = partial(_view, [*[self._world.runs[region] for region in session.order], sheet])
         return _on_host(last_logits(self._pool, seen, session.asked), keeps=number in self.drawn)
 
-    def difference(self, engine: Engine) -> tuple[float, float]:
+    def differences(self, engine: Engine) -> tuple[float, float | None]:
         """Give all slots back, and return how far logits are from those of a session that is alone in the pool.
 
-        The second figure is how far they may be: but for float32, by what it makes in a session that is alone whether
-        its blocks are encoded together or one by one. Beside others they are in other company, too.
+        The second figure is how far those of two such sessions are from each other, if there are two: what is to be told
+        apart.
         """
         for sheet in self._sheets:
             self._pool.release(sheet)
         self._world.close()
         alone = {number: self._alone(engine, number) for number in self.drawn}
-        limit = EXACT
-        if self._pool.geometry.dtype != torch.float32:
-            first = self.drawn[0]
-            noise = float(distances(self._alone(engine, first, is_together=False), alone[first]))
-            limit = rounding(noise)
-        found = [distances(self._found[number], logits_V) for number, logits_V in alone.items()]
-        return float(torch.stack(found).max()), limit
+        found_NV, alone_NV = (torch.stack([each[number] for number in self.drawn]) for each in (self._found, alone))
+        of_another = float(distances(alone_NV.roll(1, 0), alone_NV).min()) if len(alone_NV) > 1 else None
+        return float(distances(found_NV, alone_NV).max()), of_another
 
-    def _alone(self, engine: Engine, number: int, *, is_together: bool = True) -> torch.Tensor:
+    def _alone(self, engine: Engine, number: int) -> torch.Tensor:
         for layer in (*self._pool.keys, *self._pool.values):
             layer.zero_()
         session = self.sessions[number]
         ids = [*[self._regions[region] for region in session.order], session.sheet]
         runs = [self._pool.acquire(len(each)) for each in ids]
         try:
-            self._encode(runs, ids, is_together=is_together)
+            self._encode(runs, ids)
             turn = _on_host(last_logits(self._pool, partial(_view, runs), session.asked), keeps=True)
             [logits_V] = answered(engine, [turn])[0]
             return logits_V

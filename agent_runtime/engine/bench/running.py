@@ -65,7 +65,7 @@ def _benched(run: Run, num_slots: int, num_checked: int, heard: Heard) -> dict[s
     report = {**heading(subject, run.way, floors, check), "sizes": asdict(run.sizes)}
     heard(report)
     runner = ForwardRunner(bare.model, bare.pool, bare.rope, way=WAYS[run.way], max_rows=run.sizes.max_rows)
-    setting = Setting(runner, bare, floors, run.sizes)
+    setting = Setting(runner, bare, floors, run.sizes, check.limit)
     found = []
     try:
         for case in run.cases:

@@ -43,12 +43,13 @@ def served_sizes(observation: int, turns: int, device: torch.device) -> Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is measured, and beside what."""
+    """What is measured, and beside what. `limit` is how far scores may be from right ones, as the check says."""
 
     runner: ForwardRunner
     bare: Bare
     floors: Floors
     sizes: Sizes
+    limit: float
 
     @property
     def device(self) -> torch.device:

@@ -10,6 +10,7 @@ from agent_runtime.engine.bench.floors import Floors
 from agent_runtime.engine.bench.geometry import bare_model
 from agent_runtime.engine.bench.setting import BenchCase, Setting, Sizes
 from agent_runtime.engine.forward import ForwardRunner
+from agent_runtime.engine.likeness import EXACT
 
 SIZES: dict[str, Any] = {
     "model_type": "llama",
@@ -38,4 +39,4 @@ def small_setting(
     num_slots = case.slots(sizes) + sizes.tail_slots + more_slots
     bare = bare_model(config, num_slots, torch.device("cpu"), torch.float32)
     runner = ForwardRunner(bare.model, bare.pool, bare.rope, way=MOVE_KEYS, max_rows=max_rows)
-    return Setting(runner, bare, Floors(1e9, 1e10), sizes)
+    return Setting(runner, bare, Floors(1e9, 1e10), sizes, EXACT)
