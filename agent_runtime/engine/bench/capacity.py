@@ -147,8 +147,7 @@ class _Crowd:
     def differences(self, engine: Engine) -> tuple[float, float | None]:
         """Give all slots back, and return how far logits are from those of a session that is alone in the pool.
 
-        The second figure is how far those of two such sessions are from each other, if there are two: what is to be told
-        apart.
+        The second figure is how far two such sessions are from each other, if there are two: what is to be told apart.
         """
         for sheet in self._sheets:
             self._pool.release(sheet)
