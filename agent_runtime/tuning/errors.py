@@ -143,17 +143,18 @@ class BadTuneConfig(TuningError):
 
 @dataclass(eq=False)
 class LossNotFinite(TuningError):
-    """Training that has come apart; what was saved before is untouched."""
+    """Training that has come apart in its loss or its gradient; what was saved before is untouched."""
 
     step: int
-    loss: float
+    name: str
+    value: float
     saved_step: int
     code: ClassVar[str] = "loss_not_finite"
 
     def __str__(self) -> str:
         return (
-            f"The loss of step {self.step} is {self.loss}. What was saved last is step {self.saved_step}: lower "
-            "learning_rate, raise warmup_steps, or lower clip_norm, and start again in another folder."
+            f"The {self.name} of step {self.step} is {self.value}. What was saved last is step {self.saved_step}: "
+            "lower learning_rate, raise warmup_steps, or lower clip_norm, and start again in another folder."
         )
 
 

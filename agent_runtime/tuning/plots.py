@@ -24,7 +24,7 @@ def plot_losses(metrics: Path, out: Path) -> None:
     """Draw the losses of a run's metrics.jsonl by step, one line per mode. Raises LacksTuningExtra, CannotWrite."""
     lines = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()]
     names = dict.fromkeys(name for line in lines for name in line if name.startswith("loss_"))
-    figure, axes = _axes("step", "cross-entropy of the answers (nats a token)")
+    figure, axes = _axes("step", "loss (nats a token)")
     for name in names:
         points = [(line["step"], line[name]) for line in lines if name in line]
         axes.plot(*zip(*points, strict=True), label=name.removeprefix("loss_"))

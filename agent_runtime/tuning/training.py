@@ -47,6 +47,7 @@ from agent_runtime.tuning.student import Agreement, Losses, Student, losses_of, 
 from agent_runtime.turn import Mode
 
 ADAPTER, MODEL, METRICS = "adapter", "model", "metrics.jsonl"
+NORM = "gradient_norm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +190,8 @@ class _Run:
             modes = self._schedule.modes_of(step)
             losses, tokens, left_out = self._gradients(batches, step)
             is_asked = is_stopped()
-            names, values = self._figures(losses, modes, left_out, is_asked)
-            self._accelerator.clip_grad_norm_(self._student.parameters(), part.clip_norm)
+            norm = self._accelerator.clip_grad_norm_(self._student.parameters(), part.clip_norm)
+            names, values = self._figures(losses, modes, norm, left_out, is_asked)
             self._optimizer.step()
             self._optimizer.zero_grad(set_to_none=True)
             world, done = self._accelerator.num_processes, Mark.here(self._accelerator.device)
@@ -285,19 +286,26 @@ class _Run:
         self._accelerator.wait_for_everyone()
 
     def _figures(
-        self, losses: list[Losses | Agreement | Remembered], modes: Sequence[Mode], left_out: int, is_asked: bool
+        self,
+        losses: list[Losses | Agreement | Remembered],
+        modes: Sequence[Mode],
+        norm: Any,
+        left_out: int,
+        is_asked: bool,
     ) -> tuple[tuple[str, ...], torch.Tensor]:
         """Return the names of a step's figures, and what `Figures` has of them, over its batches and all processes."""
         names, columns = _columns(losses, modes)
         mean = torch.stack(columns).mean(0).detach().float()
-        both = (mean, mean.new_full((1,), left_out), mean.new_full((1,), is_asked))
-        return tuple(names), Figures.to_host(self._accelerator.reduce(torch.cat(both), "mean"))
+        whole = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # of weights in parts it is in parts, too
+        values = [mean, whole.detach().float().reshape(1), mean.new_full((1,), left_out), mean.new_full((1,), is_asked)]
+        return (*names, NORM), Figures.to_host(self._accelerator.reduce(torch.cat(values), "mean"))
 
     def _settle(self, figures: Figures, tell: Callable[[dict[str, Any]], None]) -> bool:
         """Write and tell a step's line; return whether some process was asked to stop. Raises LossNotFinite."""
         line, is_asked = figures.settled()
-        if not math.isfinite(line["loss"]):
-            raise LossNotFinite(figures.step, line["loss"], self._savings.step)
+        for name in ("loss", NORM):
+            if not math.isfinite(line[name]):
+                raise LossNotFinite(figures.step, name, line[name], self._savings.step)
         if self._accelerator.is_main_process:
             with (self._folder / METRICS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")

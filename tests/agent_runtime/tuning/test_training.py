@@ -189,6 +189,41 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_what_was_saved(
     assert [line["step"] for line in run(config(home), home / "run")[1]] == list(range(saved, 12))
 
 
+@pytest.mark.parametrize(("step", "saved"), [(3, 0), (11, 8)])
+def test_a_gradient_that_is_no_number_stops_the_run_before_it_is_saved(
+    home: Path, monkeypatch: pytest.MonkeyPatch, step: int, saved: int
+) -> None:
+    class Flawed(torch.autograd.Function):
+        """As it is, but that one number of its gradient is none."""
+
+        @staticmethod
+        def forward(context: Any, value: torch.Tensor) -> torch.Tensor:
+            return value.clone()
+
+        @staticmethod
+        def backward(context: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+            return gradient * math.nan
+
+    def broken(*given: Any) -> Any:
+        calls.append(None)
+        losses = real(*given)
+        return replace(losses, total=Flawed.apply(losses.total)) if len(calls) == step + 1 else losses
+
+    calls: list[None] = []
+    real = losses_of
+    monkeypatch.setattr(training, "losses_of", broken)
+    with pytest.raises(
+        LossNotFinite, match=rf"gradient_norm of step {step} is nan\. What was saved last is step {saved}"
+    ):
+        run(config(home), home / "run")
+    assert not (home / "run" / "adapter").exists()
+    monkeypatch.setattr(training, "losses_of", real)
+    _, heard = run(config(home), home / "run")
+    assert [line["step"] for line in heard] == list(range(saved, 12)) and all(
+        line["gradient_norm"] > 0 for line in heard
+    )
+
+
 @pytest.mark.parametrize(("cut", "error"), [(-4, CutSamples), (0, NotSamples)])
 def test_a_file_of_samples_that_cannot_be_read_is_refused_before_the_run_has_a_folder(
     home: Path, cut: int, error: type[Exception]
