@@ -61,7 +61,9 @@ def evaluate(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer samples in full and in block modes, and print what block modes cost, with 95 % intervals.
+    """Answer samples in full and in block modes, and print by how much block modes are better, with 95 % intervals.
+
+    `star - full` is above 0 where star is better, and below 0 where it is worse.
 
     With --game all modes play the same matches, beside chance, the best constant answer and the expert. With --text:
     perplexity, which says what general ability was kept. With several games an option is GAME.NAME=VALUE.

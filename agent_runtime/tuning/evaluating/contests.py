@@ -16,11 +16,11 @@ from agent_runtime.seat import Seat
 from agent_runtime.seat.opening import folder_of, own_runtime
 from agent_runtime.seat.seat import MAX_ROWS
 from agent_runtime.tuning.errors import BadArgument
-from agent_runtime.tuning.evaluating.gains import BEST_CONSTANT, EXPERT, RANDOM, Counting, Measure
+from agent_runtime.tuning.evaluating.gains import BEST_CONSTANT, EXPERT, RANDOM, Counting, Measure, is_model
 from agent_runtime.tuning.evaluating.players import ModelPlayer, always, at_random, by_expert
 from agent_runtime.tuning.evaluating.playing import Matches, Pair, Played, Player, close
 from agent_runtime.tuning.evaluating.standings import CONSTANT, Standings, by_seed
-from agent_runtime.tuning.evaluating.tables import as_table, with_interval
+from agent_runtime.tuning.evaluating.tables import as_table, negated, with_interval
 from agent_runtime.tuning.samples import SPLITS
 from agent_runtime.turn import Mode
 from game_adapters import load_adapter, make_env
@@ -192,10 +192,18 @@ def _seed(number: int) -> int:
 def as_markdown(reports: Sequence[Mapping[str, Any]]) -> str:
     """Return reports of contests as a table: a line per game, opponent and player.
 
-    Differences to those without a model are by the game's own measure.
+    Differences to those without a model are by the game's own measure, those to the first mode by the score.
     """
+    first = next(name for report in reports for name in report["players"] if is_model(name))
     head = ["game", "against", "player", "matches", "score", "won / drawn / lost", "reward", "by", "above random"]
-    head += ["above best constant", "behind the first", "as the expert", "legal mass", "legal anyway", "decisions/s"]
+    head += [
+        "above best constant",
+        f"above {first}, score",
+        "as the expert",
+        "legal mass",
+        "legal anyway",
+        "decisions/s",
+    ]
     lines = []
     for report in reports:
         options = ", ".join(f"{name}={value}" for name, value in report["options"].items())
@@ -220,7 +228,7 @@ def as_markdown(reports: Sequence[Mapping[str, Any]]) -> str:
                         with_interval(above[other][report["measure"]]) if above else ""
                         for other in (RANDOM, BEST_CONSTANT)
                     ),
-                    with_interval(cost["score"]) if cost else "",
+                    with_interval(negated(cost["score"])) if cost else "",
                     f"{player['agreement']['points']:.1f}" if "agreement" in player else "",
                     f"{player['legal_mass']:.3f}" if "legal_mass" in player else "",
                     f"{player['legal_anyway']:.1f}" if "legal_anyway" in player else "",

@@ -1,9 +1,10 @@
 """An evaluation: files of samples answered under several conditions, as cells with intervals.
 
 A cell is a kind of question in one file, or all kinds that are not decisions of chance alone. Full mode is the measure
-of the others: the paired difference on the same items says what a block mode costs. A cell in which even full mode is
-less than 20 points above chance proves nothing about block modes, and says so. Where several files are of one
-generator, a kind is also a cell over all of them.
+of the others, by paired differences on the same items: in the JSON report `cost` is full - star, above 0 where the
+block mode is worse; tables, as everything that people read, have star - full, above 0 where it is better. A cell in
+which even full mode is less than 20 points above chance proves nothing about block modes, and says so. Where several
+files are of one generator, a kind is also a cell over all of them.
 
 What was asked before behind the same blocks in the same file is left out, and so is what leaves no choice: of a small
 game a file holds some positions hundreds of times, and their answers are one answer.
@@ -20,7 +21,7 @@ from agent_runtime.environment import environment
 from agent_runtime.tuning.evaluating.conditions import Condition
 from agent_runtime.tuning.evaluating.reports import by_source, tallies_in
 from agent_runtime.tuning.evaluating.scoring import Item, Scorer
-from agent_runtime.tuning.evaluating.tables import as_table, with_interval
+from agent_runtime.tuning.evaluating.tables import as_table, negated, with_interval
 from agent_runtime.tuning.evaluating.tallies import tallies_of
 from agent_runtime.tuning.samples import Sample, encode_sample, read_header, read_samples
 
@@ -124,17 +125,16 @@ def _answered(scorer: Scorer, path: Path, tell: Callable[[Path, int], None]) -> 
 
 
 def as_markdown(report: dict[str, Any]) -> str:
-    """Return a report as a table: a line per file and kind, shares right, and what each condition costs."""
+    """Return a report as a table: a line per file and kind, shares right, and how far each is above the first."""
     names = report["conditions"]
-    head = ["file", "kind", "items", "chance", *names, *[f"{names[0]} - {name}" for name in names[1:]]]
+    head = ["file", "kind", "items", "chance", *names, *[f"{name} - {names[0]}" for name in names[1:]]]
     lines = []
     together = [{**each, "file": f"all of {each['generator']}"} for each in report["generators"]]
     for file in [*report["files"], *together]:
         for cell in file["cells"]:
             shares = [f"{cell['right'][name]['points']:.1f}" for name in names]
-            costs = [
-                with_interval(cell["cost"][name]) + ("" if cell["learned"] else " (not learned)") for name in names[1:]
-            ]
+            note = "" if cell["learned"] else " (not learned)"
+            above = [with_interval(negated(cell["cost"][name])) + note for name in names[1:]]
             items = cell["right"][names[0]]["items"]
-            lines.append([file["file"], cell["kind"], str(items), f"{cell['chance']:.1f}", *shares, *costs])
+            lines.append([file["file"], cell["kind"], str(items), f"{cell['chance']:.1f}", *shares, *above])
     return as_table(head, lines)

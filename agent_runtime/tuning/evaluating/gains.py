@@ -112,7 +112,10 @@ def is_model(player: str) -> bool:
 
 
 def differences(gains: Mapping[str, Gains]) -> dict[str, Any]:
-    """Return, as a report has it, what modes cost against the first, and how far each is above who has no model."""
+    """Return, as a report has it, what modes cost against the first, and how far each is above who has no model.
+
+    `cost` is the first mode less the other one: above 0 where the other one is worse.
+    """
     models, others = [name for name in gains if is_model(name)], [name for name in gains if not is_model(name)]
     return {
         "cost": {name: gains[models[0]].above(gains[name]) for name in models[1:]},

@@ -137,7 +137,7 @@ class Tally:
         return Tally(self.kind, items, right, chance, 0, dict.fromkeys(self.right, 0.0))
 
     def cell(self) -> dict[str, Any]:
-        """Return the cell as the JSON report has it, without the sums."""
+        """Return the cell as the JSON report has it, without the sums. `cost` is the first condition less another."""
         first, *others = self.right
         report: dict[str, Any] = {
             "kind": self.kind,

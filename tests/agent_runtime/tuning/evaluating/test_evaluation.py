@@ -10,6 +10,7 @@ from agent_runtime.engine.loading import ModelSpec, load_model
 from agent_runtime.tuning.evaluating.conditions import condition_of
 from agent_runtime.tuning.evaluating.evaluation import as_markdown, evaluate
 from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter
+from tests.agent_runtime.tuning.evaluating import reported
 from tests.tiny_models import save_tiny_model
 
 NO_CHOICE = Ask("What now?\n", "go", "go", "decision", ("go",), chance=1.0)
@@ -99,3 +100,15 @@ def test_sums_of_samples_are_kept_in_the_order_of_the_file_those_too_long_as_not
     [cell] = file["cells"]
     assert file["too_long"]["samples"] == 1 and cell["sums"]["items"] == "3 0 2"
     assert {*cell["sums"]["right"]} == {"full", "star"} and cell["sums"]["chance"] == pytest.approx(0.5)
+
+
+def test_a_table_says_by_how_much_a_block_mode_is_above_full_mode_and_the_report_what_it_costs() -> None:
+    right = {"full": [2, 2, 2, 2, 1, 2], "star": [1, 1, 2, 2, 1, 2], "star, not moved": [2, 2, 2, 2, 2, 2]}
+    file = reported.file_of("a.jsonl", {"fact": [2] * 6}, {name: {"fact": each} for name, each in right.items()})
+    [cell] = file["cells"]
+    assert cell["cost"]["star"]["points"] == pytest.approx(100 * 2 / 12, abs=1e-3)
+    head, _, line = as_markdown(reported.report_of(file)).splitlines()[:3]
+    assert head.endswith("| full | star | star, not moved | star - full | star, not moved - full |")
+    low, high = cell["cost"]["star"]["interval"]
+    star, unmoved = line.split(" | ")[-2:]
+    assert star == f"-16.67 [{-high:.2f}, {-low:.2f}]" and unmoved.startswith("8.33 [")
