@@ -20,7 +20,7 @@ from agent_runtime.tuning.evaluating.gains import BEST_CONSTANT, EXPERT, RANDOM,
 from agent_runtime.tuning.evaluating.players import ModelPlayer, always, at_random, by_expert
 from agent_runtime.tuning.evaluating.playing import Matches, Pair, Played, Player, close
 from agent_runtime.tuning.evaluating.standings import CONSTANT, Standings, by_seed
-from agent_runtime.tuning.evaluating.tables import as_table, negated, with_interval
+from agent_runtime.tuning.evaluating.tables import as_table, negated, on_few, with_interval
 from agent_runtime.tuning.samples import SPLITS
 from agent_runtime.turn import Mode
 from game_adapters import load_adapter, make_env
@@ -235,7 +235,8 @@ def as_markdown(reports: Sequence[Mapping[str, Any]]) -> str:
                     str(player.get("decisions_per_s", "")),
                 ]
             )
-    return as_table(head, lines)
+    seeds = [player["score"]["samples"] for report in reports for player in report["players"].values()]
+    return as_table(head, lines) + on_few(seeds, "seeds")
 
 
 def _against(report: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from agent_runtime.environment import environment
 from agent_runtime.tuning.evaluating.conditions import Condition
 from agent_runtime.tuning.evaluating.reports import by_source, tallies_in
 from agent_runtime.tuning.evaluating.scoring import Item, Scorer
-from agent_runtime.tuning.evaluating.tables import as_table, negated, with_interval
+from agent_runtime.tuning.evaluating.tables import as_table, negated, on_few, with_interval
 from agent_runtime.tuning.evaluating.tallies import tallies_of
 from agent_runtime.tuning.samples import Sample, encode_sample, read_header, read_samples
 
@@ -128,7 +128,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     """Return a report as a table: a line per file and kind, shares right, and how far each is above the first."""
     names = report["conditions"]
     head = ["file", "kind", "items", "chance", *names, *[f"{name} - {names[0]}" for name in names[1:]]]
-    lines = []
+    lines, samples = [], []
     together = [{**each, "file": f"all of {each['generator']}"} for each in report["generators"]]
     for file in [*report["files"], *together]:
         for cell in file["cells"]:
@@ -136,5 +136,6 @@ def as_markdown(report: dict[str, Any]) -> str:
             note = "" if cell["learned"] else " (not learned)"
             above = [with_interval(negated(cell["cost"][name])) + note for name in names[1:]]
             items = cell["right"][names[0]]["items"]
+            samples.append(cell["right"][names[0]]["samples"])
             lines.append([file["file"], cell["kind"], str(items), f"{cell['chance']:.1f}", *shares, *above])
-    return as_table(head, lines)
+    return as_table(head, lines) + on_few(samples, "samples")

@@ -96,7 +96,9 @@ def test_each_kind_has_a_table(model: Path) -> None:
         model, "--game", "leduc", "--matches", 4, "--opponent", "random,constant:raise", "--text", "talk.jsonl"
     )
     assert result.exit_code == 0, result.output
-    games, texts = result.stdout.split("\n\n")
+    games, on_games, texts, on_texts = result.stdout.split("\n\n")
+    assert "as few as 2 seeds" in on_games and "over fewer than 5 there is none" in on_games
+    assert "as few as 5 conversations" in on_texts
     lines = games.splitlines()
     assert lines[0].startswith("| game | against | player | matches | score | won / drawn / lost | reward |")
     players = [line.split(" | ")[:3] for line in lines[2:]]
