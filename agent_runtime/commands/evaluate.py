@@ -74,7 +74,7 @@ def evaluate(
         raise typer.BadParameter("it draws what samples show, and none are named", param_hint="--plot")
     conditions = _conditions(modes, plays=bool(game))
 
-    from agent_runtime.commands.evaluate_output import as_markdown, measure
+    from agent_runtime.commands.evaluate_output import as_markdown, measure, warn_of_training
     from agent_runtime.engine.loading import ModelSpec, load_model
     from agent_runtime.tuning.evaluating.comparing import compare
     from agent_runtime.tuning.evaluating.curves import plot_curves
@@ -85,6 +85,7 @@ def evaluate(
     require_folders_of(out, plot)
     if plot is not None:
         require_plotting(plot)
+    warn_of_training(samples or [])
     file = None if text is None else HELD_OUT if text == _HELD_OUT else Path(text)
     for _ in () if file is None else read_conversations(file):
         pass

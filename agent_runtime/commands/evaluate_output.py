@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from agent_runtime.commands.options import say
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.errors import CannotWrite
+from agent_runtime.tuning.errors import NothingAnswered
 from agent_runtime.tuning.evaluating import evaluation, texts
 from agent_runtime.tuning.evaluating.conditions import Condition
+from agent_runtime.tuning.samples import read_header
 
 if TYPE_CHECKING:
     from agent_runtime.tuning.evaluating.contests import Arena
@@ -31,7 +33,8 @@ def measure(
 
     Of matches it has those that all have played, some hundreds more at a time: a report is of use wherever it was cut.
 
-    Raises what the pieces raise, and CannotWrite.
+    Raises what the pieces raise, CannotWrite, and NothingAnswered where there is nothing to tell of but a text of which
+    no conversation was scored.
     """
 
     def keep(so_far: dict[str, Any]) -> None:
@@ -43,6 +46,8 @@ def measure(
     report = evaluation.evaluate(loaded, samples, conditions, row_tokens, tell, keep)
     if text is not None:
         report["texts"] = [texts.score_text(loaded, text, _tell)]
+        if not (report["texts"][0]["conversations"] or samples or arenas):
+            raise NothingAnswered(tuple(map(_too_long, report["texts"])))
         keep(report)
     played: list[dict[str, Any]] = []
 
@@ -57,16 +62,24 @@ def measure(
     if sys.stderr.isatty():
         print(file=sys.stderr)
     for file in report["files"]:
-        if number := file["too_long"]["samples"]:
-            most = file["too_long"]["most_tokens"]
-            say(
-                f"{file['file']}: {number} samples are too long (up to {most} tokens) for a row or the model's context."
-            )
+        if why := evaluation.left_out(file, row_tokens, loaded.context_limit):
+            say(why)
     for file in report.get("texts", ()):
-        if number := file["too_long"]["conversations"]:
-            most = file["too_long"]["most_tokens"]
-            say(f"{file['file']}: {number} conversations are too long (up to {most} tokens) for the model's context.")
+        if file["too_long"]["conversations"]:
+            say(_too_long(file))
     return report
+
+
+def warn_of_training(samples: Sequence[Path]) -> None:
+    """Say which files are of the split that models are trained on. Raises NotSamples, NewerSamples."""
+    for path in samples:
+        if read_header(path).split == "train":
+            say(f"{path.name} is of the split train: the model may have been trained on these samples.")
+
+
+def _too_long(text: dict[str, Any]) -> str:
+    number, most = text["too_long"]["conversations"], text["too_long"]["most_tokens"]
+    return f"{text['file']}: {number} conversations are too long (up to {most} tokens) for the model's context."
 
 
 def as_markdown(report: dict[str, Any]) -> str:

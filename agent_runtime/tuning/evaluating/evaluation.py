@@ -18,6 +18,7 @@ from typing import Any
 
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.environment import environment
+from agent_runtime.tuning.errors import NothingAnswered
 from agent_runtime.tuning.evaluating.conditions import Condition
 from agent_runtime.tuning.evaluating.reports import by_source, tallies_in
 from agent_runtime.tuning.evaluating.scoring import Item, Scorer
@@ -39,7 +40,7 @@ def evaluate(
     """Answer all samples of `files` under all conditions, the first being the measure, and return the report.
 
     `tell` hears the file and the number of items answered so far; `keep` hears the report on the files so far, behind
-    each of them. Raises SamplesError.
+    each of them, once there are answers. Raises SamplesError, and NothingAnswered if none of the files has any.
     """
     conditions = tuple(dict.fromkeys(conditions))
     answered: list[dict[str, Any]] = []
@@ -47,8 +48,29 @@ def evaluate(
         scorer = Scorer(loaded, conditions, row_tokens)
         for path in files:
             answered.append(_answered(scorer, path, tell))
-            keep(_report(loaded, conditions, answered))
+            if any(file["cells"] for file in answered):
+                keep(_report(loaded, conditions, answered))
+        if not any(file["cells"] for file in answered):
+            raise NothingAnswered(tuple(left_out(file, row_tokens, loaded.context_limit) for file in answered))
     return _report(loaded, conditions, answered)
+
+
+def left_out(file: dict[str, Any], row_tokens: int, context: int) -> str:
+    """Return why samples of a report's file were not answered, and what would take them; nothing if all were."""
+    number, least, most = (file["too_long"][name] for name in ("samples", "least_tokens", "most_tokens"))
+    if not number:
+        return "" if file["cells"] else f"{file['file']}: there is no sample in it that leaves a choice."
+    whose = "samples are" if file["cells"] else "samples, which are all, are"
+    if least > context:
+        return (
+            f"{file['file']}: {number} {whose} too long ({least} to {most} tokens) for the model's context of "
+            f"{context}. Make them of fewer or shorter blocks."
+        )
+    takes = "them all" if most <= context else "those that the model's context takes"
+    return (
+        f"{file['file']}: {number} {whose} too long ({least} to {most} tokens) for --row-tokens {row_tokens}; "
+        f"--row-tokens {min(most, context)} would take {takes}."
+    )
 
 
 def _report(loaded: LoadedModel, conditions: Sequence[Condition], answered: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -118,7 +140,11 @@ def _answered(scorer: Scorer, path: Path, tell: Callable[[Path, int], None]) -> 
         "arguments": dict(header.arguments),
         "held_out": [*header.held_out],
         "blocks": [min(blocks), max(blocks)] if blocks else None,
-        "too_long": {"samples": len(too_long), "most_tokens": max(too_long, default=0)},
+        "too_long": {
+            "samples": len(too_long),
+            "least_tokens": min(too_long, default=0),
+            "most_tokens": max(too_long, default=0),
+        },
         "repeated": samples.num_repeated,
         "cells": [tally.cell_with_sums() for tally in tallies],
     }

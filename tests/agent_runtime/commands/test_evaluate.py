@@ -1,6 +1,7 @@
 """`hotseat evaluate` of games and texts, as it is typed. Samples are in test_tune, with the adapter they measure."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,39 @@ def test_each_kind_has_a_table(model: Path) -> None:
 def test_the_held_out_texts_are_known_by_a_word(model: Path) -> None:
     (text,) = report_of(run(model, "--text", "held-out", "--json"))["texts"]
     assert text["file"] == "instruct.jsonl" and text["conversations"] + text["too_long"]["conversations"] >= 80
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["samples.jsonl", "--row-tokens", "20"], "samples.jsonl: 6 samples, which are all, are too long"),
+        (["--text", "long.jsonl"], "long.jsonl: 5 conversations are too long"),
+    ],
+)
+def test_an_evaluation_that_answered_nothing_fails_and_says_what_would_do(
+    model: Path,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    said: str,
+) -> None:
+    write_samples(home / "samples.jsonl", 6)
+    write(
+        home / "long.jsonl", [[{**each, "content": each["content"] * 2000} for each in talk] for talk in CONVERSATIONS]
+    )
+    words = [*words, "--out", "report.json"]
+    monkeypatch.setattr(sys, "argv", ["hotseat", "evaluate", "--model", str(model), "--pool-mib", "32", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told, err = capsys.readouterr()
+    assert ended.value.code == 2 and said in err and not told
+    assert not (home / "report.json").exists()
+    if "--row-tokens" in words:
+        needed = re.findall(r"--row-tokens (\d+) would take them all", err)[0]
+        assert "samples.jsonl is of the split train: the model may have been trained" in err
+        report = report_of(run(model, "samples.jsonl", "--row-tokens", needed, "--json"))
+        assert report["files"][0]["too_long"]["samples"] == 0
 
 
 def test_what_was_measured_is_kept_when_a_later_game_fails(
