@@ -74,7 +74,8 @@ def evaluate(
         raise typer.BadParameter("it draws what samples show, and none are named", param_hint="--plot")
     conditions = _conditions(modes, plays=bool(game))
 
-    from agent_runtime.commands.evaluate_output import as_markdown, measure, warn_of_training
+    from agent_runtime.commands.evaluate_output import as_markdown, measure, warn_of_left_out, warn_of_training
+    from agent_runtime.commands.progress import Progress
     from agent_runtime.engine.loading import ModelSpec, load_model
     from agent_runtime.tuning.evaluating.comparing import compare
     from agent_runtime.tuning.evaluating.curves import plot_curves
@@ -101,16 +102,20 @@ def evaluate(
         ]
     say_that_it_loads()
     loaded = load_model(ModelSpec(source=model, adapter=adapter_named(adapter)))
-    report = measure(
-        loaded,
-        conditions,
-        out,
-        samples=samples or [],
-        row_tokens=row_tokens,
-        arenas=arenas,
-        pool_mib=pool_mib,
-        text=file,
-    )
+    progress = Progress()
+    with progress.shown():
+        report = measure(
+            loaded,
+            conditions,
+            out,
+            samples=samples or [],
+            row_tokens=row_tokens,
+            arenas=arenas,
+            pool_mib=pool_mib,
+            text=file,
+            tell=progress.tell,
+        )
+    warn_of_left_out(report, row_tokens, loaded.context_limit)
     print(json.dumps(report, indent=1) if as_json else as_markdown(report), end="\n" if as_json else "")
     if plot is not None:
         plot_curves(compare({"": report}), plot)

@@ -74,6 +74,11 @@ class Arena:
         self._expert = self._loaded_expert()
         self._opponents = {name: self._opponent(name) for name in contest.opponents}
 
+    @property
+    def num_matches(self) -> int:
+        """Return how many matches each player has against each opponent."""
+        return self._contest.matches
+
     def hold(
         self,
         loaded: LoadedModel,
@@ -118,9 +123,11 @@ class Arena:
 
         def played(name: str, player: Player, pairs: Sequence[Pair]) -> Iterator[Played]:
             matches = Matches(contest.game, self._make, opponent, contest.at_once, judge if name in models else None)
+            what = f"{contest.game}, {name} against {against or 'nobody'}"
+            tell(what, num_played[name])
             for each in matches.play(player, pairs):
                 num_played[name] += 1
-                tell(f"{contest.game}, {name} against {against or 'nobody'}", num_played[name])
+                tell(what, num_played[name])
                 yield each
 
         num_pairs = 0

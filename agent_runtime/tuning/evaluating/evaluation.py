@@ -39,8 +39,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Answer all samples of `files` under all conditions, the first being the measure, and return the report.
 
-    `tell` hears the file and the number of items answered so far; `keep` hears the report on the files so far, behind
-    each of them, once there are answers. Raises SamplesError, and NothingAnswered if none of the files has any.
+    `tell` hears the file and the number of items answered so far, item by item from none on; `keep` hears the report on
+    the files so far, behind each of them, once there are answers. Raises SamplesError, and NothingAnswered if none of
+    the files has any.
     """
     conditions = tuple(dict.fromkeys(conditions))
     answered: list[dict[str, Any]] = []
@@ -125,10 +126,10 @@ def _answered(scorer: Scorer, path: Path, tell: Callable[[Path, int], None]) -> 
     too_long: list[int] = []
     items: list[Item] = []
     samples = _Distinct(read_samples(path))
+    tell(path, 0)
     for item in scorer.score(samples, lambda number, tokens: too_long.append(tokens)):
         items.append(item)
-        if len(items) % 100 == 0:
-            tell(path, len(items))
+        tell(path, len(items))
     blocks = [item.num_blocks for item in items]
     names = [condition.name for condition in scorer.conditions]
     tallies = tallies_of(names, items, samples.num_samples, header.held_out)

@@ -66,6 +66,7 @@ def score_text(loaded: LoadedModel, path: Path, tell: Callable[[str, int], None]
     nats = Clusters()
     num_turns = 0
     too_long: list[int] = []
+    tell(path.name, 0)
     for conversation in read_conversations(path):
         try:
             answers = conversation.answers(loaded.text)

@@ -11,6 +11,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from agent_runtime.cli import app, main
+from agent_runtime.commands.progress import Progress
 from tests.agent_runtime.tuning.evaluating.test_texts import CONVERSATIONS, write
 from tests.agent_runtime.tuning.test_training import write_samples
 from tests.tiny_models import save_tiny_model
@@ -65,6 +66,23 @@ def test_everything_at_once_is_one_report(model: Path, home: Path) -> None:
     assert star["decisions"] >= 6 and star["decisions_per_s"] > 0 and 0 < star["legal_mass"] <= 1
     assert "agreement" not in star and {*cards["cost"]} == {"star"} and {*cards["above"]} == {"full", "star"}
     assert text["conversations"] == 5 and text["perplexity"]["mean"] > 1
+
+
+def test_how_far_it_has_come_is_told_item_by_item_and_match_by_match(
+    model: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_samples(home / "samples.jsonl", 2)
+    told: list[str] = []
+    monkeypatch.setattr(Progress, "tell", lambda self, done: told.append(done))
+    played = ("--game", "tic_tac_toe", "--opponent", "random", "--matches", 4, "--no-agreement")
+    report_of(run(model, "samples.jsonl", "--text", "talk.jsonl", *played, "--json"))
+    items = [int(each.split()[1]) for each in told if each.endswith(" items answered")]
+    assert told[0] == "samples.jsonl: 0 items answered" and items == [*range(len(items))] and len(items) > 2
+    scored = [each for each in told if each.endswith("conversations scored")]
+    assert scored == [f"talk.jsonl: {number} conversations scored" for number in range(6)]
+    assert [each for each in told if each.startswith("tic_tac_toe, star against random")] == [
+        f"tic_tac_toe, star against random: {number} of 4 matches played" for number in range(5)
+    ]
 
 
 def test_matches_of_two_models_are_compared_pair_by_pair(model: Path, home: Path) -> None:
