@@ -122,7 +122,7 @@ def evaluate(
 
 
 def _conditions(modes: str, *, plays: bool) -> "list[Condition]":
-    """Return what `--modes` names; nobody plays with blocks that are not moved."""
+    """Return what `--modes` names, each once; nobody plays with blocks that are not moved."""
     from agent_runtime.tuning.evaluating.conditions import condition_of
 
     conditions = []
@@ -133,6 +133,10 @@ def _conditions(modes: str, *, plays: bool) -> "list[Condition]":
             raise typer.BadParameter(
                 f"{name!r} is none of full, star, anchored, star:unmoved, anchored:unmoved", param_hint="--modes"
             ) from None
+        if conditions[-1] in conditions[:-1]:
+            raise typer.BadParameter(
+                f"{name!r} is named twice: a mode is compared with another, not with itself", param_hint="--modes"
+            )
         if plays and not conditions[-1].moved:
             raise typer.BadParameter(f"{name!r} is for samples; games are played without it", param_hint="--modes")
     return conditions

@@ -41,7 +41,10 @@ def plot_curves(comparison: Mapping[str, Any], out: Path) -> None:
         for name, style in styles.items():
             _line(above, [(file, _first(file)["right"].get(name)) for file in files], style, name)
         chances = {_num_blocks(file): _first(file)["chance"] for file in files}
-        above.plot([*chances], [*chances.values()], color=INK, linewidth=1, linestyle=":", label="chance")
+        if len(chances) > 1:
+            above.plot([*chances], [*chances.values()], color=INK, linewidth=1, linestyle=":", label="chance")
+        else:  # a line of one point would be none
+            above.axhline(*chances.values(), color=INK, linewidth=1, linestyle=":", label="chance")
         above.set_ylim(0, 102)
         for each in differences if rows == 2 else ():
             points = [(file, _first(file)["differences"].get(each["name"])) for file in files]

@@ -185,6 +185,7 @@ def test_what_was_measured_is_kept_when_a_later_game_fails(
         (["--text", "talk.jsonl", "--plot", "a.svg"], "it draws what samples show"),
         (["--game", "leduc", "--modes", "full,star:unmoved"], "'star:unmoved' is for samples"),
         (["--text", "talk.jsonl", "--modes", "full,moon"], "'moon' is none of full, star"),
+        (["--text", "talk.jsonl", "--modes", "full,star, full"], "'full' is named twice: a mode is compared with"),
         (["--game", "leduc", "--game", "camp", "--option", "ticks=2"], "'ticks' belongs to none of leduc, camp"),
         (["--game", "leduc", "--option", "camp.ticks=2"], "'camp.ticks' belongs to none of leduc"),
     ],
