@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from agent_runtime.adapter_choice import AdapterChoice
 from agent_runtime.commands.options import printable, say, say_that_it_loads
+from agent_runtime.commands.progress import SECONDS_BETWEEN_LINES, Pace
 from agent_runtime.designer.tokens import TokenCounter, token_counter
 from agent_runtime.tuning.data.generating import Maker, Recipe, Tally, write_samples
 from agent_runtime.tuning.errors import BadArgument
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 # Tokens are counted in so many samples, spread over all.
 _COUNTED = 48
-_SECONDS_BETWEEN_LINES = 10.0
 _INTERRUPTED = 130
 
 
@@ -97,14 +97,11 @@ def _progress(name: str, samples: int) -> Iterator[Callable[[int], None]]:
             task = progress.add_task(f"{name} samples", total=samples)
             yield lambda done: progress.update(task, completed=done)
         return
-    started = said = time.monotonic()
+    started, pace = time.monotonic(), Pace(SECONDS_BETWEEN_LINES)
 
     def tell(done: int) -> None:
-        nonlocal said
-        now = time.monotonic()
-        if now - said >= _SECONDS_BETWEEN_LINES:
-            said = now
-            left = (now - started) / done * (samples - done)
+        if pace.is_due():
+            left = (time.monotonic() - started) / done * (samples - done)
             say(f"{done:,} of {samples:,} {name} samples, {left:.0f} s left")
 
     yield tell

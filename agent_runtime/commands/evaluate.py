@@ -61,7 +61,9 @@ def evaluate(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer samples in full and in block modes, and print what block modes cost, with 95 % intervals.
+    """Answer samples in full and in block modes, and print by how much block modes are better, with 95 % intervals.
+
+    `star - full` is above 0 where star is better, and below 0 where it is worse.
 
     With --game all modes play the same matches, beside chance, the best constant answer and the expert. With --text:
     perplexity, which says what general ability was kept. With several games an option is GAME.NAME=VALUE.
@@ -72,7 +74,8 @@ def evaluate(
         raise typer.BadParameter("it draws what samples show, and none are named", param_hint="--plot")
     conditions = _conditions(modes, plays=bool(game))
 
-    from agent_runtime.commands.evaluate_output import as_markdown, measure
+    from agent_runtime.commands.evaluate_output import as_markdown, measure, warn_of_left_out, warn_of_training
+    from agent_runtime.commands.progress import Progress
     from agent_runtime.engine.loading import ModelSpec, load_model
     from agent_runtime.tuning.evaluating.comparing import compare
     from agent_runtime.tuning.evaluating.curves import plot_curves
@@ -83,6 +86,7 @@ def evaluate(
     require_folders_of(out, plot)
     if plot is not None:
         require_plotting(plot)
+    warn_of_training(samples or [])
     file = None if text is None else HELD_OUT if text == _HELD_OUT else Path(text)
     for _ in () if file is None else read_conversations(file):
         pass
@@ -98,23 +102,27 @@ def evaluate(
         ]
     say_that_it_loads()
     loaded = load_model(ModelSpec(source=model, adapter=adapter_named(adapter)))
-    report = measure(
-        loaded,
-        conditions,
-        out,
-        samples=samples or [],
-        row_tokens=row_tokens,
-        arenas=arenas,
-        pool_mib=pool_mib,
-        text=file,
-    )
+    progress = Progress()
+    with progress.shown():
+        report = measure(
+            loaded,
+            conditions,
+            out,
+            samples=samples or [],
+            row_tokens=row_tokens,
+            arenas=arenas,
+            pool_mib=pool_mib,
+            text=file,
+            tell=progress.tell,
+        )
+    warn_of_left_out(report, row_tokens, loaded.context_limit)
     print(json.dumps(report, indent=1) if as_json else as_markdown(report), end="\n" if as_json else "")
     if plot is not None:
         plot_curves(compare({"": report}), plot)
 
 
 def _conditions(modes: str, *, plays: bool) -> "list[Condition]":
-    """Return what `--modes` names; nobody plays with blocks that are not moved."""
+    """Return what `--modes` names, each once; nobody plays with blocks that are not moved."""
     from agent_runtime.tuning.evaluating.conditions import condition_of
 
     conditions = []
@@ -125,6 +133,10 @@ def _conditions(modes: str, *, plays: bool) -> "list[Condition]":
             raise typer.BadParameter(
                 f"{name!r} is none of full, star, anchored, star:unmoved, anchored:unmoved", param_hint="--modes"
             ) from None
+        if conditions[-1] in conditions[:-1]:
+            raise typer.BadParameter(
+                f"{name!r} is named twice: a mode is compared with another, not with itself", param_hint="--modes"
+            )
         if plays and not conditions[-1].moved:
             raise typer.BadParameter(f"{name!r} is for samples; games are played without it", param_hint="--modes")
     return conditions

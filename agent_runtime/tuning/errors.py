@@ -14,6 +14,7 @@ HotseatError (agent_runtime.errors)
     ├── LacksTuningExtra   a package of the extra is not installed
     ├── MatchFailed        a match that could not be played to its end
     ├── BadConversation    a line of a file of conversations that is none
+    ├── NothingAnswered    an evaluation in which not one sample, or conversation, could be answered
     ├── NotEvaluation      some other file than a report of an evaluation, or a damaged one
     ├── PartsDiffer        reports that cannot be parts of one evaluation
     └── SamplesError       a file of samples that cannot be read
@@ -222,6 +223,17 @@ class MatchFailed(TuningError):
 
     def __str__(self) -> str:
         return f"The match of {self.game} with seed {self.seed} and the player as {self.seat} ended early: {self.why}"
+
+
+@dataclass(eq=False)
+class NothingAnswered(TuningError):
+    """An evaluation that answered nothing: of each file it is said why."""
+
+    whys: tuple[str, ...]
+    code: ClassVar[str] = "nothing_answered"
+
+    def __str__(self) -> str:
+        return f"Nothing was answered. {' '.join(self.whys)}"
 
 
 @dataclass(eq=False)

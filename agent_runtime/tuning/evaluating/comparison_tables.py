@@ -1,11 +1,11 @@
 """A comparison as tables in Markdown: files, kinds, games and texts, a column for each model under each condition."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from agent_runtime.tuning.evaluating.gains import BEST_CONSTANT, EXPERT, RANDOM
-from agent_runtime.tuning.evaluating.tables import as_table, with_interval
+from agent_runtime.tuning.evaluating.tables import as_table, on_few, with_interval
 
 _NO_KINDS = "By kind there is nothing: no file was answered alike under all of these columns."
 _ALONE = (RANDOM, BEST_CONSTANT, EXPERT)
@@ -31,7 +31,8 @@ def _files(comparison: Mapping[str, Any]) -> str:
     for file in comparison["files"]:
         for cell in file["cells"][:1]:  # that of all kinds, if there are several
             lines.append([_blocks(file["blocks"]), file["file"], *_figures(cell, comparison)])
-    return as_table(["blocks", "file", *_head(comparison)], lines)
+    shown = [cell for file in comparison["files"] for cell in file["cells"][:1]]
+    return as_table(["blocks", "file", *_head(comparison)], lines) + on_few(_samples(shown), "samples")
 
 
 def _kinds(comparison: Mapping[str, Any]) -> str:
@@ -39,7 +40,23 @@ def _kinds(comparison: Mapping[str, Any]) -> str:
     for group in comparison["kinds"]:
         source = f"{group['generator']} ({_counted(len(group['files']), 'file')})"
         lines += [[source, cell["kind"], *_figures(cell, comparison)] for cell in group["cells"]]
-    return as_table(["over", "kind", *_head(comparison)], lines)
+    shown = [cell for group in comparison["kinds"] for cell in group["cells"]]
+    return as_table(["over", "kind", *_head(comparison)], lines) + on_few(_samples(shown), "samples")
+
+
+def _samples(cells: Iterable[Mapping[str, Any]]) -> list[int]:
+    """Return how many samples each figure of some cells is of."""
+    return [each["samples"] for cell in cells for part in ("right", "differences") for each in cell[part].values()]
+
+
+def _seeds(comparison: Mapping[str, Any]) -> list[int]:
+    """Return how many seeds each figure of the games is of."""
+    return [
+        each["score"]["samples"]
+        for game in comparison["games"]
+        for part in ("players", "differences")
+        for each in game[part].values()
+    ]
 
 
 def _head(comparison: Mapping[str, Any]) -> list[str]:
@@ -95,7 +112,8 @@ def _games(comparison: Mapping[str, Any]) -> str | None:
             without = [f"{_mean(game['alone'][name][measure]):.2f}" if name in game["alone"] else "" for name in alone]
             above = [_gained(game["differences"].get(name), measure, game) for name in pairs]
             lines.append([*_contest(game), str(game["matches"]), measure, *by_column, *without, *above])
-    return as_table(["game", "against", "matches", "by", *columns, *alone, *pairs], lines)
+    head = ["game", "against", "matches", "by", *columns, *alone, *pairs]
+    return as_table(head, lines) + on_few(_seeds(comparison), "seeds")
 
 
 def _players(comparison: Mapping[str, Any]) -> str | None:
@@ -115,7 +133,9 @@ def _players(comparison: Mapping[str, Any]) -> str | None:
                 ]
             )
     head = ["game", "against", "player", "won / drawn / lost", "by", *(f"above {name}" for name in alone)]
-    return as_table([*head, "legal mass", "legal anyway"], lines) if lines else None
+    if not lines:
+        return None
+    return as_table([*head, "legal mass", "legal anyway"], lines) + on_few(_seeds(comparison), "seeds")
 
 
 def _alone(games: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -152,4 +172,5 @@ def _texts(comparison: Mapping[str, Any]) -> str | None:
     if not lines:
         return None
     head = ["text", "conversations", "tokens", *(f"perplexity, {model}" for model in models)]
-    return as_table(head, [[*key, *(line.get(model, "") for model in models)] for key, line in lines.items()])
+    table = as_table(head, [[*key, *(line.get(model, "") for model in models)] for key, line in lines.items()])
+    return table + on_few([int(conversations) for _, conversations, _ in lines], "conversations")

@@ -16,11 +16,11 @@ from agent_runtime.seat import Seat
 from agent_runtime.seat.opening import folder_of, own_runtime
 from agent_runtime.seat.seat import MAX_ROWS
 from agent_runtime.tuning.errors import BadArgument
-from agent_runtime.tuning.evaluating.gains import BEST_CONSTANT, EXPERT, RANDOM, Counting, Measure
+from agent_runtime.tuning.evaluating.gains import BEST_CONSTANT, EXPERT, RANDOM, Counting, Measure, is_model
 from agent_runtime.tuning.evaluating.players import ModelPlayer, always, at_random, by_expert
 from agent_runtime.tuning.evaluating.playing import Matches, Pair, Played, Player, close
 from agent_runtime.tuning.evaluating.standings import CONSTANT, Standings, by_seed
-from agent_runtime.tuning.evaluating.tables import as_table, with_interval
+from agent_runtime.tuning.evaluating.tables import as_table, negated, on_few, with_interval
 from agent_runtime.tuning.samples import SPLITS
 from agent_runtime.turn import Mode
 from game_adapters import load_adapter, make_env
@@ -74,6 +74,11 @@ class Arena:
         self._expert = self._loaded_expert()
         self._opponents = {name: self._opponent(name) for name in contest.opponents}
 
+    @property
+    def num_matches(self) -> int:
+        """Return how many matches each player has against each opponent."""
+        return self._contest.matches
+
     def hold(
         self,
         loaded: LoadedModel,
@@ -118,9 +123,11 @@ class Arena:
 
         def played(name: str, player: Player, pairs: Sequence[Pair]) -> Iterator[Played]:
             matches = Matches(contest.game, self._make, opponent, contest.at_once, judge if name in models else None)
+            what = f"{contest.game}, {name} against {against or 'nobody'}"
+            tell(what, num_played[name])
             for each in matches.play(player, pairs):
                 num_played[name] += 1
-                tell(f"{contest.game}, {name} against {against or 'nobody'}", num_played[name])
+                tell(what, num_played[name])
                 yield each
 
         num_pairs = 0
@@ -192,10 +199,18 @@ def _seed(number: int) -> int:
 def as_markdown(reports: Sequence[Mapping[str, Any]]) -> str:
     """Return reports of contests as a table: a line per game, opponent and player.
 
-    Differences to those without a model are by the game's own measure.
+    Differences to those without a model are by the game's own measure, those to the first mode by the score.
     """
+    first = next(name for report in reports for name in report["players"] if is_model(name))
     head = ["game", "against", "player", "matches", "score", "won / drawn / lost", "reward", "by", "above random"]
-    head += ["above best constant", "behind the first", "as the expert", "legal mass", "legal anyway", "decisions/s"]
+    head += [
+        "above best constant",
+        f"above {first}, score",
+        "as the expert",
+        "legal mass",
+        "legal anyway",
+        "decisions/s",
+    ]
     lines = []
     for report in reports:
         options = ", ".join(f"{name}={value}" for name, value in report["options"].items())
@@ -220,14 +235,15 @@ def as_markdown(reports: Sequence[Mapping[str, Any]]) -> str:
                         with_interval(above[other][report["measure"]]) if above else ""
                         for other in (RANDOM, BEST_CONSTANT)
                     ),
-                    with_interval(cost["score"]) if cost else "",
+                    with_interval(negated(cost["score"])) if cost else "",
                     f"{player['agreement']['points']:.1f}" if "agreement" in player else "",
                     f"{player['legal_mass']:.3f}" if "legal_mass" in player else "",
                     f"{player['legal_anyway']:.1f}" if "legal_anyway" in player else "",
                     str(player.get("decisions_per_s", "")),
                 ]
             )
-    return as_table(head, lines)
+    seeds = [player["score"]["samples"] for report in reports for player in report["players"].values()]
+    return as_table(head, lines) + on_few(seeds, "seeds")
 
 
 def _against(report: Mapping[str, Any]) -> str:

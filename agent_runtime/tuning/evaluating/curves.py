@@ -41,7 +41,10 @@ def plot_curves(comparison: Mapping[str, Any], out: Path) -> None:
         for name, style in styles.items():
             _line(above, [(file, _first(file)["right"].get(name)) for file in files], style, name)
         chances = {_num_blocks(file): _first(file)["chance"] for file in files}
-        above.plot([*chances], [*chances.values()], color=INK, linewidth=1, linestyle=":", label="chance")
+        if len(chances) > 1:
+            above.plot([*chances], [*chances.values()], color=INK, linewidth=1, linestyle=":", label="chance")
+        else:  # a line of one point would be none
+            above.axhline(*chances.values(), color=INK, linewidth=1, linestyle=":", label="chance")
         above.set_ylim(0, 102)
         for each in differences if rows == 2 else ():
             points = [(file, _first(file)["differences"].get(each["name"])) for file in files]
@@ -125,13 +128,19 @@ def _line(axis: Any, points: Sequence[tuple[File, Any]], style: Mapping[str, Any
     if not found:
         return
     x, y = [blocks for blocks, _ in found], [point["points"] for _, point in found]
-    reach = [0.0 if point["interval"][0] is None else point["points"] - point["interval"][0] for _, point in found]
+    reach = [_reach(point) for _, point in found]
     dots = {"marker": style["marker"], "markersize": 5, "color": style["color"]}
     line = {"linestyle": style["linestyle"], "linewidth": 1.6, "color": style["color"]}
-    axis.errorbar(x, y, yerr=reach, capsize=2, elinewidth=1, label=name, **{**line, **dots})
+    axis.errorbar(x, y, yerr=[*zip(*reach, strict=True)], capsize=2, elinewidth=1, label=name, **{**line, **dots})
     hollow = [(blocks, point["points"]) for blocks, point in found if not point.get("learned", True)]
     if hollow:
         axis.plot(*zip(*hollow, strict=True), linestyle="", zorder=5, **{**dots, "markerfacecolor": "#ffffff"})
+
+
+def _reach(point: Mapping[str, Any]) -> tuple[float, float]:
+    """Return how far an interval goes below its estimate and above it; it may end where no share can be."""
+    low, high = point["interval"]
+    return (0.0, 0.0) if low is None else (point["points"] - low, high - point["points"])
 
 
 def _ticks(axis: Any, files: Sequence[File]) -> None:

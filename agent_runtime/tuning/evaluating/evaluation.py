@@ -1,9 +1,10 @@
 """An evaluation: files of samples answered under several conditions, as cells with intervals.
 
 A cell is a kind of question in one file, or all kinds that are not decisions of chance alone. Full mode is the measure
-of the others: the paired difference on the same items says what a block mode costs. A cell in which even full mode is
-less than 20 points above chance proves nothing about block modes, and says so. Where several files are of one
-generator, a kind is also a cell over all of them.
+of the others, by paired differences on the same items: in the JSON report `cost` is full - star, above 0 where the
+block mode is worse; tables, as everything that people read, have star - full, above 0 where it is better. A cell in
+which even full mode is less than 20 points above chance proves nothing about block modes, and says so. Where several
+files are of one generator, a kind is also a cell over all of them.
 
 What was asked before behind the same blocks in the same file is left out, and so is what leaves no choice: of a small
 game a file holds some positions hundreds of times, and their answers are one answer.
@@ -17,10 +18,11 @@ from typing import Any
 
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.environment import environment
+from agent_runtime.tuning.errors import NothingAnswered
 from agent_runtime.tuning.evaluating.conditions import Condition
 from agent_runtime.tuning.evaluating.reports import by_source, tallies_in
 from agent_runtime.tuning.evaluating.scoring import Item, Scorer
-from agent_runtime.tuning.evaluating.tables import as_table, with_interval
+from agent_runtime.tuning.evaluating.tables import as_table, negated, on_few, with_interval
 from agent_runtime.tuning.evaluating.tallies import tallies_of
 from agent_runtime.tuning.samples import Sample, encode_sample, read_header, read_samples
 
@@ -37,8 +39,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Answer all samples of `files` under all conditions, the first being the measure, and return the report.
 
-    `tell` hears the file and the number of items answered so far; `keep` hears the report on the files so far, behind
-    each of them. Raises SamplesError.
+    `tell` hears the file and the number of items answered so far, item by item from none on; `keep` hears the report on
+    the files so far, behind each of them, once there are answers. Raises SamplesError, and NothingAnswered if none of
+    the files has any.
     """
     conditions = tuple(dict.fromkeys(conditions))
     answered: list[dict[str, Any]] = []
@@ -46,8 +49,29 @@ def evaluate(
         scorer = Scorer(loaded, conditions, row_tokens)
         for path in files:
             answered.append(_answered(scorer, path, tell))
-            keep(_report(loaded, conditions, answered))
+            if any(file["cells"] for file in answered):
+                keep(_report(loaded, conditions, answered))
+        if not any(file["cells"] for file in answered):
+            raise NothingAnswered(tuple(left_out(file, row_tokens, loaded.context_limit) for file in answered))
     return _report(loaded, conditions, answered)
+
+
+def left_out(file: dict[str, Any], row_tokens: int, context: int) -> str:
+    """Return why samples of a report's file were not answered, and what would take them; nothing if all were."""
+    number, least, most = (file["too_long"][name] for name in ("samples", "least_tokens", "most_tokens"))
+    if not number:
+        return "" if file["cells"] else f"{file['file']}: there is no sample in it that leaves a choice."
+    whose = "samples are" if file["cells"] else "samples, which are all, are"
+    if least > context:
+        return (
+            f"{file['file']}: {number} {whose} too long ({least} to {most} tokens) for the model's context of "
+            f"{context}. Make them of fewer or shorter blocks."
+        )
+    takes = "them all" if most <= context else "those that the model's context takes"
+    return (
+        f"{file['file']}: {number} {whose} too long ({least} to {most} tokens) for --row-tokens {row_tokens}; "
+        f"--row-tokens {min(most, context)} would take {takes}."
+    )
 
 
 def _report(loaded: LoadedModel, conditions: Sequence[Condition], answered: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -102,10 +126,10 @@ def _answered(scorer: Scorer, path: Path, tell: Callable[[Path, int], None]) -> 
     too_long: list[int] = []
     items: list[Item] = []
     samples = _Distinct(read_samples(path))
+    tell(path, 0)
     for item in scorer.score(samples, lambda number, tokens: too_long.append(tokens)):
         items.append(item)
-        if len(items) % 100 == 0:
-            tell(path, len(items))
+        tell(path, len(items))
     blocks = [item.num_blocks for item in items]
     names = [condition.name for condition in scorer.conditions]
     tallies = tallies_of(names, items, samples.num_samples, header.held_out)
@@ -117,24 +141,28 @@ def _answered(scorer: Scorer, path: Path, tell: Callable[[Path, int], None]) -> 
         "arguments": dict(header.arguments),
         "held_out": [*header.held_out],
         "blocks": [min(blocks), max(blocks)] if blocks else None,
-        "too_long": {"samples": len(too_long), "most_tokens": max(too_long, default=0)},
+        "too_long": {
+            "samples": len(too_long),
+            "least_tokens": min(too_long, default=0),
+            "most_tokens": max(too_long, default=0),
+        },
         "repeated": samples.num_repeated,
         "cells": [tally.cell_with_sums() for tally in tallies],
     }
 
 
 def as_markdown(report: dict[str, Any]) -> str:
-    """Return a report as a table: a line per file and kind, shares right, and what each condition costs."""
+    """Return a report as a table: a line per file and kind, shares right, and how far each is above the first."""
     names = report["conditions"]
-    head = ["file", "kind", "items", "chance", *names, *[f"{names[0]} - {name}" for name in names[1:]]]
-    lines = []
+    head = ["file", "kind", "items", "chance", *names, *[f"{name} - {names[0]}" for name in names[1:]]]
+    lines, samples = [], []
     together = [{**each, "file": f"all of {each['generator']}"} for each in report["generators"]]
     for file in [*report["files"], *together]:
         for cell in file["cells"]:
             shares = [f"{cell['right'][name]['points']:.1f}" for name in names]
-            costs = [
-                with_interval(cell["cost"][name]) + ("" if cell["learned"] else " (not learned)") for name in names[1:]
-            ]
+            note = "" if cell["learned"] else " (not learned)"
+            above = [with_interval(negated(cell["cost"][name])) + note for name in names[1:]]
             items = cell["right"][names[0]]["items"]
-            lines.append([file["file"], cell["kind"], str(items), f"{cell['chance']:.1f}", *shares, *costs])
-    return as_table(head, lines)
+            samples.append(cell["right"][names[0]]["samples"])
+            lines.append([file["file"], cell["kind"], str(items), f"{cell['chance']:.1f}", *shares, *above])
+    return as_table(head, lines) + on_few(samples, "samples")

@@ -6,33 +6,38 @@ degree of freedom less than there are clusters.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from agent_runtime.replay.figures import student_t
 
 # An interval from fewer clusters would be wider than what it is about.
-_LEAST_CLUSTERS = 5
+LEAST_CLUSTERS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean in points (of 100) and half the width of its 95 % interval; None for fewer than five samples."""
+    """A mean in points (of 100) and half the width of its 95 % interval; None for fewer than five samples.
+
+    The interval ends where a mean cannot be: a share at 0 and 100, a difference of shares at -100 and 100.
+    """
 
     points: float
     half_width: float | None
     items: int
     samples: int
+    least: float = 0.0
 
     @property
     def low(self) -> float | None:
         """Return the interval's lower end."""
-        return None if self.half_width is None else self.points - self.half_width
+        return None if self.half_width is None else max(self.least, self.points - self.half_width)
 
     @property
     def high(self) -> float | None:
         """Return the interval's upper end."""
-        return None if self.half_width is None else self.points + self.half_width
+        return None if self.half_width is None else min(100.0, self.points + self.half_width)
 
     def report(self) -> dict[str, Any]:
         """Return the estimate as the JSON report has it."""
@@ -67,19 +72,30 @@ class Clusters:
     @property
     def half_width(self) -> float | None:
         """Return half the width of the mean's interval, None for fewer than five clusters."""
-        if self.num_clusters < _LEAST_CLUSTERS:
+        if self.num_clusters < LEAST_CLUSTERS:
             return None
         mean, num = self.mean, self.num_clusters
         spread = max(0.0, self._squares - 2 * mean * self._products + mean * mean * self._square_counts)
         return student_t(num - 1) * math.sqrt(spread * num / (num - 1)) / self.num_values
 
-    def in_points(self) -> Estimate:
-        """Return the mean of values between 0 and 1 in points of 100."""
-        half = self.half_width
-        return Estimate(100 * self.mean, None if half is None else 100 * half, self.num_values, self.num_clusters)
+    def in_points(self, *, is_difference: bool = False) -> Estimate:
+        """Return the mean of values between 0 and 1, or of differences of such, in points of 100."""
+        half = None if self.half_width is None else 100 * self.half_width
+        least = -100.0 if is_difference else 0.0
+        return Estimate(100 * self.mean, half, self.num_values, self.num_clusters, least)
 
     def report(self) -> dict[str, Any]:
         """Return the mean as the JSON report has it."""
         mean, half = self.mean, self.half_width
         ends = [None, None] if half is None else [round(mean - half, 5), round(mean + half, 5)]
         return {"mean": round(mean, 5), "interval": ends}
+
+
+def within_bounds(estimate: Mapping[str, Any], *, is_difference: bool = False) -> dict[str, Any]:
+    """Return an estimate of a report with its interval ended where a share, or a difference, can be.
+
+    Reports of before have intervals that go on beyond.
+    """
+    least = -100.0 if is_difference else 0.0
+    ends = [None if end is None else min(100.0, max(least, end)) for end in estimate["interval"]]
+    return {**estimate, "interval": ends}

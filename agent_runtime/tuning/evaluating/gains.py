@@ -82,7 +82,7 @@ class Gains:
 
     def report(self) -> dict[str, Any]:
         """Return score and reward as the JSON report has them."""
-        return self._reported(self.points, self.rewards)
+        return self._reported(self.points, self.rewards, is_difference=False)
 
     def is_of(self, other: "Gains") -> bool:
         """Whether the same player, who draws alike in every contest, gained the same in the matches of both."""
@@ -91,12 +91,13 @@ class Gains:
 
     def above(self, other: "Gains") -> dict[str, Any]:
         """Return by how much this player is above another, as the JSON report has it, over the matches of both."""
-        points = zip(self.points, other.points, strict=False)
-        rewards = zip(self.rewards, other.rewards, strict=False)
-        return self._reported([one - another for one, another in points], [one - another for one, another in rewards])
+        points = [one - another for one, another in zip(self.points, other.points, strict=False)]
+        rewards = [one - another for one, another in zip(self.rewards, other.rewards, strict=False)]
+        return self._reported(points, rewards, is_difference=True)
 
-    def _reported(self, points: Sequence[float], rewards: Sequence[float]) -> dict[str, Any]:
-        return {"score": self._clusters(points).in_points().report(), "reward": self._clusters(rewards).report()}
+    def _reported(self, points: Sequence[float], rewards: Sequence[float], *, is_difference: bool) -> dict[str, Any]:
+        score = self._clusters(points).in_points(is_difference=is_difference)
+        return {"score": score.report(), "reward": self._clusters(rewards).report()}
 
     def _clusters(self, values: Sequence[float]) -> Clusters:
         clusters, size = Clusters(), self.counting.num_seats
@@ -112,7 +113,10 @@ def is_model(player: str) -> bool:
 
 
 def differences(gains: Mapping[str, Gains]) -> dict[str, Any]:
-    """Return, as a report has it, what modes cost against the first, and how far each is above who has no model."""
+    """Return, as a report has it, what modes cost against the first, and how far each is above who has no model.
+
+    `cost` is the first mode less the other one: above 0 where the other one is worse.
+    """
     models, others = [name for name in gains if is_model(name)], [name for name in gains if not is_model(name)]
     return {
         "cost": {name: gains[models[0]].above(gains[name]) for name in models[1:]},

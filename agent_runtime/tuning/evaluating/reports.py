@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from agent_runtime.tuning.errors import NotEvaluation
-from agent_runtime.tuning.evaluating.gains import Gains
+from agent_runtime.tuning.evaluating.findings import within_bounds
+from agent_runtime.tuning.evaluating.gains import Gains, differences
 from agent_runtime.tuning.evaluating.report_form import check_form
 from agent_runtime.tuning.evaluating.tallies import ALL, Tally, joined_by_kind, of_all
 from agent_runtime.tuning.samples import held_out_of
@@ -41,14 +42,36 @@ def read_report(path: Path) -> Part:
         raise NotEvaluation(path, "it is not JSON") from None
     try:
         check_form(report)
+        report = _bounded(report)
         for file in report["files"]:
             _check_sums(file)
-        for game in report.get("games", ()):
-            Gains.of_game(game)
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise NotEvaluation(path, why) from None
     return Part(path, {**report, "files": [_as_of_now(file) for file in report["files"]]})
+
+
+def _bounded(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a report whose intervals end where shares and differences can be: those of before go on beyond.
+
+    What is said of games beside their players comes from the rewards again. Raises ValueError where these do not add up
+    to what is said of the players.
+    """
+
+    def cell(said: Mapping[str, Any]) -> dict[str, Any]:
+        right = {name: within_bounds(share) for name, share in said["right"].items()}
+        cost = {name: within_bounds(share, is_difference=True) for name, share in said["cost"].items()}
+        return {**said, "right": right, "cost": cost}
+
+    def player(said: Mapping[str, Any]) -> dict[str, Any]:
+        return {**said, **{name: within_bounds(said[name]) for name in ("score", "agreement") if name in said}}
+
+    def game(said: Mapping[str, Any]) -> dict[str, Any]:
+        players = {name: player(each) for name, each in said["players"].items()}
+        return {**said, "players": players, **differences(Gains.of_game({**said, "players": players}))}
+
+    bounded = {**report, "files": [{**file, "cells": [*map(cell, file["cells"])]} for file in report["files"]]}
+    return {**bounded, "games": [*map(game, report["games"])]} if "games" in report else bounded
 
 
 def _as_of_now(file: Mapping[str, Any]) -> Mapping[str, Any]:

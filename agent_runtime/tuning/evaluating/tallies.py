@@ -121,7 +121,8 @@ class Tally:
         both = [line for line in lines if line[2] and line[3]]
         if any(count != other_count for _, _, count, other_count in both):
             raise ValueError(f"a sample has other numbers of {self.kind}")
-        return _estimate((right - other_right, count) for right, other_right, count, _ in both)
+        sums = ((right - other_right, count) for right, other_right, count, _ in both)
+        return _estimate(sums, is_difference=True)
 
     def of_samples(self, kept: Sequence[bool]) -> "Tally":
         """Return the sums of the samples that are kept. Without all of them, chance is shared out by items."""
@@ -137,7 +138,7 @@ class Tally:
         return Tally(self.kind, items, right, chance, 0, dict.fromkeys(self.right, 0.0))
 
     def cell(self) -> dict[str, Any]:
-        """Return the cell as the JSON report has it, without the sums."""
+        """Return the cell as the JSON report has it, without the sums. `cost` is the first condition less another."""
         first, *others = self.right
         report: dict[str, Any] = {
             "kind": self.kind,
@@ -209,11 +210,11 @@ def is_of_several(kind: str) -> bool:
     return kind == ALL or kind.startswith(_ALL_BUT)
 
 
-def _estimate(lines: Iterable[tuple[int, int]]) -> Estimate:
+def _estimate(lines: Iterable[tuple[int, int]], *, is_difference: bool = False) -> Estimate:
     clusters = Clusters()
     for total, count in lines:
         clusters.add(total, count)
-    return clusters.in_points()
+    return clusters.in_points(is_difference=is_difference)
 
 
 def in_order(kinds: Iterable[str]) -> list[str]:

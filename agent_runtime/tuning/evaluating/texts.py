@@ -19,7 +19,7 @@ from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.engine.text import Ids, TextEncoder
 from agent_runtime.tuning.errors import BadConversation
 from agent_runtime.tuning.evaluating.findings import Clusters
-from agent_runtime.tuning.evaluating.tables import as_table
+from agent_runtime.tuning.evaluating.tables import as_table, on_few
 
 HELD_OUT = Path(__file__).parents[1] / "data" / "instruct.jsonl"
 """Conversations of our own, which are in no sample for training."""
@@ -66,6 +66,7 @@ def score_text(loaded: LoadedModel, path: Path, tell: Callable[[str, int], None]
     nats = Clusters()
     num_turns = 0
     too_long: list[int] = []
+    tell(path.name, 0)
     for conversation in read_conversations(path):
         try:
             answers = conversation.answers(loaded.text)
@@ -100,7 +101,7 @@ def as_markdown(reports: Sequence[Mapping[str, Any]]) -> str:
             figures.append(_rounded(report[name]["mean"], digits))
             figures[-1] += "" if low is None else f" [{_rounded(low, digits)}, {_rounded(high, digits)}]"
         lines.append([report["file"], str(report["conversations"]), str(report["tokens"]), *figures])
-    return as_table(head, lines)
+    return as_table(head, lines) + on_few([report["conversations"] for report in reports], "conversations")
 
 
 def _rounded(value: float | None, digits: int) -> str:

@@ -1,6 +1,7 @@
 """`hotseat evaluate` of games and texts, as it is typed. Samples are in test_tune, with the adapter they measure."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from agent_runtime.cli import app, main
+from agent_runtime.commands.progress import Progress
 from tests.agent_runtime.tuning.evaluating.test_texts import CONVERSATIONS, write
 from tests.agent_runtime.tuning.test_training import write_samples
 from tests.tiny_models import save_tiny_model
@@ -66,6 +68,23 @@ def test_everything_at_once_is_one_report(model: Path, home: Path) -> None:
     assert text["conversations"] == 5 and text["perplexity"]["mean"] > 1
 
 
+def test_how_far_it_has_come_is_told_item_by_item_and_match_by_match(
+    model: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_samples(home / "samples.jsonl", 2)
+    told: list[str] = []
+    monkeypatch.setattr(Progress, "tell", lambda self, done: told.append(done))
+    played = ("--game", "tic_tac_toe", "--opponent", "random", "--matches", 4, "--no-agreement")
+    report_of(run(model, "samples.jsonl", "--text", "talk.jsonl", *played, "--json"))
+    items = [int(each.split()[1]) for each in told if each.endswith(" items answered")]
+    assert told[0] == "samples.jsonl: 0 items answered" and items == [*range(len(items))] and len(items) > 2
+    scored = [each for each in told if each.endswith("conversations scored")]
+    assert scored == [f"talk.jsonl: {number} conversations scored" for number in range(6)]
+    assert [each for each in told if each.startswith("tic_tac_toe, star against random")] == [
+        f"tic_tac_toe, star against random: {number} of 4 matches played" for number in range(5)
+    ]
+
+
 def test_matches_of_two_models_are_compared_pair_by_pair(model: Path, home: Path) -> None:
     """Two models, one of them in a process for each mode; the second plays more matches."""
     other = save_tiny_model(home / "other", seed=1)
@@ -96,7 +115,9 @@ def test_each_kind_has_a_table(model: Path) -> None:
         model, "--game", "leduc", "--matches", 4, "--opponent", "random,constant:raise", "--text", "talk.jsonl"
     )
     assert result.exit_code == 0, result.output
-    games, texts = result.stdout.split("\n\n")
+    games, on_games, texts, on_texts = result.stdout.split("\n\n")
+    assert "as few as 2 seeds" in on_games and "over fewer than 5 there is none" in on_games
+    assert "as few as 5 conversations" in on_texts
     lines = games.splitlines()
     assert lines[0].startswith("| game | against | player | matches | score | won / drawn / lost | reward |")
     players = [line.split(" | ")[:3] for line in lines[2:]]
@@ -110,6 +131,39 @@ def test_each_kind_has_a_table(model: Path) -> None:
 def test_the_held_out_texts_are_known_by_a_word(model: Path) -> None:
     (text,) = report_of(run(model, "--text", "held-out", "--json"))["texts"]
     assert text["file"] == "instruct.jsonl" and text["conversations"] + text["too_long"]["conversations"] >= 80
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["samples.jsonl", "--row-tokens", "20"], "samples.jsonl: 6 samples, which are all, are too long"),
+        (["--text", "long.jsonl"], "long.jsonl: 5 conversations are too long"),
+    ],
+)
+def test_an_evaluation_that_answered_nothing_fails_and_says_what_would_do(
+    model: Path,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    said: str,
+) -> None:
+    write_samples(home / "samples.jsonl", 6)
+    write(
+        home / "long.jsonl", [[{**each, "content": each["content"] * 2000} for each in talk] for talk in CONVERSATIONS]
+    )
+    words = [*words, "--out", "report.json"]
+    monkeypatch.setattr(sys, "argv", ["hotseat", "evaluate", "--model", str(model), "--pool-mib", "32", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told, err = capsys.readouterr()
+    assert ended.value.code == 2 and said in err and not told
+    assert not (home / "report.json").exists()
+    if "--row-tokens" in words:
+        needed = re.findall(r"--row-tokens (\d+) would take them all", err)[0]
+        assert "samples.jsonl is of the split train: the model may have been trained" in err
+        report = report_of(run(model, "samples.jsonl", "--row-tokens", needed, "--json"))
+        assert report["files"][0]["too_long"]["samples"] == 0
 
 
 def test_what_was_measured_is_kept_when_a_later_game_fails(
@@ -131,6 +185,7 @@ def test_what_was_measured_is_kept_when_a_later_game_fails(
         (["--text", "talk.jsonl", "--plot", "a.svg"], "it draws what samples show"),
         (["--game", "leduc", "--modes", "full,star:unmoved"], "'star:unmoved' is for samples"),
         (["--text", "talk.jsonl", "--modes", "full,moon"], "'moon' is none of full, star"),
+        (["--text", "talk.jsonl", "--modes", "full,star, full"], "'full' is named twice: a mode is compared with"),
         (["--game", "leduc", "--game", "camp", "--option", "ticks=2"], "'ticks' belongs to none of leduc, camp"),
         (["--game", "leduc", "--option", "camp.ticks=2"], "'camp.ticks' belongs to none of leduc"),
     ],

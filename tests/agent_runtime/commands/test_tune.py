@@ -62,8 +62,9 @@ def test_an_adapter_is_tuned_and_measured(home: Path) -> None:
         *("--modes", "full,star,star:unmoved", "--out", "report.json", "--plot", "curve.svg"),
     )
     assert measured.exit_code == 0
-    head, _, line = measured.stdout.splitlines()
-    assert "| full | star | star, not moved | full - star | full - star, not moved |" in head
+    head, _, line, _, note = measured.stdout.splitlines()
+    assert "as few as 8 samples" in note
+    assert "| full | star | star, not moved | star - full | star, not moved - full |" in head
     assert line.startswith("| train.jsonl | unit_fact | 24 | 50.0 |")  # four of the twelve states came before
     report = json.loads((home / "report.json").read_text())
     assert report["block_modes"] == ["star"] and "<svg" in (home / "curve.svg").read_text()

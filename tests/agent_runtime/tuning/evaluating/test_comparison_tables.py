@@ -10,8 +10,13 @@ def rows(table: str) -> list[list[str]]:
     return [[cell.strip() for cell in line[1:-1].split("|")] for line in table.splitlines()]
 
 
+def tables(text: str) -> list[str]:
+    """Return the tables of a text without what is said below them."""
+    return [part for part in text.split("\n\n") if part.startswith("|")]
+
+
 def test_a_line_is_a_file_and_a_column_a_model_in_a_mode() -> None:
-    files, kinds = as_markdown(compare(models(), [":full"])).split("\n\n")
+    files, kinds = tables(as_markdown(compare(models(), [":full"])))
     head, _, line = rows(files)
     assert head[:6] == ["blocks", "file", "items", "chance", "untuned full", "untuned star"]
     assert head[6:] == ["tuned full", "tuned star", "untuned star - untuned full", "tuned star - tuned full"]
@@ -27,7 +32,8 @@ def test_what_was_not_asked_is_empty_and_fewer_items_say_so() -> None:
     one = file_of("a.jsonl", {"fact": [2] * 6}, {"full": {"fact": [2, 1, 2, 1, 2, 2]}})
     few = file_of("a.jsonl", {"fact": [2] * 5 + [0]}, {"full": {"fact": [1] * 5 + [0]}})
     other = file_of("b.jsonl", {"fact": [1, 1]}, {"full": {"fact": [1, 0]}}, blocks=[8, 16])
-    [table] = as_markdown(compare({"one": report_of(one, other), "few": report_of(few)})).split("\n\n")
+    table, note = as_markdown(compare({"one": report_of(one, other), "few": report_of(few)})).split("\n\n")
+    assert "as few as 2 samples" in note
     lines = rows(table)[2:]
     assert lines[0][4:6] == ["83.3", "50.0 (of 10)"] and lines[0][6].endswith("] (of 10)")
     assert lines[1] == ["8-16", "b.jsonl", "2", "10.0", "50.0", "", ""]
@@ -39,7 +45,8 @@ def test_games_are_told_by_their_measure_and_by_who_wins() -> None:
     plain = report_of(conditions=["full", "star"], games=[game_of(gained, **said)])
     few = {name: rewards[:4] for name, rewards in gained.items() if name != "star"}
     tuned = report_of(conditions=["full", "star, not moved"], games=[game_of(few, **said)])
-    games, players = as_markdown(compare({"plain": plain, "tuned": tuned})).split("\n\n")
+    games, note, players, same = as_markdown(compare({"plain": plain, "tuned": tuned})).split("\n\n")
+    assert "as few as 2 seeds" in note and same == f"{note}\n"
     head, _, by_reward, by_score = rows(games)
     assert head[:7] == ["game", "against", "matches", "by", "plain full", "plain star", "tuned full"]
     assert head[7:] == ["random", "best constant", "expert", "plain star - plain full", "tuned full - plain full"]
@@ -61,7 +68,7 @@ def test_games_are_told_by_their_measure_and_by_who_wins() -> None:
 
 def test_a_game_that_is_won_has_one_line() -> None:
     report = report_of(conditions=["full"], games=[game_of({"full": [1.0, -1.0]})])
-    games, _ = as_markdown(compare({"plain": report})).split("\n\n")
+    games, _ = tables(as_markdown(compare({"plain": report})))
     assert [row[:5] for row in rows(games)[2:]] == [["leduc", "random", "2", "score", "50.00"]]
 
 
@@ -71,6 +78,13 @@ def test_texts_have_a_column_for_each_model_that_has_some() -> None:
         "perplexity": {"mean": 9.5, "interval": [9.0, 10.0]},
     }
     models = {"plain": report_of(conditions=["full"]), "tuned": report_of(conditions=["full"], texts=[text])}
-    head, _, line = rows(as_markdown(compare(models)))
+    table, note = as_markdown(compare(models)).split("\n\n")
+    assert "as few as 5 conversations" in note
+    head, _, line = rows(table)
     assert head[3:] == ["perplexity, tuned"]
     assert line == ["talk.jsonl", "5", "90", "9.50 [9.00, 10.00]"]
+
+
+def test_of_many_samples_nothing_is_said_below() -> None:
+    many = file_of("a.jsonl", {"fact": [1] * 30}, {"full": {"fact": [1, 0] * 15}})
+    assert as_markdown(compare({"one": report_of(many)})).count("\n") == 3

@@ -17,6 +17,7 @@ from agent_runtime.turn import Mode
 from game_adapters import load_adapter
 from game_adapters.errors import BadOption, GameCodeFailed, NoExpert, UnknownGame
 from game_adapters.experts import load_expert
+from tests.agent_runtime.tuning.evaluating.reported import game_of
 from tests.agent_runtime.worlds import load_tiny
 from tests.game_adapters import lamps_game
 from tests.game_adapters.lamps_game import Lamps, LampsEnv
@@ -107,6 +108,16 @@ def test_what_was_played_before_a_contest_was_cut_is_a_contest_of_so_many(loaded
     reports = [*Arena(contest).hold(loaded, (FULL, STAR), 64, lambda what, done: None, kept.append)]
     assert [each["matches"] for each in (*kept, *reports)] == [16, 32, 40]
     assert timeless(kept)[0] == held(loaded, replace(contest, matches=16), FULL, STAR)[0]
+
+
+def test_a_table_says_how_far_a_mode_is_above_the_first() -> None:
+    gained = {"full": [1.0, 1.0, -1.0, 1.0] * 3, "star": [1.0, -1.0, -1.0, -1.0] * 3}
+    game = {**game_of(gained), "options": {}}
+    assert game["cost"]["star"]["score"]["points"] == 50.0
+    head, _, full, star = [line.split(" | ") for line in as_markdown([game]).splitlines()[:4]]
+    place = head.index("above full, score")
+    assert star[place].startswith("-50.00 [") and full[place] == ""
+    assert star[head.index("above random")].startswith("-50.00 ["), "the same sign"
 
 
 def test_a_hold_em_match_is_short_and_says_so(loaded: LoadedModel) -> None:

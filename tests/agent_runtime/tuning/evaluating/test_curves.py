@@ -67,6 +67,25 @@ def test_what_a_few_samples_say_is_left_out_beside_the_others(drawn: list[Any]) 
     assert [lines(figure.axes[0])["full"] for figure in drawn] == [[8, 16], [32]]
 
 
+def test_intervals_are_drawn_as_far_as_they_go(drawn: list[Any]) -> None:
+    curves.plot_curves(compare({"tuned": report_of(file(8, 33), file(16, 33, right=8))}), Path("a.svg"))
+    full = drawn[0].axes[0].containers[0]
+    ends = [segment[:, 1].tolist() for segment in full.lines[2][0].get_segments()]
+    cells = [file(8, 33)["cells"][0], file(16, 33, right=8)["cells"][0]]
+    assert ends == [pytest.approx(cell["right"]["full"]["interval"]) for cell in cells]
+    assert max(high for _, high in ends) <= 100
+
+
+def test_chance_is_drawn_for_one_number_of_blocks_as_for_several(drawn: list[Any]) -> None:
+    for numbers in ((8,), (8, 32)):
+        curves.plot_curves(compare({"tuned": report_of(*(file(number, 33) for number in numbers))}), Path("a.svg"))
+        above = drawn[-1].axes[0]
+        [chance] = [line for line in above.get_lines() if line.get_label() == "chance"]
+        places = [*map(float, chance.get_xdata())]
+        assert len(places) > 1 and places[0] < places[-1], "a line that is seen"
+        assert [round(y) for y in chance.get_ydata()] == [10, 10]
+
+
 def test_one_mode_alone_has_no_differences_below(drawn: list[Any]) -> None:
     alone = file_of("a", {"fact": [8] * 6}, {"full": {"fact": [7] * 6}})
     curves.plot_curves(compare({"tuned": report_of(alone)}), Path("a.svg"))

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from agent_runtime.engine.loading import ModelSpec, load_model
+from agent_runtime.tuning.errors import NothingAnswered
 from agent_runtime.tuning.evaluating.conditions import condition_of
-from agent_runtime.tuning.evaluating.evaluation import as_markdown, evaluate
+from agent_runtime.tuning.evaluating.evaluation import as_markdown, evaluate, left_out
 from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter
+from tests.agent_runtime.tuning.evaluating import reported
 from tests.tiny_models import save_tiny_model
 
 NO_CHOICE = Ask("What now?\n", "go", "go", "decision", ("go",), chance=1.0)
@@ -25,7 +27,10 @@ def question(text: str) -> Ask:
 
 
 def report_of(
-    tmp_path: Path, files: dict[str, tuple[str, dict[str, Any], list[Sample]]], held_out: tuple[str, ...] = ()
+    tmp_path: Path,
+    files: dict[str, tuple[str, dict[str, Any], list[Sample]]],
+    held_out: tuple[str, ...] = (),
+    kept: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     save_tiny_model(tmp_path / "guard", "llama")
     for name, (generator, arguments, samples) in files.items():
@@ -34,7 +39,7 @@ def report_of(
                 writer.write(each)
     loaded = load_model(ModelSpec(str(tmp_path / "guard")), tmp_path / "cache")
     conditions = [condition_of("full"), condition_of("star")]
-    kept: list[dict[str, Any]] = []
+    kept = [] if kept is None else kept
     paths = [tmp_path / name for name in files]
     report = evaluate(loaded, paths, conditions, 2000, lambda path, number: None, kept.append)
     assert [each["files"] for each in kept] == [report["files"][: number + 1] for number in range(len(files))]
@@ -99,3 +104,46 @@ def test_sums_of_samples_are_kept_in_the_order_of_the_file_those_too_long_as_not
     [cell] = file["cells"]
     assert file["too_long"]["samples"] == 1 and cell["sums"]["items"] == "3 0 2"
     assert {*cell["sums"]["right"]} == {"full", "star"} and cell["sums"]["chance"] == pytest.approx(0.5)
+
+
+def test_a_file_of_which_nothing_is_answered_says_why_and_alone_it_is_refused(tmp_path: Path) -> None:
+    long = replace(sample(1, question("Is it?")), blocks=(("gate/a", "open: yes\n" * 1000),))
+    nothing = sample(2, NO_CHOICE)
+    made = {
+        name: ("gates", {}, [each])
+        for name, each in (("a.jsonl", long), ("b.jsonl", nothing), ("c.jsonl", sample(3, question("Was it?"))))
+    }
+    kept: list[dict[str, Any]] = []
+    alone = {name: made[name] for name in ("a.jsonl", "b.jsonl")}
+    with pytest.raises(NothingAnswered, match=r"Nothing was answered\. a\.jsonl: 1 .* b\.jsonl: there is no sample"):
+        report_of(tmp_path, alone, kept=kept)
+    assert not kept, "an empty report takes no other's place"
+    report = report_of(tmp_path, dict(reversed(made.items())))
+    whys = [left_out(file, 2000, report["context"]) for file in report["files"]]
+    assert [bool(why) for why in whys] == [False, True, True]
+
+
+def test_what_would_take_samples_that_are_too_long_is_said() -> None:
+    def told(least: int, most: int, context: int = 800, **said: Any) -> str:
+        too_long = {"samples": 3, "least_tokens": least, "most_tokens": most}
+        return left_out({"file": "a", "cells": [], "too_long": too_long, **said}, 500, context)
+
+    assert told(600, 700) == (
+        "a: 3 samples, which are all, are too long (600 to 700 tokens) for --row-tokens 500; "
+        "--row-tokens 700 would take them all."
+    )
+    assert told(600, 900).endswith("--row-tokens 800 would take those that the model's context takes.")
+    assert "for the model's context of 800. Make them of fewer or shorter blocks." in told(801, 900)
+    assert told(600, 700, cells=[{}]).startswith("a: 3 samples are too long")
+
+
+def test_a_table_says_by_how_much_a_block_mode_is_above_full_mode_and_the_report_what_it_costs() -> None:
+    right = {"full": [2, 2, 2, 2, 1, 2], "star": [1, 1, 2, 2, 1, 2], "star, not moved": [2, 2, 2, 2, 2, 2]}
+    file = reported.file_of("a.jsonl", {"fact": [2] * 6}, {name: {"fact": each} for name, each in right.items()})
+    [cell] = file["cells"]
+    assert cell["cost"]["star"]["points"] == pytest.approx(100 * 2 / 12, abs=1e-3)
+    head, _, line = as_markdown(reported.report_of(file)).splitlines()[:3]
+    assert head.endswith("| full | star | star, not moved | star - full | star, not moved - full |")
+    low, high = cell["cost"]["star"]["interval"]
+    star, unmoved = line.split(" | ")[-2:]
+    assert star == f"-16.67 [{-high:.2f}, {-low:.2f}]" and unmoved.startswith("8.33 [")

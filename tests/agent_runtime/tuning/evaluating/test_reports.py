@@ -9,7 +9,7 @@ import pytest
 
 from agent_runtime.tuning.errors import NotEvaluation
 from agent_runtime.tuning.evaluating.reports import by_source, read_report, tallies_in
-from tests.agent_runtime.tuning.evaluating.reported import file_of, report_of
+from tests.agent_runtime.tuning.evaluating.reported import file_of, game_of, report_of
 
 FILE = file_of("a.jsonl", {"fact": [2, 3]}, {"full": {"fact": [2, 3]}, "star": {"fact": [1, 3]}})
 
@@ -27,6 +27,47 @@ def test_one_without_sums_is_to_be_evaluated_again(tmp_path: Path) -> None:
     del report["files"][0]["digest"], report["files"][0]["cells"][0]["sums"]
     (tmp_path / "a.json").write_text(json.dumps(report))
     with pytest.raises(NotEvaluation, match=r"lacks 'files\.0\.digest'; .*\.sums'\. Evaluate again, and name"):
+        read_report(tmp_path / "a.json")
+
+
+def as_before(report: dict[str, Any]) -> dict[str, Any]:
+    """Return a report as it was when intervals had no bounds."""
+    before = json.loads(json.dumps(report))
+
+    def widen(share: dict[str, Any]) -> None:
+        low, high = share["interval"]
+        if low in (0.0, -100.0):
+            share["interval"] = [2 * share["points"] - high, high] if high < 100 else [low - 9.5, high]
+        if high == 100.0:
+            share["interval"][1] = 109.25
+
+    for file in before["files"]:
+        for cell in file["cells"]:
+            for share in (*cell["right"].values(), *cell["cost"].values()):
+                widen(share)
+    for game in before.get("games", ()):
+        for player in game["players"].values():
+            widen(player["score"])
+        for found in (*game["cost"].values(), *(each for above in game["above"].values() for each in above.values())):
+            widen(found["score"])
+    return before
+
+
+def test_reports_with_intervals_beyond_what_is_possible_are_read_as_those_of_now(tmp_path: Path) -> None:
+    right = {"full": {"fact": [2, 2, 2, 2, 2, 1]}, "star": {"fact": [0, 0, 0, 0, 0, 1]}}
+    now = report_of(file_of("a.jsonl", {"fact": [2] * 6}, right))
+    now["games"] = [game_of({"full": [1.0] * 11 + [-1.0], "star": [-1.0] * 11 + [1.0]})]
+    before = as_before(now)
+    cells = [each["files"][0]["cells"][0] for each in (now, before)]
+    assert [each["right"]["full"]["interval"][1] for each in cells] == [100.0, 109.25]
+    assert cells[1]["cost"]["star"]["interval"][1] == 109.25 and cells[1]["right"]["star"]["interval"][0] < 0
+    scores = [each["games"][0]["players"]["full"]["score"]["interval"][1] for each in (now, before)]
+    assert scores == [100.0, 109.25] and before["games"][0]["cost"] != now["games"][0]["cost"]
+    (tmp_path / "a.json").write_text(json.dumps(before))
+    assert read_report(tmp_path / "a.json").report == now
+    before["files"][0]["cells"][0]["right"]["full"]["interval"][0] += 0.5
+    (tmp_path / "a.json").write_text(json.dumps(before))
+    with pytest.raises(NotEvaluation, match="the sums of fact do not add up"):
         read_report(tmp_path / "a.json")
 
 

@@ -88,7 +88,7 @@ def test_the_figures_are_those_of_transformers(loaded: LoadedModel, tmp_path: Pa
     spread = sum((-sum(each) - mean * len(each)) ** 2 for each in expected)
     assert high - mean == pytest.approx(2.7764 * math.sqrt(spread * 5 / 4) / tokens, rel=1e-2)
     assert report["perplexity"]["interval"][1] == pytest.approx(math.exp(high), rel=1e-3)
-    assert heard == [("talk.jsonl", number) for number in range(1, 6)]
+    assert heard == [("talk.jsonl", number) for number in range(6)]
     table = as_markdown([report]).splitlines()
     assert table[2].startswith(f"| talk.jsonl | 5 | {tokens} | {mean:.4f} [")
 
