@@ -61,7 +61,7 @@ def tune(
     run = TuneConfig() if config is None else read_config(config, needs_samples=recordings is None)
     is_first = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher has started; the others are silent
     if plot:
-        require_plotting(out / _PLOT)
+        require_plotting(out / _PLOT, without="tune without one: --no-plot")
     if is_first:
         if (start := start_of(run, recorded=recordings is not None)) is not None:
             say(f"It goes on from the adapter in {start.folder}.")

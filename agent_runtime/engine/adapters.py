@@ -105,10 +105,10 @@ def adapter_folder(adapter: Path) -> Path:
     return folder
 
 
-def require_peft() -> None:
-    """Raise MissingPackage if PEFT is not installed."""
+def require_peft(purpose: str = "This adapter") -> None:
+    """Raise MissingPackage if PEFT is not installed; `purpose` is what it is needed for."""
     if importlib.util.find_spec("peft") is None:
-        raise MissingPackage("peft", "This adapter", 'pip install "hotseat[tuning]"')
+        raise MissingPackage("peft", purpose, 'pip install "hotseat[tuning]"')
 
 
 def _adapter_files(folder: Path) -> list[Path]:

@@ -199,14 +199,16 @@ class OtherLaunch(TuningError):
 
 @dataclass(eq=False)
 class LacksTuningExtra(TuningError):
-    """Something for which a package of the extra `tuning` is needed."""
+    """Something for which a package of the extra `tuning` is needed; `without` is how to do without it, if one can."""
 
     what: str
     package: str
+    without: str = ""
     code: ClassVar[str] = "lacks_tuning_extra"
 
     def __str__(self) -> str:
-        return f'{self.what} needs {self.package}. Install it with: pip install "hotseat[tuning]"'
+        otherwise = f" (or {self.without})" if self.without else ""
+        return f'{self.what} needs {self.package}. Install it with: pip install "hotseat[tuning]"{otherwise}'
 
 
 @dataclass(eq=False)

@@ -12,9 +12,12 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from agent_runtime.cli import app, main
+from agent_runtime.engine.errors import BrokenModel, MissingPackage
 from agent_runtime.engine.loading import ModelSpec, load_model
+from agent_runtime.tuning.errors import LacksTuningExtra
 from tests.agent_runtime.embedded import bring, embed
 from tests.agent_runtime.replay.duel import record_duel
+from tests.agent_runtime.tuning.test_plots import lacking
 from tests.agent_runtime.tuning.test_training import write_samples
 from tests.agent_runtime.worlds import write_game
 from tests.tiny_models import save_tiny_model
@@ -88,6 +91,26 @@ def test_what_cannot_be_is_one_sentence(
         main()
     assert ended.value.code == 2
     assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("package", "rank", "word", "said"),
+    [
+        ("peft", 2, "--plot", r'needs the package peft\. .* pip install "hotseat\[tuning\]"$'),
+        ("peft", 0, "--plot", None),
+        ("matplotlib", 2, "--plot", r'pip install "hotseat\[tuning\]" \(or tune without one: --no-plot\)$'),
+        ("matplotlib", 2, "--no-plot", None),
+    ],
+)
+def test_a_package_that_a_run_needs_is_missed_before_anything_is_loaded(
+    home: Path, monkeypatch: pytest.MonkeyPatch, package: str, rank: int, word: str, said: str | None
+) -> None:
+    (home / "tune.toml").write_text(CONFIG.format(steps=1).replace("lora_rank = 2", f"lora_rank = {rank}"))
+    (home / "guard" / "model.safetensors").unlink()
+    lacking(package, monkeypatch)
+    with pytest.raises(BrokenModel if said is None else (MissingPackage, LacksTuningExtra), match=said):
+        run("tune", "tune.toml", "--out", "run", word)
+    assert not (home / "run").exists()
 
 
 def test_recordings_need_no_labels(home: Path) -> None:
