@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _INTERRUPTED = 130
 _PLOT = "loss.svg"
+# Of fewer turns a share of agreement is known no better than to within a fifth or so.
+_FEW_TURNS = 30
 
 
 def tune(
@@ -126,11 +128,20 @@ def _asked_to_stop() -> Iterator[list[int]]:
 
 
 def _say_agreement(report: Path) -> None:
-    """Print how far modes are from full mode's decisions, before and after."""
-    for when, found in json.loads(report.read_text("utf-8")).items():
+    """Print how far modes are from full mode's decisions, before and after, and if that was seen too seldom."""
+    measured = json.loads(report.read_text("utf-8"))
+    for when, found in measured.items():
         for mode, values in found.items():
             if isinstance(values, dict):
                 say(
                     f"{when:>6}  {mode:<9} same best action {100 * values['agreed']:5.1f} %   "
-                    f"variation {values['variation']:.4f}   {found['turns']} turns of other sessions"
+                    f"variation {values['variation']:.4f}   {_turns(found['turns'])} of other sessions"
                 )
+    turns = min(found["turns"] for found in measured.values())
+    if turns < _FEW_TURNS:
+        verb = "is" if turns == 1 else "are"
+        say(f"{_turns(turns)} {verb} too few to rely on: record more matches, at least {_FEW_TURNS} turns held out.")
+
+
+def _turns(number: int) -> str:
+    return f"{number} turn{'' if number == 1 else 's'}"

@@ -60,6 +60,8 @@ class DataPart:
 class TrainingPart:
     """The recipe. Sizes are those of one process: `rows` packed rows of `row_tokens`, each once per mode.
 
+    `row_tokens`, where they are not said, are 8,192; on a CPU, where every pair of tokens of a row takes memory, no
+    more than the longest sample or recorded turn has.
     A step is `accumulate` such batches. `modes`, where they are not said, are full and anchored; over recordings full
     and the block modes that the model is served in by its card, if there are any. `lora_rank` 0 tunes all weights.
     `distillation` weighs how far block modes may stray from the first mode. The learning rate rises for `warmup_steps`
@@ -75,7 +77,7 @@ class TrainingPart:
     modes: tuple[str, ...] | None = None
     steps: int = 1000
     rows: int = 1
-    row_tokens: int = 8192
+    row_tokens: int | None = None
     accumulate: int = 1
     learning_rate: float = 1e-3
     warmup_steps: int = 30
@@ -117,12 +119,23 @@ class TuneConfig:
         return replace(self, training=replace(self.training, modes=modes))
 
     @property
+    def row_tokens(self) -> int:
+        """Return the most tokens of a row."""
+        return self.training.row_tokens or _ROW_TOKENS
+
+    def saying_rows(self, longest: int | None) -> Self:
+        """Return the run with its rows said: if it did not, no longer than `longest` (None: whatever is there)."""
+        unsaid = _ROW_TOKENS if longest is None else min(longest, _ROW_TOKENS)
+        return replace(self, training=replace(self.training, row_tokens=self.training.row_tokens or unsaid))
+
+    @property
     def adapter(self) -> Adapter | None:
         """Return the adapter to go on from, None if nothing is said of it."""
         named = None if self.model.adapter is None else adapter_named(self.model.adapter)
         return self.folder / named.expanduser() if isinstance(named, Path) else named
 
 
+_ROW_TOKENS = 8192
 _UNSAID = (Mode.FULL.value, Mode.ANCHORED.value)
 _NO_SAMPLES = "no file of samples. Make one with `hotseat data`, or name --recordings"
 _NO_USE = "a run over recordings learns from no samples. Leave it out"
@@ -208,7 +221,7 @@ def _check(path: Path, config: TuneConfig) -> None:
         if getattr(training, name) not in [None, *(each.value for each in known)]:
             raise BadTuneConfig(path, f"training.{name}", f"one of {', '.join(known)}")
     for name in ("steps", "rows", "row_tokens", "accumulate", "save_every", "full_every", "remember_every"):
-        if getattr(training, name) < 1:
+        if (number := getattr(training, name)) is not None and number < 1:
             raise BadTuneConfig(path, f"training.{name}", "at least 1")
     if training.full_every > 1 and (training.distillation or len(modes) != 2 or "full" not in modes):
         why = "above 1 it takes full mode, one block mode, and no distillation, whose teacher full mode is"

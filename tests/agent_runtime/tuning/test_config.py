@@ -58,6 +58,16 @@ def test_a_mistake_is_named_with_its_key(tmp_path: Path, text: str, said: str) -
         read_config(written(tmp_path, text))
 
 
+def test_rows_that_are_said_are_obeyed_and_others_no_longer_than_anything_is(tmp_path: Path) -> None:
+    unsaid, said = (read_config(written(tmp_path, f"{DATA}[training]\n{text}")) for text in ("", "row_tokens = 300"))
+    for longest, rows in ((None, 8192), (9_000, 8192), (200, 200)):
+        assert unsaid.saying_rows(longest).training.row_tokens == unsaid.saying_rows(longest).row_tokens == rows
+        assert said.saying_rows(longest).training.row_tokens == 300
+    assert (unsaid.row_tokens, said.row_tokens) == (8192, 300)
+    with pytest.raises(BadTuneConfig, match=r"training\.row_tokens: at least 1"):
+        read_config(written(tmp_path, f"{DATA}[training]\nrow_tokens = 0"))
+
+
 def test_an_adapter_is_a_word_or_lies_beside_the_file(tmp_path: Path) -> None:
     def named(said: str) -> object:
         return read_config(written(tmp_path, f"{DATA}[model]\n{said}\n")).adapter
