@@ -10,6 +10,8 @@ HotseatError (agent_runtime.errors)
     ├── LossNotFinite      training that has come apart
     ├── OtherRun           a folder with a run of another configuration
     ├── BadLaunch          a setting of accelerate's that no run can follow
+    ├── DamagedSaving      what a run has saved cannot be read
+    ├── NotSaved           a step that could not be saved; what was saved before is as it was
     ├── OtherLaunch        a run that was saved by other processes than are to go on with it
     ├── LacksTuningExtra   a package of the extra is not installed
     ├── MatchFailed        a match that could not be played to its end
@@ -194,6 +196,38 @@ class OtherLaunch(TuningError):
         return (
             f"What {self.folder} has saved is that of {self.saved}, and here is {self.now}: its steps would be of "
             "other batches. Launch it as it was, or name another folder."
+        )
+
+
+@dataclass(eq=False)
+class DamagedSaving(TuningError):
+    """A file of what a run has saved that cannot be read: cut by a full disk or in copying, changed, or gone."""
+
+    file: Path
+    saved: Path
+    why: str
+    code: ClassVar[str] = "damaged_saving"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file}, which the run is to go on from, is damaged: {self.why}. Copy it again, or delete the folder "
+            f"{self.saved} and the run begins again with its first step."
+        )
+
+
+@dataclass(eq=False)
+class NotSaved(TuningError):
+    """A step that could not be saved."""
+
+    step: int
+    saved: Path
+    why: str
+    code: ClassVar[str] = "not_saved"
+
+    def __str__(self) -> str:
+        return (
+            f"Step {self.step} could not be saved: {self.why}. What {self.saved} had is as it was: make room for as "
+            "much again beside it, and the same command goes on from there."
         )
 
 

@@ -72,8 +72,8 @@ def tune(
     With `turns` nothing is learned from answers: every mode learns what the first one decided in them before the run
     (`Agreement`), in the model as it is served; and the report of before and after is in the folder, as agreement.json.
 
-    Raises TuningError (BadLaunch, OtherLaunch, OtherRun, LossNotFinite, NotTrainable, SamplesError), MissingPackage
-    before anything is loaded, and what loading a model raises.
+    Raises TuningError (BadLaunch, OtherLaunch, OtherRun, DamagedSaving, NotSaved, LossNotFinite, NotTrainable,
+    SamplesError), MissingPackage before anything is loaded, and what loading a model raises.
     """
     # Batches are made in forked processes, and the tokenizer's threads do not survive a fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

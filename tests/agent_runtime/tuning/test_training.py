@@ -21,7 +21,7 @@ from agent_runtime.engine.text import Lead
 from agent_runtime.tuning import training
 from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import DataPart, ModelPart, TrainingPart, TuneConfig
-from agent_runtime.tuning.errors import CutSamples, LossNotFinite, NotSamples, NotTrainable, OtherRun
+from agent_runtime.tuning.errors import CutSamples, DamagedSaving, LossNotFinite, NotSamples, NotTrainable, OtherRun
 from agent_runtime.tuning.lora import with_lora
 from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter
 from agent_runtime.tuning.stream import BatchStream, FileSource, Schedule
@@ -140,6 +140,23 @@ def test_a_run_killed_between_two_renames_finds_what_it_had_saved(home: Path) ->
     (home / "run" / "saved").rename(home / "run" / "saved.old")
     _, heard = run(config(home), home / "run")
     assert [line["step"] for line in heard] == list(range(6, 12))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.bin"])
+@pytest.mark.parametrize("is_noted", [True, False])
+def test_what_was_saved_and_is_damaged_is_named_and_the_run_begins_again_without_it(
+    home: Path, name: str, is_noted: bool
+) -> None:
+    run(config(home), home / "run", stop_after=6)
+    saved = home / "run" / "saved"
+    if not is_noted:  # as it was before sizes were noted: found when it is read
+        (saved / "launch.json").unlink()
+    (saved / name).write_bytes((saved / name).read_bytes()[:-100])
+    with pytest.raises(DamagedSaving, match=name) as caught:
+        run(config(home), home / "run")
+    assert (caught.value.file, caught.value.saved) == (saved / name, saved)
+    shutil.rmtree(saved)
+    assert [line["step"] for line in run(config(home), home / "run")[1]] == list(range(12))
 
 
 def test_another_run_is_refused_in_the_same_folder(home: Path) -> None:
