@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,16 +56,21 @@ def tune(
     from agent_runtime.tuning.config import TuneConfig, read_config
     from agent_runtime.tuning.lora import start_of
     from agent_runtime.tuning.plots import plot_losses, require_plotting
+    from agent_runtime.tuning.preparing import check_samples
     from agent_runtime.tuning.training import METRICS, leave_others, tune
 
     if config is None and recordings is None:
         raise typer.BadParameter("name a configuration, or --recordings", param_hint="CONFIG")
     run = TuneConfig() if config is None else read_config(config, needs_samples=recordings is None)
     is_first = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher has started; the others are silent
+    # Before the model is loaded: a refusal should not take half a minute.
     if plot:
         require_plotting(out / _PLOT, without="tune without one: --no-plot")
+    start = start_of(run, recorded=recordings is not None)
+    check_samples(run)
+    turns = None if recordings is None else _turns_in(recordings, (*(games or ()), *installed_games(say)))
     if is_first:
-        if (start := start_of(run, recorded=recordings is not None)) is not None:
+        if start is not None:
             say(f"It goes on from the adapter in {start.folder}.")
         say_that_it_loads()
 
@@ -78,16 +83,6 @@ def tune(
             say(f"step {line['step'] + 1:>6} of {run.training.steps}  {'  '.join(parts)}  {rate}")
         if line["left_out"]:
             say(f"step {line['step'] + 1}: {line['left_out']} samples are longer than a row, and left out.")
-
-    turns = None
-    if recordings is not None:
-        from agent_runtime.tuning.recordings import recorded_turns, recordings_in
-
-        files = recordings_in(recordings)
-        folders = (*(games or ()), *installed_games(say))
-
-        def turns(loaded: "LoadedModel") -> "Turns":
-            return recorded_turns(loaded, files, folders)
 
     with _asked_to_stop() as asked:
         result = tune(run, out, tell, lambda: bool(asked), turns)
@@ -102,6 +97,16 @@ def tune(
     leave_others()
     if result.made is None:
         raise typer.Exit(_INTERRUPTED)
+
+
+def _turns_in(recordings: Path, folders: Sequence[Path]) -> "Callable[[LoadedModel], Turns]":
+    """Return what reads recorded turns for a model. Raises NotTrainable without recordings, GameFolderError."""
+    from agent_runtime.tuning.recordings import recorded_turns, recordings_in
+    from prompts import find_games
+
+    files = recordings_in(recordings)
+    find_games(folders)
+    return lambda loaded: recorded_turns(loaded, files, folders)
 
 
 @contextmanager

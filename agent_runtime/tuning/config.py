@@ -15,6 +15,7 @@ modes = ["full", "anchored"]    # optional: over recordings they are those that 
 steps = 2000
 """
 
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
@@ -24,7 +25,7 @@ from typing import Any, Self
 from agent_runtime.adapter_choice import Adapter, AdapterChoice, adapter_named
 from agent_runtime.engine.positions import Positions
 from agent_runtime.engine.text import Lead
-from agent_runtime.tuning.errors import BadTuneConfig
+from agent_runtime.tuning.errors import BadTuneConfig, not_each_once
 from agent_runtime.tuning.rows import TRAINED_MODES
 from agent_runtime.turn import Mode
 
@@ -189,37 +190,43 @@ def _value(path: Path, key: str, default: Any, declared: Any, value: Any) -> Any
     """Return a TOML value as its field wants it, or refuse it."""
     wanted = str(declared)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    kind = "a text in quotes"
     if wanted.startswith("tuple"):
         item = float if "float" in wanted else str
+        kind = "a list of numbers" if item is float else "a list of texts in quotes"
         if isinstance(value, list) and all(
             isinstance(each, (int, float) if item is float else str) and not isinstance(each, bool) for each in value
         ):
             return tuple(item(each) for each in value)
     elif "bool" in wanted:
+        kind = "true or false"
         if isinstance(value, bool):
             return value
     elif "float" in wanted:
+        kind = "a number"
         if is_number:
             return float(value)
     elif "int" in wanted:
+        kind = "a whole number"
         if is_number and isinstance(value, int):
             return value
     elif isinstance(value, str):
         return value
-    raise BadTuneConfig(path, key, f"{value!r} is not of its kind (default: {default!r})")
+    unsaid = "" if default is None else f" (default: {json.dumps(default)})"
+    raise BadTuneConfig(path, key, f"{value!r} is not {kind}{unsaid}")
 
 
 def _check(path: Path, config: TuneConfig) -> None:
     training, data = config.training, config.data
     allowed = [mode.value for mode in TRAINED_MODES]
     modes = _UNSAID if training.modes is None else training.modes
-    if not modes or set(modes) - set(allowed) or len(set(modes)) != len(modes):
-        raise BadTuneConfig(path, "training.modes", f"each mode once, of {', '.join(allowed)}")
+    if (wrong := not_each_once(modes, allowed)) is not None:
+        raise BadTuneConfig(path, "training.modes", wrong)
     if training.distillation and modes[0] != "full":
         raise BadTuneConfig(path, "training.modes", "with distillation the first mode is the teacher: put full first")
     for name, known in (("positions", Positions), ("lead", Lead)):
-        if getattr(training, name) not in [None, *(each.value for each in known)]:
-            raise BadTuneConfig(path, f"training.{name}", f"one of {', '.join(known)}")
+        if (said := getattr(training, name)) not in [None, *(each.value for each in known)]:
+            raise BadTuneConfig(path, f"training.{name}", f"{said!r} is none of {', '.join(known)}")
     for name in ("steps", "rows", "row_tokens", "accumulate", "save_every", "full_every", "remember_every"):
         if (number := getattr(training, name)) is not None and number < 1:
             raise BadTuneConfig(path, f"training.{name}", "at least 1")

@@ -25,6 +25,7 @@ HotseatError (agent_runtime.errors)
         └── EditedSamples  a line was changed, removed or added; its number is named
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -303,3 +304,14 @@ class PartsDiffer(TuningError):
 
     def __str__(self) -> str:
         return f"{self.first} and {self.second} cannot both be {self.name!r}: {self.what}. {self.advice}"
+
+
+def not_each_once(said: Sequence[str], known: Sequence[str]) -> str | None:
+    """Return what is wrong with words of which each may be there once, and one has to; None if nothing is."""
+    listed = ", ".join(known)
+    for place, word in enumerate(said):
+        if word not in known:
+            return f"{word!r} is none of {listed}"
+        if word in said[:place]:
+            return f"{word!r} is there twice; each once, of {listed}"
+    return None if said else f"none is there; each once, of {listed}"

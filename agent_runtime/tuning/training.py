@@ -39,7 +39,7 @@ from agent_runtime.tuning.kept_texts import KeptTexts
 from agent_runtime.tuning.launching import check_layers, is_sharded, kind_of, launched
 from agent_runtime.tuning.lora import Start, as_bare, as_it_began, start_of, with_lora
 from agent_runtime.tuning.packing import Batch
-from agent_runtime.tuning.preparing import claim, load_for, served_card
+from agent_runtime.tuning.preparing import check_samples, claim, load_for, served_card
 from agent_runtime.tuning.remembering import Memory, Remembered, bare_rope
 from agent_runtime.tuning.saving import Savings, further_names
 from agent_runtime.tuning.stream import BatchStream, FileSource, Schedule, Source, TokenSource, longest_of
@@ -79,6 +79,7 @@ def tune(
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     accelerator = launched(exchanges=turns is not None or bool(config.data.remember))
     start = start_of(config, recorded=turns is not None)
+    check_samples(config)
     with ThreadPoolExecutor(1) as beside:  # samples are read while the model is loaded
         names = (*config.data.train, *config.data.remember) if turns is None else ()
         reading = [beside.submit(KeptTexts, config.folder / name) for name in names]

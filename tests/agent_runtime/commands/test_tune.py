@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -111,6 +112,32 @@ def test_a_package_that_a_run_needs_is_missed_before_anything_is_loaded(
     with pytest.raises(BrokenModel if said is None else (MissingPackage, LacksTuningExtra), match=said):
         run("tune", "tune.toml", "--out", "run", word)
     assert not (home / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["tune.toml"], "away.jsonl is no file of samples: it cannot be read"),
+        (["other.toml"], "There is no adapter at '.*away'"),
+        (["--recordings", "recordings"], "recordings has no recordings"),
+        (["--recordings", "full", "--games", "away"], "away.*there is no such folder"),
+    ],
+)
+def test_what_a_run_is_to_read_is_missed_before_anything_is_loaded(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    config = CONFIG.format(steps=1)
+    (home / "tune.toml").write_text(config.replace('"train.jsonl"', '"train.jsonl", "away.jsonl"'))
+    (home / "other.toml").write_text(config.replace('"guard"', '"guard"\nadapter = "away"'))
+    for name in ("recordings", "full"):
+        (home / name).mkdir()
+    (home / "full" / "match-1.jsonl").touch()
+    monkeypatch.setattr(sys, "argv", ["hotseat", "tune", *words, "--out", "run"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    lines = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and re.search(said, lines[-1])
+    assert not any("Loading the model" in line for line in lines)
 
 
 def test_recordings_need_no_labels(home: Path) -> None:

@@ -217,6 +217,13 @@ def test_a_file_of_samples_that_cannot_be_read_is_refused_before_the_run_has_a_f
     assert not (home / "run").exists()
 
 
+def test_a_file_of_samples_that_is_not_there_is_missed_before_the_model_is_loaded(home: Path) -> None:
+    made = config(home, source=str(home / "no_model"))
+    (home / "train.jsonl").unlink()
+    with pytest.raises(NotSamples, match="train.jsonl"):
+        run(made, home / "run")
+
+
 def test_samples_longer_than_a_row_or_the_context_are_left_out_and_counted(home: Path) -> None:
     with pytest.raises(NotTrainable, match="fits into 20 tokens"):
         run(config(home, row_tokens=20), home / "short")
