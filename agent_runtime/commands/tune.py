@@ -1,12 +1,11 @@
 """`hotseat tune`."""
 
-import json
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +16,7 @@ from agent_runtime.commands.options import (
     say,
     say_that_it_loads,
 )
+from agent_runtime.commands.tune_output import Progress, say_agreement
 
 if TYPE_CHECKING:
     from agent_runtime.engine.loading import LoadedModel
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 _INTERRUPTED = 130
 _PLOT = "loss.svg"
-# Of fewer turns a share of agreement is known no better than to within a fifth or so.
-_FEW_TURNS = 30
 
 
 def tune(
@@ -74,20 +72,13 @@ def tune(
             say(f"It goes on from the adapter in {start.folder}.")
         say_that_it_loads()
 
-    def tell(line: dict[str, Any]) -> None:
-        if as_json:
-            print(json.dumps(line), flush=True)
-        elif line["step"] % 10 == 0 or line["step"] + 1 == run.training.steps:
-            parts = [f"{name.removeprefix('loss_')} {line[name]:.3f}" for name in line if name.startswith("loss_")]
-            rate = f"{line['tokens_per_s']:.0f} tokens/s"
-            say(f"step {line['step'] + 1:>6} of {run.training.steps}  {'  '.join(parts)}  {rate}")
-        if line["left_out"]:
-            say(f"step {line['step'] + 1}: {line['left_out']} samples are longer than a row, and left out.")
-
+    progress = Progress(run.training.steps, as_json=as_json)
     with _asked_to_stop() as asked:
-        result = tune(run, out, tell, lambda: bool(asked), turns)
+        result = tune(run, out, progress.tell, lambda: bool(asked), turns)
+    if is_first and result.made is not None and not progress.has_heard:
+        say(f"This run was finished already: all of its {run.training.steps} steps are done.")
     if is_first and recordings is not None:
-        _say_agreement(out / AGREEMENT)
+        say_agreement(out / AGREEMENT)
     if is_first and plot and (out / METRICS).is_file():
         plot_losses(out / METRICS, out / _PLOT)
     if is_first and result.made is None:
@@ -130,23 +121,3 @@ def _asked_to_stop() -> Iterator[list[int]]:
         yield asked
     finally:
         go_back()
-
-
-def _say_agreement(report: Path) -> None:
-    """Print how far modes are from full mode's decisions, before and after, and if that was seen too seldom."""
-    measured = json.loads(report.read_text("utf-8"))
-    for when, found in measured.items():
-        for mode, values in found.items():
-            if isinstance(values, dict):
-                say(
-                    f"{when:>6}  {mode:<9} same best action {100 * values['agreed']:5.1f} %   "
-                    f"variation {values['variation']:.4f}   {_turns(found['turns'])} of other sessions"
-                )
-    turns = min(found["turns"] for found in measured.values())
-    if turns < _FEW_TURNS:
-        verb = "is" if turns == 1 else "are"
-        say(f"{_turns(turns)} {verb} too few to rely on: record more matches, at least {_FEW_TURNS} turns held out.")
-
-
-def _turns(number: int) -> str:
-    return f"{number} turn{'' if number == 1 else 's'}"

@@ -146,7 +146,7 @@ class BadTuneConfig(TuningError):
 
 @dataclass(eq=False)
 class LossNotFinite(TuningError):
-    """Training that has come apart; what was saved before is untouched."""
+    """Training that has come apart in a step, counted from 0; `saved_step` steps are saved and untouched."""
 
     step: int
     loss: float
@@ -155,7 +155,7 @@ class LossNotFinite(TuningError):
 
     def __str__(self) -> str:
         return (
-            f"The loss of step {self.step} is {self.loss}. What was saved last is step {self.saved_step}: lower "
+            f"The loss of step {self.step + 1} is {self.loss}. What was saved last is step {self.saved_step}: lower "
             "learning_rate, raise warmup_steps, or lower clip_norm, and start again in another folder."
         )
 

@@ -151,7 +151,11 @@ def test_recordings_need_no_labels(home: Path) -> None:
     assert "before  star      same best action" in ran.stderr and "3 turns of other sessions" in ran.stderr
     assert "3 turns are too few to rely on" in ran.stderr
     assert (home / "run" / "adapter" / "hotseat.json").is_file()
-    assert run(*words).exit_code == 0, "a finished run says once more what came out"
+    assert "step      1 of 2  full " in ran.stderr and "step      2 of 2  full " in ran.stderr
+    assert "finished already" not in ran.stderr
+    again = run(*words)  # says once more what came out
+    assert again.exit_code == 0 and "This run was finished already: all of its 2 steps are done." in again.stderr
+    assert "What came out lies in" in again.stderr and "of 2  full" not in again.stderr
     refused = run("tune", "--out", "run")
     assert refused.exit_code == 2 and "name a configuration, or --recordings" in " ".join(refused.output.split())
 

@@ -197,7 +197,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_what_was_saved(
         return replace(losses, total=losses.total * math.nan) if len(calls) == step + 1 else losses
 
     monkeypatch.setattr(training, "losses_of", broken)
-    with pytest.raises(LossNotFinite, match=rf"loss of step {step} is nan\. What was saved last is step {saved}"):
+    with pytest.raises(LossNotFinite, match=rf"loss of step {step + 1} is nan\. What was saved last is step {saved}"):
         run(config(home), home / "run")
     assert json.loads((home / "run" / "saved" / "step.json").read_text()) == {"step": saved}
     assert [json.loads(line)["step"] for line in (home / "run" / METRICS).read_text().splitlines()] == [*range(step)]
