@@ -40,7 +40,7 @@ test-gpu: setup
 
 # The games whose libraries are too heavy for every run: TextWorld, BabyAI and OpenSpiel.
 test-games: setup
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[tuning]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[experts]"
 	$(BIN)/python -m pytest -q --timeout 600 tests/game_adapters tests/agent_runtime/tuning/data/test_games.py \
 		tests/agent_runtime/tuning/evaluating/test_contests.py
 

@@ -39,7 +39,7 @@ from game_adapters.game_state import class_name
 from prompts import PromptsError, find_games, load_game
 
 GAMES_EXTRA = ("rlcard", "pygame")
-TUNING_EXTRA = ("textworld", "minigrid", "pyspiel")
+EXPERTS_EXTRA = ("textworld", "minigrid", "pyspiel")
 ENTRY_POINTS = "hotseat.games"
 BUILT_IN = "built in"
 _CONTRACT = ("describe", "action_names")
@@ -186,8 +186,8 @@ def missing_extra(error: BaseException | None) -> tuple[str, str] | None:
     """The package whose absence is behind an error, and the extra of ours that brings it; PettingZoo wraps the
     import's own error."""
     while error is not None:
-        if isinstance(error, ModuleNotFoundError) and error.name in GAMES_EXTRA + TUNING_EXTRA:
-            return error.name, "games" if error.name in GAMES_EXTRA else "tuning"
+        if isinstance(error, ModuleNotFoundError) and error.name in GAMES_EXTRA + EXPERTS_EXTRA:
+            return error.name, "games" if error.name in GAMES_EXTRA else "experts"
         error = error.__cause__
     return None
 

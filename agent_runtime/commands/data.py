@@ -53,7 +53,7 @@ def data_gamecore(
     """Generate synthetic game states with questions and decisions."""
     from agent_runtime.tuning.data.gamecore import GameCore
 
-    sizes = _range(blocks), _range(block_tokens)
+    sizes = _range("--blocks", blocks), _range("--block-tokens", block_tokens)
     ways = cast(Any, tuple(each.strip() for each in writing.split(",")))
     recipe = GameCore(seed, _split(split), *sizes, asks, _kinds(kinds), cast(Any, names), ways, bare_quests)
     _write(recipe, samples, out, workers, as_json)
@@ -74,7 +74,9 @@ def data_passages(
     """Generate questions over passages, of which one or two tell the answer."""
     from agent_runtime.tuning.data.passages import Passages
 
-    _write(Passages(seed, _split(split), _range(blocks), asks, _kinds(kinds)), samples, out, workers, as_json)
+    _write(
+        Passages(seed, _split(split), _range("--blocks", blocks), asks, _kinds(kinds)), samples, out, workers, as_json
+    )
 
 
 @data_app.command("demonstrations")
@@ -92,7 +94,13 @@ def data_demonstrations(
     """Generate tasks that only their demonstrations tell: labels, transformations, a made-up language."""
     from agent_runtime.tuning.data.demonstrations import Demonstrations
 
-    _write(Demonstrations(seed, _split(split), _range(blocks), asks, _kinds(kinds)), samples, out, workers, as_json)
+    _write(
+        Demonstrations(seed, _split(split), _range("--blocks", blocks), asks, _kinds(kinds)),
+        samples,
+        out,
+        workers,
+        as_json,
+    )
 
 
 @data_app.command("games")
@@ -180,13 +188,13 @@ def _split(said: str) -> Any:
     return said
 
 
-def _range(said: str) -> tuple[int, int]:
+def _range(option: str, said: str) -> tuple[int, int]:
     """Return what `8-300` or `33` says, as its two ends."""
     low, _, high = said.partition("-")
     try:
         return int(low), int(high or low)
     except ValueError:
-        raise typer.BadParameter(f"{said!r} is neither a number nor a range such as 8-300") from None
+        raise typer.BadParameter(f"{said!r} is neither a number nor a range such as 8-300", param_hint=option) from None
 
 
 def _shares(said: str) -> tuple[float, ...]:

@@ -1,12 +1,11 @@
 """`hotseat tune`."""
 
-import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +16,7 @@ from agent_runtime.commands.options import (
     say,
     say_that_it_loads,
 )
+from agent_runtime.commands.tune_output import Progress, say_agreement
 
 if TYPE_CHECKING:
     from agent_runtime.engine.loading import LoadedModel
@@ -54,43 +54,31 @@ def tune(
     from agent_runtime.tuning.config import TuneConfig, read_config
     from agent_runtime.tuning.lora import start_of
     from agent_runtime.tuning.plots import plot_losses, require_plotting
+    from agent_runtime.tuning.preparing import check_samples
     from agent_runtime.tuning.training import METRICS, leave_others, tune
 
     if config is None and recordings is None:
         raise typer.BadParameter("name a configuration, or --recordings", param_hint="CONFIG")
     run = TuneConfig() if config is None else read_config(config, needs_samples=recordings is None)
     is_first = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher has started; the others are silent
+    # Before the model is loaded: a refusal should not take half a minute.
     if plot:
-        require_plotting(out / _PLOT)
+        require_plotting(out / _PLOT, without="tune without one: --no-plot")
+    start = start_of(run, recorded=recordings is not None)
+    check_samples(run)
+    turns = None if recordings is None else _turns_in(recordings, (*(games or ()), *installed_games(say)))
     if is_first:
-        if (start := start_of(run, recorded=recordings is not None)) is not None:
+        if start is not None:
             say(f"It goes on from the adapter in {start.folder}.")
         say_that_it_loads()
 
-    def tell(line: dict[str, Any]) -> None:
-        if as_json:
-            print(json.dumps(line), flush=True)
-        elif line["step"] % 10 == 0 or line["step"] + 1 == run.training.steps:
-            parts = [f"{name.removeprefix('loss_')} {line[name]:.3f}" for name in line if name.startswith("loss_")]
-            rate = f"{line['tokens_per_s']:.0f} tokens/s"
-            say(f"step {line['step'] + 1:>6} of {run.training.steps}  {'  '.join(parts)}  {rate}")
-        if line["left_out"]:
-            say(f"step {line['step'] + 1}: {line['left_out']} samples are longer than a row, and left out.")
-
-    turns = None
-    if recordings is not None:
-        from agent_runtime.tuning.recordings import recorded_turns, recordings_in
-
-        files = recordings_in(recordings)
-        folders = (*(games or ()), *installed_games(say))
-
-        def turns(loaded: "LoadedModel") -> "Turns":
-            return recorded_turns(loaded, files, folders)
-
+    progress = Progress(run.training.steps, as_json=as_json)
     with _asked_to_stop() as asked:
-        result = tune(run, out, tell, lambda: bool(asked), turns)
+        result = tune(run, out, progress.tell, lambda: bool(asked), turns)
+    if is_first and result.made is not None and not progress.has_heard:
+        say(f"This run was finished already: all of its {run.training.steps} steps are done.")
     if is_first and recordings is not None:
-        _say_agreement(out / AGREEMENT)
+        say_agreement(out / AGREEMENT)
     if is_first and plot and (out / METRICS).is_file():
         plot_losses(out / METRICS, out / _PLOT)
     if is_first and result.made is None:
@@ -100,6 +88,16 @@ def tune(
     leave_others()
     if result.made is None:
         raise typer.Exit(_INTERRUPTED)
+
+
+def _turns_in(recordings: Path, folders: Sequence[Path]) -> "Callable[[LoadedModel], Turns]":
+    """Return what reads recorded turns for a model. Raises NotTrainable without recordings, GameFolderError."""
+    from agent_runtime.tuning.recordings import recorded_turns, recordings_in
+    from prompts import find_games
+
+    files = recordings_in(recordings)
+    find_games(folders)
+    return lambda loaded: recorded_turns(loaded, files, folders)
 
 
 @contextmanager
@@ -123,14 +121,3 @@ def _asked_to_stop() -> Iterator[list[int]]:
         yield asked
     finally:
         go_back()
-
-
-def _say_agreement(report: Path) -> None:
-    """Print how far modes are from full mode's decisions, before and after."""
-    for when, found in json.loads(report.read_text("utf-8")).items():
-        for mode, values in found.items():
-            if isinstance(values, dict):
-                say(
-                    f"{when:>6}  {mode:<9} same best action {100 * values['agreed']:5.1f} %   "
-                    f"variation {values['variation']:.4f}   {found['turns']} turns of other sessions"
-                )

@@ -71,7 +71,9 @@ def _chosen(adapter: Adapter, source: str) -> Path | None:
         return Path(adapter)
     brings = any((PACKAGED / name).is_file() for name in (CONFIG, WEIGHTS, CARD))
     if adapter is AdapterChoice.PACKAGED and not brings:
-        raise ModelNotFound(str(PACKAGED), "this package brings no adapter", "Name an adapter's folder, or none.")
+        raise ModelNotFound(
+            str(PACKAGED), "this package brings no adapter", "Name an adapter's folder, or none.", "adapter"
+        )
     if adapter is AdapterChoice.PACKAGED or (adapter is AdapterChoice.DEFAULT and source == EMBEDDED):
         return PACKAGED if brings else None
     return None
@@ -93,7 +95,9 @@ def adapter_folder(adapter: Path) -> Path:
     """Return an adapter's folder. Raises ModelNotFound, BrokenModel, or MissingPackage if it needs PEFT."""
     folder = adapter.expanduser()
     if not folder.is_dir():
-        raise ModelNotFound(str(adapter), "no such folder", "Name the folder that PEFT saved the adapter in.")
+        raise ModelNotFound(
+            str(adapter), "no such folder", "Name the folder that PEFT saved the adapter in.", "adapter"
+        )
     if not (folder / CONFIG).is_file() or not _adapter_files(folder):
         raise BrokenModel(
             str(adapter),
@@ -105,10 +109,10 @@ def adapter_folder(adapter: Path) -> Path:
     return folder
 
 
-def require_peft() -> None:
-    """Raise MissingPackage if PEFT is not installed."""
+def require_peft(purpose: str = "This adapter") -> None:
+    """Raise MissingPackage if PEFT is not installed; `purpose` is what it is needed for."""
     if importlib.util.find_spec("peft") is None:
-        raise MissingPackage("peft", "This adapter", 'pip install "hotseat[tuning]"')
+        raise MissingPackage("peft", purpose, 'pip install "hotseat[tuning]"')
 
 
 def _adapter_files(folder: Path) -> list[Path]:

@@ -31,15 +31,16 @@ class EngineError(HotseatError):
 
 @dataclass(eq=False)
 class ModelNotFound(EngineError):
-    """Nothing lies where the source points."""
+    """Nothing lies where the source points, which is that of a model or, by `what`, of an adapter."""
 
     source: str
     why: str
     advice: str
+    what: str = "model"
     code: ClassVar[str] = "model_not_found"
 
     def __str__(self) -> str:
-        return f"There is no model at {self.source!r}: {self.why}. {self.advice}"
+        return f"There is no {self.what} at {self.source!r}: {self.why}. {self.advice}"
 
 
 @dataclass(eq=False)

@@ -80,7 +80,12 @@ class Teacher:
                 packed = [joined([row], length or sample.num_tokens) for row in rows]
                 found.append(self.agreement(batch_of(packed).to(device)))
         if not found:
-            raise NotTrainable("no held-out turn fits into a row. Make rows longer (row_tokens).")
+            lengths = [sample.num_tokens for sample in held_out]
+            raise NotTrainable(
+                f"no held-out turn fits into {longest} tokens: the shortest has {min(lengths)}, the longest "
+                f"{max(lengths)}. Make rows as long (training.row_tokens = {max(lengths)}), or extend the model's "
+                "context (model.context)."
+            )
         return {"turns": len(found), "left_out": len(held_out) - len(found), **self._averages(found)}
 
     def _averages(self, found: Sequence[Agreement]) -> dict[str, dict[str, float]]:

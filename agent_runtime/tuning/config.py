@@ -15,6 +15,7 @@ modes = ["full", "anchored"]    # optional: over recordings they are those that 
 steps = 2000
 """
 
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
@@ -24,7 +25,7 @@ from typing import Any, Self
 from agent_runtime.adapter_choice import Adapter, AdapterChoice, adapter_named
 from agent_runtime.engine.positions import Positions
 from agent_runtime.engine.text import Lead
-from agent_runtime.tuning.errors import BadTuneConfig
+from agent_runtime.tuning.errors import BadTuneConfig, not_each_once
 from agent_runtime.tuning.rows import TRAINED_MODES
 from agent_runtime.turn import Mode
 
@@ -60,6 +61,8 @@ class DataPart:
 class TrainingPart:
     """The recipe. Sizes are those of one process: `rows` packed rows of `row_tokens`, each once per mode.
 
+    `row_tokens`, where they are not said, are 8,192; on a CPU, where every pair of tokens of a row takes memory, no
+    more than the longest sample or recorded turn has.
     A step is `accumulate` such batches. `modes`, where they are not said, are full and anchored; over recordings full
     and the block modes that the model is served in by its card, if there are any. `lora_rank` 0 tunes all weights.
     `distillation` weighs how far block modes may stray from the first mode. The learning rate rises for `warmup_steps`
@@ -75,7 +78,7 @@ class TrainingPart:
     modes: tuple[str, ...] | None = None
     steps: int = 1000
     rows: int = 1
-    row_tokens: int = 8192
+    row_tokens: int | None = None
     accumulate: int = 1
     learning_rate: float = 1e-3
     warmup_steps: int = 30
@@ -117,12 +120,23 @@ class TuneConfig:
         return replace(self, training=replace(self.training, modes=modes))
 
     @property
+    def row_tokens(self) -> int:
+        """Return the most tokens of a row."""
+        return self.training.row_tokens or _ROW_TOKENS
+
+    def saying_rows(self, longest: int | None) -> Self:
+        """Return the run with its rows said: if it did not, no longer than `longest` (None: whatever is there)."""
+        unsaid = _ROW_TOKENS if longest is None else min(longest, _ROW_TOKENS)
+        return replace(self, training=replace(self.training, row_tokens=self.training.row_tokens or unsaid))
+
+    @property
     def adapter(self) -> Adapter | None:
         """Return the adapter to go on from, None if nothing is said of it."""
         named = None if self.model.adapter is None else adapter_named(self.model.adapter)
         return self.folder / named.expanduser() if isinstance(named, Path) else named
 
 
+_ROW_TOKENS = 8192
 _UNSAID = (Mode.FULL.value, Mode.ANCHORED.value)
 _NO_SAMPLES = "no file of samples. Make one with `hotseat data`, or name --recordings"
 _NO_USE = "a run over recordings learns from no samples. Leave it out"
@@ -176,39 +190,45 @@ def _value(path: Path, key: str, default: Any, declared: Any, value: Any) -> Any
     """Return a TOML value as its field wants it, or refuse it."""
     wanted = str(declared)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    kind = "a text in quotes"
     if wanted.startswith("tuple"):
         item = float if "float" in wanted else str
+        kind = "a list of numbers" if item is float else "a list of texts in quotes"
         if isinstance(value, list) and all(
             isinstance(each, (int, float) if item is float else str) and not isinstance(each, bool) for each in value
         ):
             return tuple(item(each) for each in value)
     elif "bool" in wanted:
+        kind = "true or false"
         if isinstance(value, bool):
             return value
     elif "float" in wanted:
+        kind = "a number"
         if is_number:
             return float(value)
     elif "int" in wanted:
+        kind = "a whole number"
         if is_number and isinstance(value, int):
             return value
     elif isinstance(value, str):
         return value
-    raise BadTuneConfig(path, key, f"{value!r} is not of its kind (default: {default!r})")
+    unsaid = "" if default is None else f" (default: {json.dumps(default)})"
+    raise BadTuneConfig(path, key, f"{value!r} is not {kind}{unsaid}")
 
 
 def _check(path: Path, config: TuneConfig) -> None:
     training, data = config.training, config.data
     allowed = [mode.value for mode in TRAINED_MODES]
     modes = _UNSAID if training.modes is None else training.modes
-    if not modes or set(modes) - set(allowed) or len(set(modes)) != len(modes):
-        raise BadTuneConfig(path, "training.modes", f"each mode once, of {', '.join(allowed)}")
+    if (wrong := not_each_once(modes, allowed)) is not None:
+        raise BadTuneConfig(path, "training.modes", wrong)
     if training.distillation and modes[0] != "full":
         raise BadTuneConfig(path, "training.modes", "with distillation the first mode is the teacher: put full first")
     for name, known in (("positions", Positions), ("lead", Lead)):
-        if getattr(training, name) not in [None, *(each.value for each in known)]:
-            raise BadTuneConfig(path, f"training.{name}", f"one of {', '.join(known)}")
+        if (said := getattr(training, name)) not in [None, *(each.value for each in known)]:
+            raise BadTuneConfig(path, f"training.{name}", f"{said!r} is none of {', '.join(known)}")
     for name in ("steps", "rows", "row_tokens", "accumulate", "save_every", "full_every", "remember_every"):
-        if getattr(training, name) < 1:
+        if (number := getattr(training, name)) is not None and number < 1:
             raise BadTuneConfig(path, f"training.{name}", "at least 1")
     if training.full_every > 1 and (training.distillation or len(modes) != 2 or "full" not in modes):
         why = "above 1 it takes full mode, one block mode, and no distillation, whose teacher full mode is"

@@ -10,6 +10,8 @@ HotseatError (agent_runtime.errors)
     ├── LossNotFinite      training that has come apart
     ├── OtherRun           a folder with a run of another configuration
     ├── BadLaunch          a setting of accelerate's that no run can follow
+    ├── DamagedSaving      what a run has saved cannot be read
+    ├── NotSaved           a step that could not be saved; what was saved before is as it was
     ├── OtherLaunch        a run that was saved by other processes than are to go on with it
     ├── LacksTuningExtra   a package of the extra is not installed
     ├── MatchFailed        a match that could not be played to its end
@@ -24,6 +26,7 @@ HotseatError (agent_runtime.errors)
         └── EditedSamples  a line was changed, removed or added; its number is named
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -144,7 +147,7 @@ class BadTuneConfig(TuningError):
 
 @dataclass(eq=False)
 class LossNotFinite(TuningError):
-    """Training that has come apart in its loss or its gradient; what was saved before is untouched."""
+    """A loss or a gradient that has come apart in a step, counted from 0; `saved_step` steps are saved and untouched."""
 
     step: int
     name: str
@@ -154,7 +157,7 @@ class LossNotFinite(TuningError):
 
     def __str__(self) -> str:
         return (
-            f"The {self.name} of step {self.step} is {self.value}. What was saved last is step {self.saved_step}: "
+            f"The {self.name} of step {self.step + 1} is {self.value}. What was saved last is step {self.saved_step}: "
             "lower learning_rate, raise warmup_steps, or lower clip_norm, and start again in another folder."
         )
 
@@ -200,15 +203,49 @@ class OtherLaunch(TuningError):
 
 
 @dataclass(eq=False)
+class DamagedSaving(TuningError):
+    """A file of what a run has saved that cannot be read: cut by a full disk or in copying, changed, or gone."""
+
+    file: Path
+    saved: Path
+    why: str
+    code: ClassVar[str] = "damaged_saving"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file}, which the run is to go on from, is damaged: {self.why}. Copy it again, or delete the folder "
+            f"{self.saved} and the run begins again with its first step."
+        )
+
+
+@dataclass(eq=False)
+class NotSaved(TuningError):
+    """A step that could not be saved."""
+
+    step: int
+    saved: Path
+    why: str
+    code: ClassVar[str] = "not_saved"
+
+    def __str__(self) -> str:
+        return (
+            f"Step {self.step} could not be saved: {self.why}. What {self.saved} had is as it was: make room for as "
+            "much again beside it, and the same command goes on from there."
+        )
+
+
+@dataclass(eq=False)
 class LacksTuningExtra(TuningError):
-    """Something for which a package of the extra `tuning` is needed."""
+    """Something for which a package of the extra `tuning` is needed; `without` is how to do without it, if one can."""
 
     what: str
     package: str
+    without: str = ""
     code: ClassVar[str] = "lacks_tuning_extra"
 
     def __str__(self) -> str:
-        return f'{self.what} needs {self.package}. Install it with: pip install "hotseat[tuning]"'
+        otherwise = f" (or {self.without})" if self.without else ""
+        return f'{self.what} needs {self.package}. Install it with: pip install "hotseat[tuning]"{otherwise}'
 
 
 @dataclass(eq=False)
@@ -280,3 +317,14 @@ class PartsDiffer(TuningError):
 
     def __str__(self) -> str:
         return f"{self.first} and {self.second} cannot both be {self.name!r}: {self.what}. {self.advice}"
+
+
+def not_each_once(said: Sequence[str], known: Sequence[str]) -> str | None:
+    """Return what is wrong with words of which each may be there once, and one has to; None if nothing is."""
+    listed = ", ".join(known)
+    for place, word in enumerate(said):
+        if word not in known:
+            return f"{word!r} is none of {listed}"
+        if word in said[:place]:
+            return f"{word!r} is there twice; each once, of {listed}"
+    return None if said else f"none is there; each once, of {listed}"

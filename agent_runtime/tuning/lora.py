@@ -39,14 +39,15 @@ def start_of(config: TuneConfig, *, recorded: bool = False) -> Start | None:
     Where the configuration names none, a run over samples begins with the bare weights, and one over recordings with
     the model as it is served: with the package's own adapter, if there is one.
 
-    Raises NotTrainable if the run asks for something else than it was made with, and ModelNotFound, BrokenModel or
-    MissingPackage.
+    Raises NotTrainable if the run asks for something else than it was made with, ModelNotFound, BrokenModel, and
+    MissingPackage if an adapter is to be made, going on or not, and PEFT is not installed.
     """
+    if config.training.lora_rank:
+        require_peft("To tune an adapter (lora_rank above 0)")
     cache, unsaid = cache_folder(), AdapterChoice.DEFAULT if recorded else AdapterChoice.NONE
     begun = find_adapter(config.adapter or unsaid, config.model.source, cache)
     if begun is None:
         return None
-    require_peft()
     folder, card, asked = begun.folder, begun.card, config.model
     its_theta = (card.rope_parameters or {}).get("rope_theta")
     for name, wanted, found in (

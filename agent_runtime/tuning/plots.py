@@ -1,5 +1,6 @@
 """Plots as files that a browser shows: the losses of a run, and what other plots are drawn on."""
 
+import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,13 @@ INK = "#76808c"
 """What is written on a plot: as far from white as from black, for a page may be either."""
 
 
-def require_plotting(out: Path) -> None:
-    """Raise what a plot to `out` would raise in the end, before anything else is done for it."""
+def require_plotting(out: Path, without: str = "") -> None:
+    """Raise what a plot to `out` would raise in the end, before anything else is done for it.
+
+    `without` is how to do without the plot, for whoever lacks the package. Raises LacksTuningExtra, CannotWrite.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise LacksTuningExtra("A plot", "matplotlib", without)
     figure, _ = _axes("", "")
     known = figure.canvas.get_supported_filetypes()
     if out.suffix.removeprefix(".") not in known:

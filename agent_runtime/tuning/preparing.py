@@ -22,6 +22,7 @@ from agent_runtime.tuning.agreement import Turns
 from agent_runtime.tuning.config import TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import OtherRun
 from agent_runtime.tuning.lora import Start
+from agent_runtime.tuning.samples import read_header
 from agent_runtime.turn import Mode
 
 _RUN = "run.json"
@@ -42,6 +43,12 @@ def served_card(config: TuneConfig, start: Start | None) -> Card:
     Raises BrokenModel.
     """
     return own_card(config.model.source) if start is None else start.card
+
+
+def check_samples(config: TuneConfig) -> None:
+    """Raise SamplesError for a file of samples that is not there or is none, before half a minute goes into a model."""
+    for name in (*config.data.train, *config.data.remember):
+        read_header(config.folder / name)
 
 
 def load_for(

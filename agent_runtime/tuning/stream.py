@@ -6,7 +6,7 @@ token the same, but for what each token sees and where it stands. What the modes
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +30,9 @@ _TRIES = 4
 class Source(Protocol):
     """Where samples come from: number `index` (0 <= index < 2^31) is always the same one."""
 
+    def __len__(self) -> int:
+        """Return the number of samples that come over and over."""
+
     def tokens(self, index: int) -> TokenSample:
         """Return a sample in tokens."""
 
@@ -39,6 +42,9 @@ class TokenSource:
     """Samples that are tokens already, over and over."""
 
     samples: Sequence[TokenSample]
+
+    def __len__(self) -> int:
+        return len(self.samples)
 
     def tokens(self, index: int) -> TokenSample:
         """Return a sample, from the beginning again behind the last one."""
@@ -62,12 +68,21 @@ class FileSource:
             raise NotTrainable(f"{path} holds no samples.")
         self._sample(0)  # of a file that something else has written than `encode_sample`, none is one
 
+    def __len__(self) -> int:
+        return len(self._texts)
+
     def tokens(self, index: int) -> TokenSample:
         """Return a sample, from the beginning again behind the last one. Raises EditedSamples if it is none."""
         return in_tokens(self._sample(index % len(self._texts)), self._text)
 
     def _sample(self, number: int) -> Sample:
         return sample_of(self._path, number, self._texts[number])
+
+
+def longest_of(sources: Iterable[Source], context: int) -> int:
+    """Return the tokens of the longest sample that a context can hold; those of the context if it holds none."""
+    lengths = (source.tokens(index).num_tokens for source in sources for index in range(len(source)))
+    return max((length for length in lengths if length <= context), default=context)
 
 
 @dataclass(frozen=True)
@@ -107,9 +122,15 @@ class BatchStream:
             left_out += more
             if chosen:
                 return chosen, left_out
+        first = [
+            source.tokens(index).num_tokens
+            for _, source in self.sources
+            for index in range(min(len(source), _MOST_MISSES))
+        ]
         raise NotTrainable(
-            f"no sample of {_MOST_MISSES} fits into {min(self.row_tokens, self.context)} tokens. Make rows longer "
-            "(row_tokens), or extend the model's context (model.context)."
+            f"no sample of {_MOST_MISSES} fits into {min(self.row_tokens, self.context)} tokens, and the first ones "
+            f"have {min(first)} to {max(first)}. Make rows longer (training.row_tokens), or extend the model's "
+            "context (model.context)."
         )
 
     def _of(self, source: Source, rng: random.Random) -> tuple[list[TokenSample], int]:

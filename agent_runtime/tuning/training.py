@@ -39,10 +39,10 @@ from agent_runtime.tuning.kept_texts import KeptTexts
 from agent_runtime.tuning.launching import check_layers, is_sharded, kind_of, launched
 from agent_runtime.tuning.lora import Start, as_bare, as_it_began, start_of, with_lora
 from agent_runtime.tuning.packing import Batch
-from agent_runtime.tuning.preparing import claim, load_for, served_card
+from agent_runtime.tuning.preparing import check_samples, claim, load_for, served_card
 from agent_runtime.tuning.remembering import Memory, Remembered, bare_rope
 from agent_runtime.tuning.saving import Savings, further_names
-from agent_runtime.tuning.stream import BatchStream, FileSource, Schedule, Source, TokenSource
+from agent_runtime.tuning.stream import BatchStream, FileSource, Schedule, Source, TokenSource, longest_of
 from agent_runtime.tuning.student import Agreement, Losses, Student, losses_of, wanted_of
 from agent_runtime.turn import Mode
 
@@ -73,13 +73,14 @@ def tune(
     With `turns` nothing is learned from answers: every mode learns what the first one decided in them before the run
     (`Agreement`), in the model as it is served; and the report of before and after is in the folder, as agreement.json.
 
-    Raises TuningError (BadLaunch, OtherLaunch, OtherRun, LossNotFinite, NotTrainable, SamplesError) and what loading a
-    model raises.
+    Raises TuningError (BadLaunch, OtherLaunch, OtherRun, DamagedSaving, NotSaved, LossNotFinite, NotTrainable,
+    SamplesError), MissingPackage before anything is loaded, and what loading a model raises.
     """
     # Batches are made in forked processes, and the tokenizer's threads do not survive a fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     accelerator = launched(exchanges=turns is not None or bool(config.data.remember))
     start = start_of(config, recorded=turns is not None)
+    check_samples(config)
     with ThreadPoolExecutor(1) as beside:  # samples are read while the model is loaded
         names = (*config.data.train, *config.data.remember) if turns is None else ()
         reading = [beside.submit(KeptTexts, config.folder / name) for name in names]
@@ -96,10 +97,14 @@ def tune(
             "who teaches is the model as it is served, and training.positions or training.lead would have it served in "
             "another way. Leave them out."
         )
-    claim(folder, config, loaded, card, accelerator, start, recorded, [each.digest for each in kept])
     texts = dict(zip(names, kept, strict=True))
     sources = _sources(config, loaded, texts) if recorded is None else [(1.0, TokenSource(recorded.train))]
     remembered = [(1.0, FileSource(config.folder / name, loaded.text, texts[name])) for name in config.data.remember]
+    is_short = accelerator.device.type == "cpu" and config.training.row_tokens is None
+    measured = TokenSource(() if recorded is None else recorded.held_out)
+    everything = (*(source for _, source in (*sources, *remembered)), measured)
+    config = config.saying_rows(longest_of(everything, loaded.context_limit) if is_short else None)
+    claim(folder, config, loaded, card, accelerator, start, recorded, [each.digest for each in kept])
     run = _Run(config, folder, accelerator, loaded, card, start, recorded, sources, remembered)
     return run.go(tell, is_stopped)
 
@@ -159,14 +164,14 @@ class _Run:
             RotaryTable(model.get_decoder().rotary_emb.inv_freq, loaded.context_limit), accelerator.device
         )
         limit, positions = loaded.context_limit, card.positions
-        learned = BatchStream(sources, config.modes, part.rows, part.row_tokens, limit, part.seed, positions)
+        learned = BatchStream(sources, config.modes, part.rows, config.row_tokens, limit, part.seed, positions)
         a_step = part.accumulate * accelerator.num_processes
         self._schedule = Schedule(learned, a_step, part.full_every)
         self._memory: Memory | None = None
         if remembered:
             rope = bare_rope(config.model.source, loaded)
             rows, limit = part.rows * len(config.modes), min(limit, rope.num_positions)
-            talk = BatchStream(remembered, (Mode.FULL,), rows, part.row_tokens, limit, part.seed)
+            talk = BatchStream(remembered, (Mode.FULL,), rows, config.row_tokens, limit, part.seed)
             self._schedule = replace(self._schedule, remembered=talk, remember_every=part.remember_every)
             self._memory = Memory(as_bare(self._adapted), rope, self._answered)
         self._savings = Savings(folder, accelerator, kind_of(accelerator))
@@ -275,10 +280,10 @@ class _Run:
         """Measure the agreement on the turns that are held out, and write it into the folder's report."""
         if self._turns is None:
             return
-        part, device = self._config.training, self._accelerator.device
+        row_tokens, device = self._config.row_tokens, self._accelerator.device
         self._student.train(False)
-        longest = min(part.row_tokens, self._loaded.context_limit)
-        length = part.row_tokens if device.type == "cuda" else None
+        longest = min(row_tokens, self._loaded.context_limit)
+        length = row_tokens if device.type == "cuda" else None
         measured = self._teacher.measured(self._turns.held_out, longest, length, device)
         self._student.train(True)
         if self._accelerator.is_main_process:

@@ -101,9 +101,9 @@ def test_an_option_that_cannot_be_used_is_refused_with_what_can(game: str, optio
         ("connect_four", "pygame", "games"),
         ("leduc", "rlcard", "games"),
         ("tic_tac_toe", "pygame", "games"),
-        ("textworld", "textworld", "tuning"),
-        ("babyai", "minigrid", "tuning"),
-        ("open_spiel", "pyspiel", "tuning"),
+        ("textworld", "textworld", "experts"),
+        ("babyai", "minigrid", "experts"),
+        ("open_spiel", "pyspiel", "experts"),
     ],
 )
 def test_a_missing_game_library_is_named_with_the_command_that_installs_it(game: str, package: str, extra: str) -> None:

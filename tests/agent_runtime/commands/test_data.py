@@ -106,7 +106,7 @@ def test_what_cannot_be_done_is_one_sentence(
         (("gamecore", "--out", out, "--kinds", "quest"), "held out"),
         (("gamecore", "--out", out, "--names", "unlike"), "for validation and test"),
         (("gamecore", "--out", out, "--blocks", "4-9"), "no range within 8 to 400"),
-        (("gamecore", "--out", out, "--writing", "prose,rhyme"), "each way once, of prose, json, renamed, lines"),
+        (("gamecore", "--out", out, "--writing", "prose,rhyme"), "'rhyme' is none of prose, json, renamed, lines"),
         (("passages", "--out", out, "--kinds", "hp"), "none of passage_fact"),
         (("demonstrations", "--out", tmp_path / "no" / "a.jsonl"), "cannot be written"),
         (("show", out, "--number", 1), "fewer than 2 samples"),
@@ -118,11 +118,19 @@ def test_what_cannot_be_done_is_one_sentence(
 
 
 @pytest.mark.parametrize(
-    "words", [("--blocks", "many"), ("--split", "exam"), ("--kinds", "linked=much"), ("--samples", "0")]
+    "words",
+    [
+        ("--blocks", "many"),
+        ("--block-tokens", "many"),
+        ("--split", "exam"),
+        ("--kinds", "linked=much"),
+        ("--samples", "0"),
+    ],
 )
 def test_what_cannot_be_read_is_a_usage_error(tmp_path: Path, words: tuple[str, ...]) -> None:
     ran = CliRunner().invoke(app, ["data", "gamecore", "--out", str(tmp_path / "a"), *words])
     assert ran.exit_code == 2 and not (tmp_path / "a").exists()
+    assert f"Invalid value for {words[0]}" in ran.stderr.replace("'", "")
 
 
 def test_the_options_are_those_that_are_needed_and_no_more() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,9 +13,12 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from agent_runtime.cli import app, main
+from agent_runtime.engine.errors import BrokenModel, MissingPackage
 from agent_runtime.engine.loading import ModelSpec, load_model
+from agent_runtime.tuning.errors import LacksTuningExtra
 from tests.agent_runtime.embedded import bring, embed
 from tests.agent_runtime.replay.duel import record_duel
+from tests.agent_runtime.tuning.test_plots import lacking
 from tests.agent_runtime.tuning.test_training import write_samples
 from tests.agent_runtime.worlds import write_game
 from tests.tiny_models import save_tiny_model
@@ -91,6 +95,52 @@ def test_what_cannot_be_is_one_sentence(
     assert said in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("package", "rank", "word", "said"),
+    [
+        ("peft", 2, "--plot", r'needs the package peft\. .* pip install "hotseat\[tuning\]"$'),
+        ("peft", 0, "--plot", None),
+        ("matplotlib", 2, "--plot", r'pip install "hotseat\[tuning\]" \(or tune without one: --no-plot\)$'),
+        ("matplotlib", 2, "--no-plot", None),
+    ],
+)
+def test_a_package_that_a_run_needs_is_missed_before_anything_is_loaded(
+    home: Path, monkeypatch: pytest.MonkeyPatch, package: str, rank: int, word: str, said: str | None
+) -> None:
+    (home / "tune.toml").write_text(CONFIG.format(steps=1).replace("lora_rank = 2", f"lora_rank = {rank}"))
+    (home / "guard" / "model.safetensors").unlink()
+    lacking(package, monkeypatch)
+    with pytest.raises(BrokenModel if said is None else (MissingPackage, LacksTuningExtra), match=said):
+        run("tune", "tune.toml", "--out", "run", word)
+    assert not (home / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["tune.toml"], "away.jsonl is no file of samples: it cannot be read"),
+        (["other.toml"], "There is no adapter at '.*away'"),
+        (["--recordings", "recordings"], "recordings has no recordings"),
+        (["--recordings", "full", "--games", "away"], "away.*there is no such folder"),
+    ],
+)
+def test_what_a_run_is_to_read_is_missed_before_anything_is_loaded(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    config = CONFIG.format(steps=1)
+    (home / "tune.toml").write_text(config.replace('"train.jsonl"', '"train.jsonl", "away.jsonl"'))
+    (home / "other.toml").write_text(config.replace('"guard"', '"guard"\nadapter = "away"'))
+    for name in ("recordings", "full"):
+        (home / name).mkdir()
+    (home / "full" / "match-1.jsonl").touch()
+    monkeypatch.setattr(sys, "argv", ["hotseat", "tune", *words, "--out", "run"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    lines = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and re.search(said, lines[-1])
+    assert not any("Loading the model" in line for line in lines)
+
+
 def test_recordings_need_no_labels(home: Path) -> None:
     loaded = load_model(ModelSpec(str(home / "guard"), device="cpu"), home / "cache")
     record_duel(home / "recordings", write_game(home / "games"), loaded)
@@ -100,8 +150,13 @@ def test_recordings_need_no_labels(home: Path) -> None:
     ran = run(*words)
     assert ran.exit_code == 0, ran.output
     assert "before  star      same best action" in ran.stderr and "3 turns of other sessions" in ran.stderr
+    assert "3 turns are too few to rely on" in ran.stderr
     assert (home / "run" / "adapter" / "hotseat.json").is_file()
-    assert run(*words).exit_code == 0, "a finished run says once more what came out"
+    assert "step      1 of 2  full " in ran.stderr and "step      2 of 2  full " in ran.stderr
+    assert "finished already" not in ran.stderr
+    again = run(*words)  # says once more what came out
+    assert again.exit_code == 0 and "This run was finished already: all of its 2 steps are done." in again.stderr
+    assert "What came out lies in" in again.stderr and "of 2  full" not in again.stderr
     refused = run("tune", "--out", "run")
     assert refused.exit_code == 2 and "name a configuration, or --recordings" in " ".join(refused.output.split())
 

@@ -56,7 +56,7 @@ def test_by_default_the_embedded_model_has_the_packages_adapter_and_no_other_mod
 def test_who_does_not_check_types_is_not_served_something_else(tuned: Path, tmp_path: Path) -> None:
     named = save_tiny_adapter(tmp_path / "named")
     assert found(str(named), EMBEDDED, tmp_path) == named
-    with pytest.raises(ModelNotFound, match="no such folder"):
+    with pytest.raises(ModelNotFound, match="There is no adapter at 'none': no such folder"):
         found("none", EMBEDDED, tmp_path)
     with pytest.raises(TypeError):
         found(None, EMBEDDED, tmp_path)

@@ -32,14 +32,19 @@ def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
         ("[date]\n", "date: there is no such part; there are model, data, training"),
         ("training = 3\n", "training: it is no table"),
         (f"{DATA}[training]\nstep = 3\n", r"training\.step: there is no such key; there are modes, steps"),
-        (f'{DATA}[training]\nsteps = "many"\n', r"training\.steps: 'many' is not of its kind"),
-        (f"{DATA}[training]\nsteps = true\n", r"training\.steps: True is not of its kind"),
-        (f"{DATA}[training]\nsteps = 1.5\n", r"training\.steps: 1\.5 is not of its kind"),
+        (f'{DATA}[training]\nsteps = "many"\n', r"training\.steps: 'many' is not a whole number \(default: 1000\)"),
+        (f"{DATA}[training]\nsteps = true\n", r"training\.steps: True is not a whole number"),
+        (f"{DATA}[training]\nsteps = 1.5\n", r"training\.steps: 1\.5 is not a whole number"),
         (f"{DATA}[training]\nsteps = 0\n", r"training\.steps: at least 1"),
-        (f"{DATA}[training]\ncompile = 1\n", r"training\.compile: 1 is not of its kind"),
+        (f"{DATA}[training]\ncompile = 1\n", r"training\.compile: 1 is not true or false \(default: false\)"),
+        (f'{DATA}[training]\nlearning_rate = "1"\n', r"learning_rate: '1' is not a number \(default: 0\.001\)"),
+        (f'{DATA}weights = ["1"]\n', r"data\.weights: \['1'\] is not a list of numbers"),
+        (f'{DATA}[model]\ncontext = "1"\n', r"model\.context: '1' is not a whole number\.$"),
+        (f"{DATA}[training]\nmodes = []\n", r"training\.modes: none is there; each once, of full, star, anchored"),
+        (f'{DATA}[training]\nlead = "tail"\n', r"training\.lead: 'tail' is none of none, separator, label"),
         (f"{DATA}[training]\nlearning_rate = 0\n", r"training\.learning_rate: more than 0"),
-        (f'{DATA}[training]\nmodes = ["prefix"]\n', r"training\.modes: each mode once, of full, star, anchored"),
-        (f'{DATA}[training]\nmodes = ["star", "star"]\n', r"training\.modes: each mode once"),
+        (f'{DATA}[training]\nmodes = ["prefix"]\n', r"training\.modes: 'prefix' is none of full, star, anchored"),
+        (f'{DATA}[training]\nmodes = ["star", "star"]\n', r"training\.modes: 'star' is there twice"),
         (f'{DATA}[training]\nmodes = ["star", "full"]\ndistillation = 1\n', "put full first"),
         (f"{DATA}[training]\nfull_every = 2\ndistillation = 1\n", "no distillation"),
         (f'{DATA}[training]\nfull_every = 2\nmodes = ["star"]\n', "takes full mode, one block mode"),
@@ -48,14 +53,24 @@ def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
         (f'{DATA}remember = ["b.jsonl"]\n[training]\nremember_every = 1\n', r"remember_every: .* no step"),
         (f'{DATA}remember = ["b.jsonl"]\n[training]\nremember_every = 2\nfull_every = 2\n', "the block mode"),
         ("[data]\ntrain = []\n", r"data\.train: no file of samples"),
-        ('[data]\ntrain = "a.jsonl"\n', r"data\.train: 'a\.jsonl' is not of its kind"),
+        ('[data]\ntrain = "a.jsonl"\n', r"data\.train: 'a\.jsonl' is not a list of texts in quotes \(default: \[\]\)"),
         ('[data]\ntrain = ["a"]\nweights = [1, 2]\n', r"data\.weights: one number above 0 for each file"),
-        ("[model]\nsource = 3\n", r"model\.source: 3 is not of its kind"),
+        ("[model]\nsource = 3\n", r"model\.source: 3 is not a text in quotes"),
     ],
 )
 def test_a_mistake_is_named_with_its_key(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(BadTuneConfig, match=said):
         read_config(written(tmp_path, text))
+
+
+def test_rows_that_are_said_are_obeyed_and_others_no_longer_than_anything_is(tmp_path: Path) -> None:
+    unsaid, said = (read_config(written(tmp_path, f"{DATA}[training]\n{text}")) for text in ("", "row_tokens = 300"))
+    for longest, rows in ((None, 8192), (9_000, 8192), (200, 200)):
+        assert unsaid.saying_rows(longest).training.row_tokens == unsaid.saying_rows(longest).row_tokens == rows
+        assert said.saying_rows(longest).training.row_tokens == 300
+    assert (unsaid.row_tokens, said.row_tokens) == (8192, 300)
+    with pytest.raises(BadTuneConfig, match=r"training\.row_tokens: at least 1"):
+        read_config(written(tmp_path, f"{DATA}[training]\nrow_tokens = 0"))
 
 
 def test_an_adapter_is_a_word_or_lies_beside_the_file(tmp_path: Path) -> None:

@@ -1,9 +1,24 @@
 """Plots of a run."""
 
+import importlib.util
 import json
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-from agent_runtime.tuning.plots import plot_losses
+import pytest
+
+from agent_runtime.tuning.errors import LacksTuningExtra
+from agent_runtime.tuning.plots import plot_losses, require_plotting
+
+
+def lacking(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a package look as if it were not installed."""
+    real = importlib.util.find_spec
+
+    def found(name: str, above: str | None = None) -> ModuleSpec | None:
+        return None if name == package else real(name, above)
+
+    monkeypatch.setattr(importlib.util, "find_spec", found)
 
 
 def test_a_mode_is_drawn_where_it_was_learned(tmp_path: Path) -> None:
@@ -12,3 +27,13 @@ def test_a_mode_is_drawn_where_it_was_learned(tmp_path: Path) -> None:
     plot_losses(tmp_path / "metrics.jsonl", tmp_path / "losses.svg")
     drawn = (tmp_path / "losses.svg").read_text("utf-8")
     assert drawn.count('id="legend_1"') == 1 and "line2d" in drawn
+
+
+def test_without_matplotlib_it_is_said_what_installs_it_and_what_does_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking("matplotlib", monkeypatch)
+    with pytest.raises(LacksTuningExtra, match=r'A plot needs matplotlib\. .* pip install "hotseat\[tuning\]"$'):
+        require_plotting(tmp_path / "losses.svg")
+    with pytest.raises(LacksTuningExtra, match=r'"hotseat\[tuning\]" \(or tune without one: --no-plot\)$'):
+        require_plotting(tmp_path / "losses.svg", without="tune without one: --no-plot")

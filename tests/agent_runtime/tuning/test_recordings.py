@@ -151,6 +151,25 @@ def test_block_mode_comes_nearer_to_its_own_full_mode_and_full_mode_stays(home: 
     assert tuned.block_modes == ("star",)
 
 
+@pytest.mark.parametrize(("said", "noted", "longest"), [(None, 37, 37), (80, 80, 66)])
+def test_on_a_cpu_a_row_is_as_long_as_the_longest_turn_unless_rows_are_said(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: int | None, noted: int, longest: int
+) -> None:
+    turns, lengths = short_turns(4), set[int]()
+    long = turns.held_out[0]
+    turns = replace(turns, held_out=(replace(long, blocks=(*long.blocks, (5,) * 4)), *turns.held_out[1:]))
+    planned = Planner.plan
+
+    def plan(planner: Planner, batch: Batch) -> Any:
+        lengths.add(batch.ids.shape[1])
+        return planned(planner, batch)
+
+    monkeypatch.setattr(Planner, "plan", plan)
+    tune(config(home, steps=1, row_tokens=said), tmp_path / "run", lambda line: None, turns=lambda loaded: turns)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["training"]["row_tokens"] == noted
+    assert max(lengths) == longest
+
+
 def test_a_run_that_was_cut_off_behind_its_last_step_is_measured_when_it_is_taken_up(
     home: Path, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from agent_runtime.engine.text import TextEncoder
 from agent_runtime.tuning.errors import CutSamples, EditedSamples, NotTrainable
 from agent_runtime.tuning.rows import TokenAsk, TokenSample
 from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter, encode_sample
-from agent_runtime.tuning.stream import BatchStream, FileSource, Schedule, TokenSource
+from agent_runtime.tuning.stream import BatchStream, FileSource, Schedule, TokenSource, longest_of
 from agent_runtime.tuning.tokens import in_tokens
 from agent_runtime.turn import Mode
 from tests.tiny_models import tiny_tokenizer
@@ -65,8 +65,14 @@ def test_where_a_source_has_nothing_short_enough_another_fills_the_row_until_non
     made = stream((1.0, source(5, 30)), (9.0, source(6, 65)))
     assert {frozenset(tokens) for tokens in filled_by(made, range(20))} == {frozenset({5})}
     assert sum(made[number].left_out for number in range(20)) > 200
-    with pytest.raises(NotTrainable, match="fits into 64 tokens"):
-        filled_by(stream((9.0, source(6, 65))), range(1))
+    with pytest.raises(NotTrainable, match="fits into 64 tokens, and the first ones have 65 to 70"):
+        filled_by(stream((9.0, source(6, 65)), (1.0, source(5, 70))), range(1))
+
+
+def test_the_longest_sample_is_that_of_all_sources_and_no_longer_than_the_context() -> None:
+    sources = [source(5, 30), TokenSource([*source(6, 7).samples, *source(6, 65).samples])]
+    assert (longest_of(sources, 1_000), longest_of(sources, 65), longest_of(sources, 64)) == (65, 65, 30)
+    assert longest_of(sources, 6) == longest_of([], 6) == 6
 
 
 def sample(number: int) -> Sample:

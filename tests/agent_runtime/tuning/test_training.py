@@ -21,7 +21,7 @@ from agent_runtime.engine.text import Lead
 from agent_runtime.tuning import training
 from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import DataPart, ModelPart, TrainingPart, TuneConfig
-from agent_runtime.tuning.errors import CutSamples, LossNotFinite, NotSamples, NotTrainable, OtherRun
+from agent_runtime.tuning.errors import CutSamples, DamagedSaving, LossNotFinite, NotSamples, NotTrainable, OtherRun
 from agent_runtime.tuning.lora import with_lora
 from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter
 from agent_runtime.tuning.stream import BatchStream, FileSource, Schedule
@@ -142,6 +142,23 @@ def test_a_run_killed_between_two_renames_finds_what_it_had_saved(home: Path) ->
     assert [line["step"] for line in heard] == list(range(6, 12))
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.bin"])
+@pytest.mark.parametrize("is_noted", [True, False])
+def test_what_was_saved_and_is_damaged_is_named_and_the_run_begins_again_without_it(
+    home: Path, name: str, is_noted: bool
+) -> None:
+    run(config(home), home / "run", stop_after=6)
+    saved = home / "run" / "saved"
+    if not is_noted:  # as it was before sizes were noted: found when it is read
+        (saved / "launch.json").unlink()
+    (saved / name).write_bytes((saved / name).read_bytes()[:-100])
+    with pytest.raises(DamagedSaving, match=name) as caught:
+        run(config(home), home / "run")
+    assert (caught.value.file, caught.value.saved) == (saved / name, saved)
+    shutil.rmtree(saved)
+    assert [line["step"] for line in run(config(home), home / "run")[1]] == list(range(12))
+
+
 def test_another_run_is_refused_in_the_same_folder(home: Path) -> None:
     run(config(home, steps=1), home / "run")
     with pytest.raises(OtherRun, match="another configuration"):
@@ -180,7 +197,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_what_was_saved(
         return replace(losses, total=losses.total * math.nan) if len(calls) == step + 1 else losses
 
     monkeypatch.setattr(training, "losses_of", broken)
-    with pytest.raises(LossNotFinite, match=rf"loss of step {step} is nan\. What was saved last is step {saved}"):
+    with pytest.raises(LossNotFinite, match=rf"loss of step {step + 1} is nan\. What was saved last is step {saved}"):
         run(config(home), home / "run")
     assert json.loads((home / "run" / "saved" / "step.json").read_text()) == {"step": saved}
     assert [json.loads(line)["step"] for line in (home / "run" / METRICS).read_text().splitlines()] == [*range(step)]
@@ -213,7 +230,7 @@ def test_a_gradient_that_is_no_number_stops_the_run_before_it_is_saved(
     real = losses_of
     monkeypatch.setattr(training, "losses_of", broken)
     with pytest.raises(
-        LossNotFinite, match=rf"gradient_norm of step {step} is nan\. What was saved last is step {saved}"
+        LossNotFinite, match=rf"gradient_norm of step {step + 1} is nan\. What was saved last is step {saved}"
     ):
         run(config(home), home / "run")
     assert not (home / "run" / "adapter").exists()
@@ -233,6 +250,13 @@ def test_a_file_of_samples_that_cannot_be_read_is_refused_before_the_run_has_a_f
     with pytest.raises(error, match="train.jsonl"):
         run(config(home), home / "run")
     assert not (home / "run").exists()
+
+
+def test_a_file_of_samples_that_is_not_there_is_missed_before_the_model_is_loaded(home: Path) -> None:
+    made = config(home, source=str(home / "no_model"))
+    (home / "train.jsonl").unlink()
+    with pytest.raises(NotSamples, match="train.jsonl"):
+        run(made, home / "run")
 
 
 def test_samples_longer_than_a_row_or_the_context_are_left_out_and_counted(home: Path) -> None:

@@ -23,7 +23,7 @@ from agent_runtime.tuning.data.gamecore.questions import Asker
 from agent_runtime.tuning.data.gamecore.renaming import renamed
 from agent_runtime.tuning.data.generating import check_range, game_of
 from agent_runtime.tuning.data.names import Manner
-from agent_runtime.tuning.errors import BadArgument
+from agent_runtime.tuning.errors import BadArgument, not_each_once
 from agent_runtime.tuning.samples import Split
 from prompts import Game
 
@@ -109,8 +109,8 @@ class GameCore(QuestionRecipe):
         check_range("block_tokens", self.block_tokens, _LEAST_TOKENS, _MOST_TOKENS)
         if self.names not in get_args(Manner):
             raise BadArgument("names", f"{self.names!r} is neither like nor unlike.")
-        if not self.writing or set(self.writing) - {*get_args(Writing)} or len({*self.writing}) < len(self.writing):
-            raise BadArgument("writing", f"each way once, of {', '.join(get_args(Writing))}.")
+        if (wrong := not_each_once(self.writing, get_args(Writing))) is not None:
+            raise BadArgument("writing", f"{wrong}.")
         if not 0 <= self.bare_quests <= 1:
             raise BadArgument("bare_quests", f"{self.bare_quests} is no share from 0 to 1.")
         if self.bare_quests and self.split != "train":

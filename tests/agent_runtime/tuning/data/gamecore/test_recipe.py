@@ -74,8 +74,13 @@ def test_records_are_written_in_words_as_json_or_in_lines_and_a_sample_in_one_wa
     assert seen("renamed") == {"json", "renamed"}, "some keep the names that are looked at here"
     assert seen("prose", "lines") == {"prose", "lines"} and seen(*get_args(Writing)) == {*get_args(Writing)}
     assert "writing" not in GameCore().arguments() and GameCore(writing=("json",)).arguments()["writing"] == ["json"]
-    for wrong in (("rhyme",), ("json", "json"), ()):
-        with pytest.raises(BadArgument, match="writing: each way once, of prose, json, renamed, lines"):
+    known = "prose, json, renamed, lines"
+    for wrong, said in (
+        (("json", "rhyme"), f"'rhyme' is none of {known}"),
+        (("json", "json"), f"'json' is there twice; each once, of {known}"),
+        ((), f"none is there; each once, of {known}"),
+    ):
+        with pytest.raises(BadArgument, match=f"writing: {said}"):
             GameCore(writing=wrong).maker()  # type: ignore[arg-type]
 
 
