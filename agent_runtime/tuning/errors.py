@@ -147,7 +147,7 @@ class BadTuneConfig(TuningError):
 
 @dataclass(eq=False)
 class LossNotFinite(TuningError):
-    """A loss or a gradient that has come apart in a step, counted from 0; `saved_step` steps are saved and untouched."""
+    """A loss or gradient that came apart in a step, counted from 0; `saved_step` steps are saved and untouched."""
 
     step: int
     name: str
