@@ -108,6 +108,10 @@ def as_markdown(report: dict[str, Any]) -> str:
 def _write(report: dict[str, Any], out: Path | None) -> None:
     if out is not None:
         try:
-            out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            # Beside it first: a disk that is full must not take the report that is there.
+            written = out.with_name(f"{out.name}.part") if out.is_file() or not out.exists() else out
+            written.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            if written is not out:
+                written.replace(out)
         except OSError as error:
             raise CannotWrite(out, error.strerror or str(error)) from error

@@ -16,6 +16,7 @@ steps = 2000
 """
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
@@ -50,11 +51,13 @@ class DataPart:
     """Files of samples, relative to the configuration's folder, and the share of rows that each fills.
 
     Those of `remember`, conversations of the model with itself, are not learned: there it is to stay as it was.
+    Files have to be of one of `splits`: what a model has learned by heart is no measure of it.
     """
 
     train: tuple[str, ...] = ()
     weights: tuple[float, ...] = ()
     remember: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ("train",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +244,25 @@ def _check(path: Path, config: TuneConfig) -> None:
         raise BadTuneConfig(path, "training.remember_every", why)
     if config.adapter not in (None, AdapterChoice.NONE) and not training.lora_rank:
         raise BadTuneConfig(path, "model.adapter", "if all weights change (lora_rank 0), no adapter does. Leave it out")
-    if training.learning_rate <= 0:
-        raise BadTuneConfig(path, "training.learning_rate", "more than 0")
-    if data.weights and (len(data.weights) != len(data.train) or min(data.weights) <= 0):
+    _check_ranges(path, config)
+    if data.weights and (len(data.weights) != len(data.train) or not all(0 < each < math.inf for each in data.weights)):
         raise BadTuneConfig(path, "data.weights", "one number above 0 for each file")
+
+
+def _check_ranges(path: Path, config: TuneConfig) -> None:
+    """Refuse numbers that no run can be made with, or that turn it round."""
+    training, model = config.training, config.model
+    for name in ("learning_rate", "clip_norm"):
+        if not 0 < getattr(training, name) < math.inf:
+            raise BadTuneConfig(path, f"training.{name}", "more than 0, and finite")
+    for name in ("weight_decay", "distillation", "workers", "warmup_steps", "lora_rank", "seed"):
+        if not 0 <= getattr(training, name) < math.inf:
+            raise BadTuneConfig(path, f"training.{name}", "at least 0, and finite")
+    if not 0 <= training.final_share <= 1:
+        raise BadTuneConfig(path, "training.final_share", "a share of the learning rate, from 0 to 1")
+    if training.lora_alpha < 1:
+        raise BadTuneConfig(path, "training.lora_alpha", "at least 1")
+    if model.rope_theta is not None and not 1 < model.rope_theta < math.inf:
+        raise BadTuneConfig(path, "model.rope_theta", "more than 1, and finite")
+    if model.context is not None and model.context < 1:
+        raise BadTuneConfig(path, "model.context", "at least 1")

@@ -20,7 +20,7 @@ from agent_runtime.engine.sources import cache_folder
 from agent_runtime.engine.text import Lead
 from agent_runtime.tuning.agreement import Turns
 from agent_runtime.tuning.config import TrainingPart, TuneConfig
-from agent_runtime.tuning.errors import OtherRun
+from agent_runtime.tuning.errors import NotTrainable, OtherRun
 from agent_runtime.tuning.lora import Start
 from agent_runtime.tuning.samples import read_header
 from agent_runtime.turn import Mode
@@ -32,6 +32,7 @@ _SAID = {"config": "configuration", "samples": "set of samples"}
 # Keys of a configuration that came later, and how runs were before.
 _LATER_KEYS: tuple[tuple[str, str, Any], ...] = (
     ("data", "remember", []),
+    ("data", "splits", ["train"]),
     ("training", "full_every", 1),
     ("training", "remember_every", TrainingPart().remember_every),
 )
@@ -46,9 +47,18 @@ def served_card(config: TuneConfig, start: Start | None) -> Card:
 
 
 def check_samples(config: TuneConfig) -> None:
-    """Raise SamplesError for a file of samples that is not there or is none, before half a minute goes into a model."""
-    for name in (*config.data.train, *config.data.remember):
+    """Look at files of samples before half a minute goes into a model.
+
+    Raises SamplesError for one that is not there or is none, and NotTrainable for one of another split.
+    """
+    for name in config.data.remember:
         read_header(config.folder / name)
+    for name in config.data.train:
+        if (split := read_header(config.folder / name).split) not in config.data.splits:
+            raise NotTrainable(
+                f"{name} is of the split {split}: what was learned from it cannot be measured by it. Make samples of "
+                f'--split train, or, if you mean it, name the split: splits = ["train", "{split}"] under [data].'
+            )
 
 
 def load_for(

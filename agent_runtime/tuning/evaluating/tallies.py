@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from agent_runtime.tuning.evaluating.scoring import Item
 
 ALL = "all"
+FULL = "full"
 # With the kinds that are held out, the name of the sums over all others. Those may have been asked in training: what
 # blocks cost there is one thing, and where nobody ever asked another.
 _ALL_BUT = "all but "
@@ -105,8 +106,9 @@ class Tally:
 
     @property
     def is_learned(self) -> bool:
-        """Whether the first condition is far enough above chance for a difference to mean something."""
-        return self.share(next(iter(self.right))).points >= self.chance_points + LEAST_LEARNED
+        """Whether full mode, or else the first condition, is so far above chance that a difference means something."""
+        name = FULL if FULL in self.right else next(iter(self.right))
+        return self.share(name).points >= self.chance_points + LEAST_LEARNED
 
     def share(self, name: str) -> Estimate:
         """Return the share of items that are right under a condition."""

@@ -11,7 +11,7 @@ from typing import Any
 from agent_runtime.tuning.errors import PartsDiffer
 from agent_runtime.tuning.evaluating.gains import Gains, differences, is_model, texts_of
 from agent_runtime.tuning.evaluating.reports import Part, by_source, tallies_in
-from agent_runtime.tuning.evaluating.tallies import Tally
+from agent_runtime.tuning.evaluating.tallies import FULL, Tally
 
 Report = Mapping[str, Any]
 _DECIDE = "Leave one of them out, or give them names of their own: NAME=REPORT."
@@ -33,7 +33,7 @@ def united(name: str, parts: Sequence[Part]) -> dict[str, Any]:
     report = {
         "environment": first.report["environment"],
         **{key: first.report[key] for key in ("block_modes", "context") if key in first.report},
-        "conditions": list(dict.fromkeys(each for part in parts for each in part.report["conditions"])),
+        "conditions": _full_first(each for part in parts for each in part.report["conditions"]),
         "files": files,
         "generators": by_source([(file, tallies_in(file)) for file in files]),
     }
@@ -103,8 +103,14 @@ def _items(cell: Report) -> tuple[str, int, int]:
 
 
 def _merged(one: Tally, other: Tally) -> Tally:
-    right = {**one.right, **other.right}
+    both = {**one.right, **other.right}
+    right = {name: both[name] for name in _full_first(both)}
     return Tally(one.kind, one.items, right, one.chance, one.decisions, {**one.legal_mass, **other.legal_mass})
+
+
+def _full_first(conditions: Iterable[str]) -> list[str]:
+    """Return each condition once, full mode first: it is the measure of the others, whichever part came first."""
+    return sorted(dict.fromkeys(conditions), key=lambda name: name != FULL)
 
 
 def _texts(name: str, parts: Iterable[Part]) -> list[Report]:
@@ -148,7 +154,7 @@ def _player(game: Report, name: str) -> list[Any]:
 def _with_all_players(game: Report, other: Report) -> Report:
     """Return a contest with the modes that the model has played in either part, and their differences."""
     players, gains = {**game["players"], **other["players"]}, {**Gains.of_game(game), **Gains.of_game(other)}
-    order = sorted(players, key=is_model, reverse=True)
+    order = sorted(_full_first(players), key=is_model, reverse=True)
     gains = {name: gains[name] for name in order}
     merged = {"players": {name: players[name] for name in order}, **differences(gains), "rewards": texts_of(gains)}
     return {**game, **merged}

@@ -11,7 +11,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from agent_runtime.cli import app, main
+from agent_runtime.commands import evaluate_output
 from agent_runtime.commands.progress import Progress
+from agent_runtime.errors import CannotWrite
 from tests.agent_runtime.tuning.evaluating.test_texts import CONVERSATIONS, write
 from tests.agent_runtime.tuning.test_training import write_samples
 from tests.tiny_models import save_tiny_model
@@ -212,3 +214,19 @@ def test_what_cannot_be_measured_is_refused_before_the_model_is_loaded(
         main()
     told = capsys.readouterr().err
     assert ended.value.code == 2 and said in told and "Loading" not in told
+
+
+def test_a_report_that_cannot_be_written_leaves_the_one_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(path: Path, text: str, encoding: str) -> None:
+        with path.open("w", encoding=encoding) as file:
+            file.write(text[: len(text) // 2])
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "report.json"
+    evaluate_output._write({"files": [1]}, out)
+    monkeypatch.setattr(Path, "write_text", full_disk)
+    with pytest.raises(CannotWrite, match="No space left"):
+        evaluate_output._write({"files": [1, 2]}, out)
+    assert json.loads(out.read_text("utf-8")) == {"files": [1]}

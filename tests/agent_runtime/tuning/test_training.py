@@ -23,7 +23,7 @@ from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import DataPart, ModelPart, TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import CutSamples, DamagedSaving, LossNotFinite, NotSamples, NotTrainable, OtherRun
 from agent_runtime.tuning.lora import with_lora
-from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter
+from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter, read_samples
 from agent_runtime.tuning.stream import BatchStream, FileSource, Schedule
 from agent_runtime.tuning.student import Student, losses_of
 from agent_runtime.tuning.training import METRICS, TuneResult, tune
@@ -204,6 +204,18 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_what_was_saved(
     assert not (home / "run" / "adapter").exists()
     monkeypatch.setattr(training, "losses_of", real)
     assert [line["step"] for line in run(config(home), home / "run")[1]] == list(range(saved, 12))
+
+
+def test_samples_of_another_split_are_learned_from_if_that_is_meant(home: Path) -> None:
+    with SampleWriter(home / "test.jsonl", Header("gates", {}, "1", 0, "test")) as writer:
+        for sample in read_samples(home / "train.jsonl"):
+            writer.write(sample)
+    made = config(home, steps=1)
+    measured = replace(made, data=DataPart(("test.jsonl",)))
+    with pytest.raises(NotTrainable, match=r'test\.jsonl is of the split test: .* splits = \["train", "test"\]'):
+        run(measured, home / "run")
+    assert not (home / "run").exists()
+    assert run(replace(made, data=DataPart(("test.jsonl",), splits=("test",))), home / "run")[0].made is not None
 
 
 @pytest.mark.parametrize(("step", "saved"), [(3, 0), (11, 8)])

@@ -82,6 +82,17 @@ def test_parts_may_have_other_files_in_other_modes() -> None:
     assert found["conditions"] == ["full", "star"] and found["generators"] == []
 
 
+def test_full_mode_is_the_measure_whichever_part_comes_first() -> None:
+    right = {"full": {"fact": [2, 3]}, "star": {"fact": [0, 1]}}
+    full, star = (report_of(file_of("a.jsonl", {"fact": [2, 3]}, {name: right[name]})) for name in ("full", "star"))
+    one, other = united("a", parts_of(full, star)), united("a", parts_of(star, full))
+    assert one == other and one["conditions"] == ["full", "star"]
+    [cell] = one["files"][0]["cells"]
+    assert cell["cost"]["star"]["points"] == 80.0 and cell["learned"]
+    alone = report_of(file_of("a.jsonl", {"fact": [2, 3]}, {"star": right["star"], "full": right["full"]}))
+    assert alone["files"][0]["cells"][0]["learned"], "full mode says what is learned, whatever is the measure"
+
+
 @pytest.mark.parametrize(
     ("first", "second", "what"),
     [
