@@ -9,6 +9,7 @@ HotseatError (agent_runtime.errors)
     ├── BadTuneConfig      a configuration with a key or a value that cannot be
     ├── LossNotFinite      training that has come apart
     ├── OtherRun           a folder with a run of another configuration
+    ├── RunInUse           a folder with a run that another process is at
     ├── BadLaunch          a setting of accelerate's that no run can follow
     ├── DamagedSaving      what a run has saved cannot be read
     ├── NotSaved           a step that could not be saved; what was saved before is as it was
@@ -160,6 +161,19 @@ class LossNotFinite(TuningError):
             f"The {self.name} of step {self.step + 1} is {self.value}. What was saved last is step {self.saved_step}: "
             "lower learning_rate, raise warmup_steps, or lower clip_norm, and start again in another folder."
         )
+
+
+@dataclass(eq=False)
+class RunInUse(TuningError):
+    """A folder whose run another process is at; `pid` is None where it has not said who it is."""
+
+    folder: Path
+    pid: int | None
+    code: ClassVar[str] = "run_in_use"
+
+    def __str__(self) -> str:
+        who = "Another process" if self.pid is None else f"Process {self.pid}"
+        return f"{who} is at the run in {self.folder}. Wait until it is done, stop it, or name another folder (--out)."
 
 
 @dataclass(eq=False)

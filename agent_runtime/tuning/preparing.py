@@ -1,7 +1,8 @@
 """Before a run: its model with all that the run asks of it, and its folder, which is one run's alone."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from agent_runtime.engine.sources import cache_folder
 from agent_runtime.engine.text import Lead
 from agent_runtime.tuning.agreement import Turns
 from agent_runtime.tuning.config import TrainingPart, TuneConfig
-from agent_runtime.tuning.errors import NotTrainable, OtherRun
+from agent_runtime.tuning.errors import NotTrainable, OtherRun, RunInUse
 from agent_runtime.tuning.lora import Start
 from agent_runtime.tuning.samples import read_header
 from agent_runtime.turn import Mode
+from kv_store.errors import StoreLocked
+from kv_store.folder_lock import FolderLock
 
 _RUN = "run.json"
 # In no folder of a run that was begun before there was the key.
@@ -59,6 +62,19 @@ def check_samples(config: TuneConfig) -> None:
                 f"{name} is of the split {split}: what was learned from it cannot be measured by it. Make samples of "
                 f'--split train, or, if you mean it, name the split: splits = ["train", "{split}"] under [data].'
             )
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep a run's folder from other processes while this is open, also if this one is killed. Raises RunInUse."""
+    try:
+        lock = FolderLock(folder)
+    except StoreLocked as error:
+        raise RunInUse(folder, None if error.holder is None else error.holder.pid) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def load_for(

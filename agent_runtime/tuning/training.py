@@ -39,7 +39,7 @@ from agent_runtime.tuning.kept_texts import KeptTexts
 from agent_runtime.tuning.launching import check_layers, is_sharded, kind_of, launched
 from agent_runtime.tuning.lora import Start, as_bare, as_it_began, start_of, with_lora
 from agent_runtime.tuning.packing import Batch
-from agent_runtime.tuning.preparing import check_samples, claim, load_for, served_card
+from agent_runtime.tuning.preparing import check_samples, claim, held, load_for, served_card
 from agent_runtime.tuning.remembering import Memory, Remembered, bare_rope
 from agent_runtime.tuning.saving import Savings, further_names
 from agent_runtime.tuning.stream import BatchStream, FileSource, Schedule, Source, TokenSource, longest_of
@@ -105,8 +105,9 @@ def tune(
     everything = (*(source for _, source in (*sources, *remembered)), measured)
     config = config.saying_rows(longest_of(everything, loaded.context_limit) if is_short else None)
     claim(folder, config, loaded, card, accelerator, start, recorded, [each.digest for each in kept])
-    run = _Run(config, folder, accelerator, loaded, card, start, recorded, sources, remembered)
-    return run.go(tell, is_stopped)
+    with held(folder) if accelerator.is_main_process else nullcontext():
+        run = _Run(config, folder, accelerator, loaded, card, start, recorded, sources, remembered)
+        return run.go(tell, is_stopped)
 
 
 def leave_others() -> None:

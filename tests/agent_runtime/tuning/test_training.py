@@ -4,6 +4,8 @@ import itertools
 import json
 import math
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,15 @@ from agent_runtime.engine.text import Lead
 from agent_runtime.tuning import training
 from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import DataPart, ModelPart, TrainingPart, TuneConfig
-from agent_runtime.tuning.errors import CutSamples, DamagedSaving, LossNotFinite, NotSamples, NotTrainable, OtherRun
+from agent_runtime.tuning.errors import (
+    CutSamples,
+    DamagedSaving,
+    LossNotFinite,
+    NotSamples,
+    NotTrainable,
+    OtherRun,
+    RunInUse,
+)
 from agent_runtime.tuning.lora import with_lora
 from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter, read_samples
 from agent_runtime.tuning.stream import BatchStream, FileSource, Schedule
@@ -204,6 +214,24 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_what_was_saved(
     assert not (home / "run" / "adapter").exists()
     monkeypatch.setattr(training, "losses_of", real)
     assert [line["step"] for line in run(config(home), home / "run")[1]] == list(range(saved, 12))
+
+
+def test_two_processes_are_not_at_one_run(home: Path) -> None:
+    run(config(home, steps=1), home / "run")
+    before = (home / "run" / METRICS).read_bytes()
+    holds = (
+        "import sys; from pathlib import Path; from kv_store.folder_lock import FolderLock\n"
+        "lock = FolderLock(Path(sys.argv[1])); print(1, flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holds, home / "run"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline() == "1\n"
+        with pytest.raises(RunInUse, match=rf"Process {other.pid} is at the run in .*name another folder"):
+            run(config(home, steps=1), home / "run")
+        other.kill()
+    assert (home / "run" / METRICS).read_bytes() == before
+    run(config(home, steps=1), home / "run")
 
 
 def test_samples_of_another_split_are_learned_from_if_that_is_meant(home: Path) -> None:
