@@ -10,6 +10,7 @@ What was asked before behind the same blocks in the same file is left out, and s
 game a file holds some positions hundreds of times, and their answers are one answer.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
@@ -47,13 +48,19 @@ def evaluate(
     answered: list[dict[str, Any]] = []
     if files:  # a model that is served may be one that packed rows do not do for
         scorer = Scorer(loaded, conditions, row_tokens)
-        for path in files:
-            answered.append(_answered(scorer, path, tell))
+        for path, name in _named(files).items():
+            answered.append({"file": name, **_answered(scorer, path, tell)})
             if any(file["cells"] for file in answered):
                 keep(_report(loaded, conditions, answered))
         if not any(file["cells"] for file in answered):
             raise NothingAnswered(tuple(left_out(file, row_tokens, loaded.context_limit) for file in answered))
     return _report(loaded, conditions, answered)
+
+
+def _named(files: Sequence[Path]) -> dict[Path, str]:
+    """Return what a report calls each file, once: its name, or where several have that name the path as it was given."""
+    names = Counter(path.name for path in dict.fromkeys(files))
+    return {path: path.name if names[path.name] == 1 else path.as_posix() for path in files}
 
 
 def left_out(file: dict[str, Any], row_tokens: int, context: int) -> str:
@@ -134,7 +141,6 @@ def _answered(scorer: Scorer, path: Path, tell: Callable[[Path, int], None]) -> 
     names = [condition.name for condition in scorer.conditions]
     tallies = tallies_of(names, items, samples.num_samples, header.held_out)
     return {
-        "file": path.name,
         "digest": samples.digest,
         "generator": header.generator,
         "split": header.split,

@@ -111,8 +111,13 @@ def held_out_in(files: Iterable[Mapping[str, Any]]) -> list[str]:
 def by_source(files: Sequence[tuple[Mapping[str, Any], Sequence[Tally]]]) -> list[dict[str, Any]]:
     """Return the cells of each generator that there are several files of.
 
-    They are under the conditions that all of these files were answered under; none if there is no such condition.
+    They are under the conditions that all of these files were answered under; none if there is no such condition. A
+    file that asks what another one asks, under another name, is no further evidence.
     """
+    by_digest: dict[str, tuple[Mapping[str, Any], Sequence[Tally]]] = {}
+    for file, tallies in files:
+        by_digest.setdefault(file["digest"], (file, tallies))
+    files = [*by_digest.values()]
     reports = []
     for source in dict.fromkeys(source_of(file) for file, _ in files):
         of_it = [(file, tallies) for file, tallies in files if source_of(file) == source and file["cells"]]

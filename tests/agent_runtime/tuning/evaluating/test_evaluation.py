@@ -61,12 +61,12 @@ def test_what_was_asked_before_and_what_leaves_no_choice_is_left_out(tmp_path: P
 
 def test_files_of_one_generator_are_added_up_and_of_games_those_of_one(tmp_path: Path) -> None:
     made = {
-        name: (generator, arguments, [sample(number, question("Is it?"), question("Was it?")) for number in range(3)])
-        for name, generator, arguments in (
-            ("a.jsonl", "gates", {"blocks": [8, 8]}),
-            ("b.jsonl", "gates", {"blocks": [16, 16]}),
-            ("c.jsonl", "games", {"game": "leduc"}),
-            ("d.jsonl", "games", {"game": "camp"}),
+        name: (generator, arguments, [sample(first + n, question("Is it?"), question("Was it?")) for n in range(3)])
+        for first, name, generator, arguments in (
+            (0, "a.jsonl", "gates", {"blocks": [8, 8]}),
+            (3, "b.jsonl", "gates", {"blocks": [16, 16]}),
+            (0, "c.jsonl", "games", {"game": "leduc"}),
+            (0, "d.jsonl", "games", {"game": "camp"}),
         )
     }
     report = report_of(tmp_path, made)
@@ -147,3 +147,16 @@ def test_a_table_says_by_how_much_a_block_mode_is_above_full_mode_and_the_report
     low, high = cell["cost"]["star"]["interval"]
     star, unmoved = line.split(" | ")[-2:]
     assert star == f"-16.67 [{-high:.2f}, {-low:.2f}]" and unmoved.startswith("8.33 [")
+
+
+def test_files_of_one_name_are_told_apart_and_copies_are_no_further_evidence(tmp_path: Path) -> None:
+    (tmp_path / "near").mkdir()
+    first, other = (sample(number, question("Is it?")) for number in (1, 2))
+    made = {
+        name: ("gates", {}, [each]) for name, each in (("a.jsonl", first), ("near/a.jsonl", other), ("b.jsonl", first))
+    }
+    report = report_of(tmp_path, made)
+    near, far = (tmp_path / "near" / "a.jsonl").as_posix(), (tmp_path / "a.jsonl").as_posix()
+    assert [file["file"] for file in report["files"]] == [far, near, "b.jsonl"]
+    [together] = report["generators"]
+    assert together["files"] == [far, near] and together["cells"][0]["right"]["full"]["items"] == 2
