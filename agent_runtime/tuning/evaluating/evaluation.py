@@ -58,7 +58,7 @@ def evaluate(
 
 
 def _named(files: Sequence[Path]) -> dict[Path, str]:
-    """Return what a report calls each file, once: its name, or where several have that name the path as it was given."""
+    """Return what a report calls each file, once: its name, or where several have that name the path as given."""
     names = Counter(path.name for path in dict.fromkeys(files))
     return {path: path.name if names[path.name] == 1 else path.as_posix() for path in files}
 
