@@ -1,4 +1,4 @@
-"""Recorded turns whose right answers nobody has said: every mode is to decide what the first one did before the run.
+"""Recorded turns whose right answers nobody has said: every mode is to decide what full mode did before the run.
 
 How well they agree is learned from (`Teacher.agreement`), and measured on turns of other sessions, which are held out.
 """
@@ -38,7 +38,7 @@ class Turns:
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """The first mode of the model as it was before the run, which is what `as_it_began` shows inside a `with`.
+    """Full mode, the first, of the model as it was before the run, which is what `as_it_began` shows inside a `with`.
 
     `answered` returns the logits of all tokens that are predicted in a batch, and what they should be.
     """
@@ -50,13 +50,13 @@ class Teacher:
 
     @torch.no_grad()
     def taught(self, batch: Batch) -> torch.Tensor:
-        """Return the teacher's logits of the first mode's predicted tokens."""
+        """Return the teacher's logits of full mode's predicted tokens."""
         with self.as_it_began():
             logits, _ = self.answered(batch)
         return logits.chunk(len(self.modes))[0]
 
     def agreement(self, batch: Batch) -> Agreement:
-        """Compare what every mode decides with what the first one did before the run."""
+        """Compare what every mode decides with what full mode did before the run."""
         num_modes = len(self.modes)
         decisions = Decisions.of(batch, wanted_of(batch).chunk(num_modes)[0])
         taught = self.taught(batch)  # first: what the student computes is not to see its weights exchanged

@@ -32,7 +32,7 @@ from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.sources import cache_folder
 from agent_runtime.tuning.agreement import Teacher, Turns, is_noted, note_agreement
 from agent_runtime.tuning.attention import Planner
-from agent_runtime.tuning.config import TrainingPart, TuneConfig
+from agent_runtime.tuning.config import TEACHER, TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import LossNotFinite, NotTrainable
 from agent_runtime.tuning.figures import Figures, Mark
 from agent_runtime.tuning.kept_texts import KeptTexts
@@ -69,12 +69,14 @@ def tune(
     `is_stopped` is asked once a step. Of several processes the first one alone writes and tells, and all stop behind
     the same step if any of them is to.
 
-    With `turns` nothing is learned from answers: every mode learns what the first one decided in them before the run
+    With `turns` nothing is learned from answers: every mode learns what full mode decided in them before the run
     (`Agreement`), in the model as it is served; and the report of before and after is in the folder, as agreement.json.
 
     Raises TuningError (BadLaunch, OtherLaunch, OtherRun, LossNotFinite, NotTrainable, SamplesError) and what loading a
     model raises.
     """
+    if turns is not None and not config.full_mode_teaches:
+        raise NotTrainable(f"{TEACHER}.")
     # Batches are made in forked processes, and the tokenizer's threads do not survive a fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     accelerator = launched(exchanges=turns is not None or bool(config.data.remember))

@@ -166,6 +166,15 @@ def test_a_run_that_was_cut_off_behind_its_last_step_is_measured_when_it_is_take
     assert go() == whole
 
 
+@pytest.mark.parametrize("modes", [("star", "full"), ("star",), ("anchored", "star"), ("full",)])
+def test_nothing_but_full_mode_teaches_and_this_is_said_before_the_model_is_loaded(
+    home: Path, tmp_path: Path, modes: tuple[str, ...]
+) -> None:
+    run = replace(config(home, modes=modes), model=ModelPart(str(tmp_path / "no weights")))
+    with pytest.raises(NotTrainable, match="put full first, and a block mode behind it"):
+        tune(run, tmp_path / "run", lambda line: None, turns=lambda loaded: short_turns(2))
+
+
 def test_nothing_but_what_is_served_teaches(home: Path, tmp_path: Path) -> None:
     for changed in ({"lead": "label"}, {"positions": "shared"}):
         with pytest.raises(NotTrainable, match="served in another way"):
