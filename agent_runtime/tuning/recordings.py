@@ -80,7 +80,9 @@ def _turns_of(loaded: LoadedModel, path: Path, games: Sequence[Path]) -> Iterato
                 refused.append(error)
                 continue
             if not turn.answers.decodes and len(turn.answers.candidates) > 1:
-                ask = TokenAsk(turn.prompt.observation, tuple(each.ids for each in turn.answers.candidates))
+                answers = tuple(each.ids for each in turn.answers.candidates)
+                divisors = turn.answers.divisors(length_normalised=turn.length_normalised)
+                ask = TokenAsk(turn.prompt.observation, answers, divisors)
                 yield step.request.session, TokenSample(tuple(block.ids for block in turn.prompt.blocks), (ask,))
     finally:
         runtime.close()

@@ -30,10 +30,12 @@ class TokenAsk:
     """A prompt's end up to where the answer begins, and the answers, each with its end-of-turn token.
 
     Several answers are those that are decided among. Each is alone behind the prompt, which is computed once.
+    `divisors` are what the answers' log-probabilities are divided by before they are compared, 1 if there are none.
     """
 
     observation: Ids
     answers: tuple[Ids, ...]
+    divisors: tuple[int, ...] = ()
 
     @property
     def num_tokens(self) -> int:
@@ -60,7 +62,8 @@ class Row:
 
     A token sees its span, which begins at `own_from`, up to itself, its view, from `seen_from` up to `seen_to`, and the
     prompt that several answers share, from `asked_from` up to `asked_to`. `is_anchor` is 1 where the anchor is.
-    `document` numbers the samples of the row (-1: padding) and `ask` the asks of a document (-1: none).
+    `document` numbers the samples of the row (-1: padding) and `ask` the asks of a document (-1: none). `divisor` is
+    that of the answer that is predicted from a token.
     """
 
     ids: numpy.ndarray
@@ -75,6 +78,7 @@ class Row:
     label: numpy.ndarray
     document: numpy.ndarray
     ask: numpy.ndarray
+    divisor: numpy.ndarray
 
     @property
     def is_doubled(self) -> bool:
@@ -97,6 +101,7 @@ class Asked:
     span: Span
     ask: int
     answer: Ids = ()
+    divisor: int = 1
 
 
 def spans_of(
@@ -130,13 +135,17 @@ def _asked(ask: TokenAsk, number: int, view: View) -> list[Asked]:
 
     The prompt's last token predicts an answer's first one, so it stands in the span of each.
     """
+    divisors = ask.divisors or (1,) * len(ask.answers)
     if len(ask.answers) == 1:
-        [answer] = ask.answers
-        return [Asked(Span((*ask.observation, *answer[:-1]), view.behind, view), number, answer)]
+        [answer], [divisor] = ask.answers, divisors
+        return [Asked(Span((*ask.observation, *answer[:-1]), view.behind, view), number, answer, divisor)]
     *shared, last = ask.observation
     parent = Span(tuple(shared), view.behind, view) if shared else None
     start = view.behind + len(shared)
-    answered = [Asked(Span((last, *answer[:-1]), start, view, parent=parent), number, answer) for answer in ask.answers]
+    answered = [
+        Asked(Span((last, *answer[:-1]), start, view, parent=parent), number, answer, divisor)
+        for answer, divisor in zip(ask.answers, divisors, strict=True)
+    ]
     return answered if parent is None else [Asked(parent, number), *answered]
 
 
@@ -173,6 +182,7 @@ def row_of(sample: TokenSample, mode: Mode, positions: Positions = Positions.SEQ
         label=label,
         document=numpy.zeros(total, dtype=numpy.int64),
         ask=numpy.repeat(numpy.array([-1] * len(static) + [each.ask for each in asked]), lengths),
+        divisor=numpy.repeat(numpy.array([1] * len(static) + [each.divisor for each in asked]), lengths),
     )
     moved = row.place != row.local
     if (row.seen_to[moved] > len(sample.blocks[0])).any():

@@ -2,7 +2,8 @@
 
 A question is right if the most likely token is the target's at every place, end of turn included: that is what greedy
 decoding would write. A decision is right if the target, or an action that is as right, has the highest probability of
-the listed actions, as the runtime decides. Every condition answers the same items, in the same rows.
+the listed actions, as the runtime decides in a game whose `length_normalised` is false: samples say nothing about it.
+Every condition answers the same items, in the same rows.
 
 Shapes: B rows, T tokens, N predicted tokens, V vocabulary.
 """

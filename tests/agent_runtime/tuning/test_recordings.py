@@ -1,6 +1,7 @@
 """Recordings without labels: block mode learns what its own full mode decides, and is measured on other sessions."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from agent_runtime.tuning.training import METRICS, tune
 from agent_runtime.turn import Mode
 from tests.agent_runtime.embedded import bring, embed
 from tests.agent_runtime.engine.worlds import random_ids
-from tests.agent_runtime.replay.duel import record_duel
+from tests.agent_runtime.replay.duel import NUM_TURNS, record_duel
 from tests.agent_runtime.worlds import write_game
 from tests.tiny_models import save_tiny_adapter, save_tiny_model
 
@@ -51,6 +52,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_tiny_model(folder / "guard", "llama")
     write_game(folder / "games")
     record_duel(folder / "recordings", folder / "games", loaded_from(folder))
+    level = folder / "games" / "level"
+    shutil.copytree(folder / "games" / "duel", level)
+    said = (
+        (level / "game.toml")
+        .read_text("utf-8")
+        .replace('name = "duel"\n', 'name = "level"\nlength_normalised = true\n')
+    )
+    (level / "game.toml").write_text(said, "utf-8")
+    for game in ("duel", "level"):
+        record_duel(folder / "mixed", folder / "games", loaded_from(folder), match=game, game=game)
     return folder
 
 
@@ -65,26 +76,28 @@ def loaded_from(home: Path) -> LoadedModel:
     return load_model(ModelSpec(str(home / "guard"), device="cpu"), home / "cache")
 
 
-def played(home: Path, mode: Mode) -> list[list[float]]:
-    """The probabilities that a runtime gives the actions of every recorded turn."""
+def played(home: Path, recording: Path, mode: Mode) -> list[list[float]]:
+    """The probabilities that a runtime gives the actions of every recorded turn, at temperature 1."""
     loaded = loaded_from(home)
     served = serve_model("default", loaded, MemoryStore(), pool_mib=16, max_rows=512, probed=False)
     runtime = AgentRuntime({"default": served}, games=[home / "games"])
     found = []
-    for step in (each.step for each in RecordedSteps(read_recording(recordings_in(home / "recordings")[0]))):
+    for step in (each.step for each in RecordedSteps(read_recording(recording))):
         if isinstance(step, RecordedTurn):
             request = replace(step.request, decide=replace(step.request.decide, temperature=1.0))
-            found.append([score.logprob for score in runtime.begin_turn(request).run().scores])
+            found.append([score.p for score in runtime.begin_turn(request).run().scores])
         else:
             put_into(runtime, mode, step)
     runtime.close()
-    return [torch.tensor(each).softmax(0).tolist() for each in found]
+    return found
 
 
 def test_what_is_learned_from_is_what_the_runtime_decides(home: Path) -> None:
-    turns = recorded_turns(loaded_from(home), recordings_in(home / "recordings"), [home / "games"])
+    """In a set of turns of two games, one of which divides log-probabilities by the tokens of answers."""
+    recordings = recordings_in(home / "mixed")
+    turns = recorded_turns(loaded_from(home), recordings, [home / "games"])
     samples = [*turns.train, *turns.held_out]
-    assert {len(turns.train), len(turns.held_out)} == {3}
+    assert len(samples) == 2 * NUM_TURNS
     loaded = loaded_from(home)
     student = Student(loaded.model)
     length = sum(sample.num_tokens for sample in samples)
@@ -98,11 +111,14 @@ def test_what_is_learned_from_is_what_the_runtime_decides(home: Path) -> None:
     assert decisions.num_decisions == len(samples)
     for mode, part in zip(MODES, logits.chunk(2), strict=True):
         probabilities = decisions.logprobs(part, labels).exp().split(4)
-        theirs = played(home, mode)
+        theirs = [each for recording in recordings for each in played(home, recording, mode)]
         for ours in probabilities:
             nearest = min(theirs, key=lambda each: (torch.tensor(each) - ours).abs().max().item())
             assert ours.tolist() == pytest.approx(nearest, abs=1e-4)
             theirs.remove(nearest)
+    raw = replace(decisions, divisor_of_action=torch.ones_like(decisions.divisor_of_action))
+    far = (decisions.logprobs(logits.chunk(2)[0], labels) - raw.logprobs(logits.chunk(2)[0], labels)).split(4)
+    assert sum(bool(each.abs().max() > 0.1) for each in far) == NUM_TURNS, "in one game of two it makes a difference"
     agreement = decisions.agreement(
         *[decisions.logprobs(part, labels) for part in logits.chunk(2)][:1],
         [decisions.logprobs(logits.chunk(2)[0], labels)],
