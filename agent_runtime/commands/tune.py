@@ -132,5 +132,5 @@ def _say_agreement(report: Path) -> None:
             if isinstance(values, dict):
                 say(
                     f"{when:>6}  {mode:<9} same best action {100 * values['agreed']:5.1f} %   "
-                    f"variation {values['variation']:.4f}   {found['turns']} turns of other sessions"
+                    f"variation {values['variation']:.4f}   {found['turns']} held-out turns"
                 )

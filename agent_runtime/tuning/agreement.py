@@ -1,6 +1,6 @@
 """Recorded turns whose right answers nobody has said: every mode is to decide what full mode did before the run.
 
-How well they agree is learned from (`Teacher.agreement`), and measured on turns of other sessions, which are held out.
+How well they agree is learned from (`Teacher.agreement`), and measured on turns of other matches, which are held out.
 """
 
 import json
@@ -26,14 +26,15 @@ _FIGURES = ("divergence", "variation", "agreed")
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """Recorded turns, their decisions listed, and those of other sessions, which are only measured.
+    """Recorded turns, their decisions listed, and those of other matches (or sessions), which are only measured.
 
-    `digest` names them all.
+    `digest` names them all. `repeated` turns were held out, too, but are token for token among those of `train`.
     """
 
     train: tuple[TokenSample, ...]
     held_out: tuple[TokenSample, ...]
     digest: str
+    repeated: int = 0
 
 
 @dataclass(frozen=True, slots=True)

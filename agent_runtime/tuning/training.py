@@ -283,7 +283,7 @@ class _Run:
         measured = self._teacher.measured(self._turns.held_out, longest, length, device)
         self._student.train(True)
         if self._accelerator.is_main_process:
-            note_agreement(self._folder, when, measured)
+            note_agreement(self._folder, when, {**measured, "repeated": self._turns.repeated})
         self._accelerator.wait_for_everyone()
 
     def _figures(

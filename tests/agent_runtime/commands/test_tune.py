@@ -98,7 +98,7 @@ def test_recordings_need_no_labels(home: Path) -> None:
     words = ["tune", "tune.toml", "--recordings", "recordings", "--games", "games", "--out", "run", "--no-plot"]
     ran = run(*words)
     assert ran.exit_code == 0, ran.output
-    assert "before  star      same best action" in ran.stderr and "3 turns of other sessions" in ran.stderr
+    assert "before  star      same best action" in ran.stderr and "3 held-out turns" in ran.stderr
     assert (home / "run" / "adapter" / "hotseat.json").is_file()
     assert run(*words).exit_code == 0, "a finished run says once more what came out"
     refused = run("tune", "--out", "run")
