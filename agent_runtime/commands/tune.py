@@ -75,7 +75,7 @@ def tune(
             rate = f"{line['tokens_per_s']:.0f} tokens/s"
             say(f"step {line['step'] + 1:>6} of {run.training.steps}  {'  '.join(parts)}  {rate}")
         if line["left_out"]:
-            say(f"step {line['step'] + 1}: {line['left_out']} samples are longer than a row, and left out.")
+            say(f"step {line['step'] + 1}: {line['left_out']} samples are too long for a row or the model: left out.")
 
     turns = None
     if recordings is not None:

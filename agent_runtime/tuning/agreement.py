@@ -16,7 +16,7 @@ from agent_runtime.engine.digests import write_atomically
 from agent_runtime.engine.positions import Positions
 from agent_runtime.tuning.errors import NotTrainable
 from agent_runtime.tuning.packing import Batch, batch_of, joined
-from agent_runtime.tuning.rows import TokenSample, row_of
+from agent_runtime.tuning.rows import Room, TokenSample, row_of
 from agent_runtime.tuning.student import Agreement, Decisions, wanted_of
 from agent_runtime.turn import Mode
 
@@ -68,20 +68,19 @@ class Teacher:
 
     @torch.no_grad()
     def measured(
-        self, held_out: Sequence[TokenSample], longest: int, length: int | None, device: torch.device
+        self, held_out: Sequence[TokenSample], room: Room, length: int | None, device: torch.device
     ) -> dict[str, Any]:
         """Return the agreement on turns, one by one in rows of `length` (None: its own), as the report has it.
 
-        Those of more than `longest` tokens are left out. Raises NotTrainable if that is all of them.
+        Those that `room` does not hold are left out. Raises NotTrainable if that is all of them.
         """
         found = []
-        for sample in held_out:
-            if sample.num_tokens <= longest:
-                rows = [row_of(sample, mode, self.positions) for mode in self.modes]
-                packed = [joined([row], length or sample.num_tokens) for row in rows]
-                found.append(self.agreement(batch_of(packed).to(device)))
+        for sample in filter(room.holds, held_out):
+            rows = [row_of(sample, mode, self.positions) for mode in self.modes]
+            packed = [joined([row], length or sample.num_tokens) for row in rows]
+            found.append(self.agreement(batch_of(packed).to(device)))
         if not found:
-            raise NotTrainable("no held-out turn fits into a row. Make rows longer (row_tokens).")
+            raise NotTrainable(f"no held-out turn fits: {room.advice(held_out)}.")
         return {"turns": len(found), "left_out": len(held_out) - len(found), **self._averages(found)}
 
     def _averages(self, found: Sequence[Agreement]) -> dict[str, dict[str, float]]:

@@ -25,8 +25,8 @@ class Batch:
 
     `wanted` [N] are the flat places where something is to be predicted. Those of one answer have one number in
     `action` [N], and the answers of one ask one in `decision_of_action` [A], of `num_decisions`; `divisor_of_action`
-    [A] are the answers' divisors. No row has more than `used` tokens before its padding. `left_out` samples were longer
-    than a row, or than the model's context.
+    [A] are the answers' divisors. No row has more than `used` tokens before its padding. `left_out` samples fit no
+    row, or not the model's context.
     """
 
     ids: torch.Tensor

@@ -42,6 +42,11 @@ class TokenAsk:
         """Return the tokens that it takes in a row, behind its blocks."""
         return len(self.observation) - 1 + sum(map(len, self.answers))
 
+    @property
+    def num_positions(self) -> int:
+        """Return the positions that it takes behind its blocks: answers begin at the same one."""
+        return len(self.observation) - 1 + max(map(len, self.answers))
+
 
 @dataclass(frozen=True, slots=True)
 class TokenSample:
@@ -54,6 +59,32 @@ class TokenSample:
     def num_tokens(self) -> int:
         """Return the tokens that the sample takes in a row."""
         return sum(map(len, self.blocks)) + sum(ask.num_tokens for ask in self.asks)
+
+    @property
+    def num_positions(self) -> int:
+        """Return the positions that a model needs for it: asks begin at the same one, behind the blocks as one text."""
+        return sum(map(len, self.blocks)) + max((ask.num_positions for ask in self.asks), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What there is for a sample: a row's tokens, and `context` positions of the model."""
+
+    row_tokens: int
+    context: int
+
+    def holds(self, sample: TokenSample) -> bool:
+        """Whether a sample fits."""
+        return sample.num_tokens <= self.row_tokens and sample.num_positions <= self.context
+
+    def advice(self, left_out: Sequence[TokenSample]) -> str:
+        """Say why samples do not fit, and what to do about it."""
+        reasons = []
+        if any(sample.num_tokens > self.row_tokens for sample in left_out):
+            reasons.append(f"a row holds {self.row_tokens} tokens (make rows longer: training.row_tokens)")
+        if any(sample.num_positions > self.context for sample in left_out):
+            reasons.append(f"the model has {self.context} positions (extend its context: model.context)")
+        return " and ".join(reasons)
 
 
 @dataclass(frozen=True, slots=True)

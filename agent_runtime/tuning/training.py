@@ -41,6 +41,7 @@ from agent_runtime.tuning.lora import Start, as_bare, as_it_began, start_of, wit
 from agent_runtime.tuning.packing import Batch
 from agent_runtime.tuning.preparing import claim, load_for, served_card
 from agent_runtime.tuning.remembering import Memory, Remembered, bare_rope
+from agent_runtime.tuning.rows import Room
 from agent_runtime.tuning.saving import Savings, further_names
 from agent_runtime.tuning.stream import BatchStream, FileSource, Schedule, Source, TokenSource
 from agent_runtime.tuning.student import Agreement, Losses, Student, losses_of, wanted_of
@@ -278,9 +279,9 @@ class _Run:
             return
         part, device = self._config.training, self._accelerator.device
         self._student.train(False)
-        longest = min(part.row_tokens, self._loaded.context_limit)
+        room = Room(part.row_tokens, self._loaded.context_limit)
         length = part.row_tokens if device.type == "cuda" else None
-        measured = self._teacher.measured(self._turns.held_out, longest, length, device)
+        measured = self._teacher.measured(self._turns.held_out, room, length, device)
         self._student.train(True)
         if self._accelerator.is_main_process:
             note_agreement(self._folder, when, {**measured, "repeated": self._turns.repeated})
