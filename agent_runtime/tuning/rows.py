@@ -78,13 +78,15 @@ class Room:
         return sample.num_tokens <= self.row_tokens and sample.num_positions <= self.context
 
     def advice(self, left_out: Sequence[TokenSample]) -> str:
-        """Say why samples do not fit, and what to do about it."""
+        """Say why samples do not fit, by how much, and what to do about it."""
         reasons = []
-        if any(sample.num_tokens > self.row_tokens for sample in left_out):
-            reasons.append(f"a row holds {self.row_tokens} tokens (make rows longer: training.row_tokens)")
-        if any(sample.num_positions > self.context for sample in left_out):
-            reasons.append(f"the model has {self.context} positions (extend its context: model.context)")
-        return " and ".join(reasons)
+        if tokens := [each.num_tokens for each in left_out if each.num_tokens > self.row_tokens]:
+            held = f"a row holds {self.row_tokens} tokens, and they have {min(tokens)} to {max(tokens)}"
+            reasons.append(f"{held} (make rows longer: training.row_tokens)")
+        if positions := [each.num_positions for each in left_out if each.num_positions > self.context]:
+            held = f"the model has {self.context} positions, and they need {min(positions)} to {max(positions)}"
+            reasons.append(f"{held} (extend its context: model.context)")
+        return "; ".join(reasons)
 
 
 @dataclass(frozen=True, slots=True)

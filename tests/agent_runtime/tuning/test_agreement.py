@@ -60,9 +60,9 @@ def test_what_the_adapter_changes_is_measured_by_mode() -> None:
 def test_turns_that_do_not_fit_are_left_out_and_counted_unless_none_is_left() -> None:
     room = Room(row_tokens=40, context=90)
     assert teacher(False).measured([turn(3), turn(99)], room, None, CPU)["left_out"] == 1
-    with pytest.raises(NotTrainable, match=r"fits: a row holds 40 tokens .* and the model has 90 positions"):
+    with pytest.raises(NotTrainable, match=r"fits: a row holds 40 tokens, .*; the model has 90 positions"):
         teacher(False).measured([turn(99)], room, None, CPU)
-    with pytest.raises(NotTrainable, match=r"fits: the model has 13 positions \(extend its context"):
+    with pytest.raises(NotTrainable, match=r"fits: the model has 13 positions, and they need 14 to 14 \(extend its"):
         teacher(False).measured([turn(9)], Room(40, 13), None, CPU)
 
 

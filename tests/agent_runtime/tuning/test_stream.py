@@ -65,19 +65,19 @@ def test_where_a_source_has_nothing_short_enough_another_fills_the_row_until_non
     made = stream((1.0, source(5, 30)), (9.0, source(6, 65)))
     assert {frozenset(tokens) for tokens in filled_by(made, range(20))} == {frozenset({5})}
     assert sum(made[number].left_out for number in range(20)) > 200
-    with pytest.raises(NotTrainable, match=r"fits: a row holds 64 tokens \(make rows longer: training\.row_tokens\)\."):
-        filled_by(stream((9.0, source(6, 65))), range(1))
+    said = r"fits: a row holds 64 tokens, and they have 65 to 70 \(make rows longer: training\.row_tokens\)\."
+    with pytest.raises(NotTrainable, match=said):
+        filled_by(stream((9.0, source(6, 65)), (1.0, source(5, 70))), range(1))
 
 
 def test_what_is_longer_than_the_models_context_is_left_out_of_rows_that_would_hold_it() -> None:
     made = stream((1.0, source(5, 30)), (9.0, source(6, 41)), context=40)
     assert {frozenset(tokens) for tokens in filled_by(made, range(20))} == {frozenset({5})}
     assert sum(made[number].left_out for number in range(20)) > 200
-    with pytest.raises(
-        NotTrainable, match=r"fits: the model has 40 positions \(extend its context: model\.context\)\."
-    ):
+    said = r"fits: the model has 40 positions, and they need 41 to 41 \(extend its context: model\.context\)\."
+    with pytest.raises(NotTrainable, match=said):
         filled_by(stream((9.0, source(6, 41)), context=40), range(1))
-    with pytest.raises(NotTrainable, match="a row holds 64 tokens .* and the model has 40 positions"):
+    with pytest.raises(NotTrainable, match="a row holds 64 tokens, .*; the model has 40 positions"):
         filled_by(stream((9.0, source(6, 65)), context=40), range(1))
 
 

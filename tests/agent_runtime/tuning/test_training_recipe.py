@@ -54,7 +54,9 @@ def test_a_step_of_several_batches_goes_by_their_mean(home: Path, monkeypatch: p
     real = Accelerator.clip_grad_norm_
 
     def clipped(accelerator: Accelerator, *given: Any) -> Any:
-        norms.append(float(real(accelerator, *given)))
+        norm = real(accelerator, *given)
+        norms.append(float(norm))
+        return norm
 
     monkeypatch.setattr(Accelerator, "clip_grad_norm_", clipped)
     write_samples(home / "train.jsonl", 1)  # so that all batches are the same
