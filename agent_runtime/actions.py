@@ -55,6 +55,10 @@ class Answers:
         """Return whether some action's parameters have to be decoded."""
         return any(candidate.schema is not None for candidate in self.candidates)
 
+    def divisors(self, *, length_normalised: bool) -> tuple[int, ...]:
+        """Return what each log-probability is divided by before answers are compared: 1, or the answer's tokens."""
+        return tuple(len(candidate.ids) if length_normalised else 1 for candidate in self.candidates)
+
 
 def list_answers(options: Sequence[ActionOption], text: TextEncoder, grammar: Grammar) -> Answers:
     """Return the answers that `options` allow.

@@ -117,8 +117,8 @@ class Script:
         request, answers = self.request, self.answers.candidates
         decide = request.decide
         logprobs = read_logprobs(tree, logits)
-        lengths = [len(a.ids) for a in answers] if self.length_normalised else None
-        shares = probabilities(logprobs, decide.temperature, lengths)
+        divisors = self.answers.divisors(length_normalised=self.length_normalised)
+        shares = probabilities(logprobs, decide.temperature, divisors)
         best = max(range(len(shares)), key=shares.__getitem__)
         chosen = draw(shares, _seed(decide), request.session, request.turn_id) if decide.how == "sample" else best
         scores = tuple(

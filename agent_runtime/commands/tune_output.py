@@ -57,7 +57,7 @@ def say_agreement(report: Path) -> None:
             if isinstance(values, dict):
                 say(
                     f"{when:>6}  {mode:<9} same best action {100 * values['agreed']:5.1f} %   "
-                    f"variation {values['variation']:.4f}   {_turns(found['turns'])} of other sessions"
+                    f"variation {values['variation']:.4f}   {_turns(found['turns'])} held out"
                 )
     turns = min(found["turns"] for found in measured.values())
     if turns < _FEW_TURNS:

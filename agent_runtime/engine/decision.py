@@ -130,9 +130,9 @@ def read_logprobs(tree: AnswerTree, logits: Logits) -> list[float]:
     return found
 
 
-def probabilities(logprobs: Sequence[float], temperature: float, lengths: Sequence[int] | None = None) -> list[float]:
-    """Return the softmax of `logprobs` (each divided by its length, if `lengths` is given) over `temperature`."""
-    values = [value / (lengths[i] if lengths else 1) for i, value in enumerate(logprobs)]
+def probabilities(logprobs: Sequence[float], temperature: float, divisors: Sequence[int] | None = None) -> list[float]:
+    """Return the softmax of `logprobs` (each divided by its divisor, if `divisors` are given) over `temperature`."""
+    values = [value / (divisors[i] if divisors else 1) for i, value in enumerate(logprobs)]
     top = max(values)
     weights = [math.exp((value - top) / temperature) for value in values]
     total = sum(weights)

@@ -1,6 +1,6 @@
-"""Recorded turns whose right answers nobody has said: every mode is to decide what the first one did before the run.
+"""Recorded turns whose right answers nobody has said: every mode is to decide what full mode did before the run.
 
-How well they agree is learned from (`Teacher.agreement`), and measured on turns of other sessions, which are held out.
+How well they agree is learned from (`Teacher.agreement`), and measured on turns of other matches, which are held out.
 """
 
 import json
@@ -16,7 +16,7 @@ from agent_runtime.engine.digests import write_atomically
 from agent_runtime.engine.positions import Positions
 from agent_runtime.tuning.errors import NotTrainable
 from agent_runtime.tuning.packing import Batch, batch_of, joined
-from agent_runtime.tuning.rows import TokenSample, row_of
+from agent_runtime.tuning.rows import Room, TokenSample, row_of
 from agent_runtime.tuning.student import Agreement, Decisions, wanted_of
 from agent_runtime.turn import Mode
 
@@ -26,19 +26,20 @@ _FIGURES = ("divergence", "variation", "agreed")
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """Recorded turns, their decisions listed, and those of other sessions, which are only measured.
+    """Recorded turns, their decisions listed, and those of other matches (or sessions), which are only measured.
 
-    `digest` names them all.
+    `digest` names them all. `repeated` turns were held out, too, but are token for token among those of `train`.
     """
 
     train: tuple[TokenSample, ...]
     held_out: tuple[TokenSample, ...]
     digest: str
+    repeated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """The first mode of the model as it was before the run, which is what `as_it_began` shows inside a `with`.
+    """Full mode, the first, of the model as it was before the run, which is what `as_it_began` shows inside a `with`.
 
     `answered` returns the logits of all tokens that are predicted in a batch, and what they should be.
     """
@@ -50,13 +51,13 @@ class Teacher:
 
     @torch.no_grad()
     def taught(self, batch: Batch) -> torch.Tensor:
-        """Return the teacher's logits of the first mode's predicted tokens."""
+        """Return the teacher's logits of full mode's predicted tokens."""
         with self.as_it_began():
             logits, _ = self.answered(batch)
         return logits.chunk(len(self.modes))[0]
 
     def agreement(self, batch: Batch) -> Agreement:
-        """Compare what every mode decides with what the first one did before the run."""
+        """Compare what every mode decides with what full mode did before the run."""
         num_modes = len(self.modes)
         decisions = Decisions.of(batch, wanted_of(batch).chunk(num_modes)[0])
         taught = self.taught(batch)  # first: what the student computes is not to see its weights exchanged
@@ -67,25 +68,19 @@ class Teacher:
 
     @torch.no_grad()
     def measured(
-        self, held_out: Sequence[TokenSample], longest: int, length: int | None, device: torch.device
+        self, held_out: Sequence[TokenSample], room: Room, length: int | None, device: torch.device
     ) -> dict[str, Any]:
         """Return the agreement on turns, one by one in rows of `length` (None: its own), as the report has it.
 
-        Those of more than `longest` tokens are left out. Raises NotTrainable if that is all of them.
+        Those that `room` does not hold are left out. Raises NotTrainable if that is all of them.
         """
         found = []
-        for sample in held_out:
-            if sample.num_tokens <= longest:
-                rows = [row_of(sample, mode, self.positions) for mode in self.modes]
-                packed = [joined([row], length or sample.num_tokens) for row in rows]
-                found.append(self.agreement(batch_of(packed).to(device)))
+        for sample in filter(room.holds, held_out):
+            rows = [row_of(sample, mode, self.positions) for mode in self.modes]
+            packed = [joined([row], length or sample.num_tokens) for row in rows]
+            found.append(self.agreement(batch_of(packed).to(device)))
         if not found:
-            lengths = [sample.num_tokens for sample in held_out]
-            raise NotTrainable(
-                f"no held-out turn fits into {longest} tokens: the shortest has {min(lengths)}, the longest "
-                f"{max(lengths)}. Make rows as long (training.row_tokens = {max(lengths)}), or extend the model's "
-                "context (model.context)."
-            )
+            raise NotTrainable(f"no held-out turn fits: {room.advice(held_out)}.")
         return {"turns": len(found), "left_out": len(held_out) - len(found), **self._averages(found)}
 
     def _averages(self, found: Sequence[Agreement]) -> dict[str, dict[str, float]]:

@@ -133,6 +133,11 @@ class TuneConfig:
         return replace(self, training=replace(self.training, row_tokens=self.training.row_tokens or unsaid))
 
     @property
+    def full_mode_teaches(self) -> bool:
+        """Whether full mode is the first mode and a block mode follows, as a run over recordings has it."""
+        return self.modes[0] is Mode.FULL and len(self.modes) > 1
+
+    @property
     def adapter(self) -> Adapter | None:
         """Return the adapter to go on from, None if nothing is said of it."""
         named = None if self.model.adapter is None else adapter_named(self.model.adapter)
@@ -142,6 +147,7 @@ class TuneConfig:
 _ROW_TOKENS = 8192
 _UNSAID = (Mode.FULL.value, Mode.ANCHORED.value)
 _NO_SAMPLES = "no file of samples. Make one with `hotseat data`, or name --recordings"
+TEACHER = "over recordings full mode teaches the block modes: put full first, and a block mode behind it"
 _NO_USE = "a run over recordings learns from no samples. Leave it out"
 _PARTS = {"model": ModelPart, "data": DataPart, "training": TrainingPart}
 
@@ -166,10 +172,12 @@ def read_config(path: Path, *, needs_samples: bool = True) -> TuneConfig:
     if needs_samples != bool(config.data.train):
         raise BadTuneConfig(path, "data.train", _NO_SAMPLES if needs_samples else _NO_USE)
     if config.training.full_every > 1 and not needs_samples:
-        why = "over recordings the first mode teaches the others in every step. Leave it out"
+        why = "over recordings full mode teaches the others in every step. Leave it out"
         raise BadTuneConfig(path, "training.full_every", why)
     if config.data.remember and not needs_samples:
         raise BadTuneConfig(path, "data.remember", _NO_USE)
+    if not config.full_mode_teaches and not needs_samples:
+        raise BadTuneConfig(path, "training.modes", TEACHER)
     return config
 
 

@@ -16,7 +16,7 @@ import torch
 from agent_runtime.tuning.errors import SampleTooLong
 from agent_runtime.tuning.rows import IGNORED, Row
 
-_PADDING = {"document": -1, "label": IGNORED, "ask": -1}
+_PADDING = {"document": -1, "label": IGNORED, "ask": -1, "divisor": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,9 @@ class Batch:
     """Rows as tensors [B, T], int64. See `Row`.
 
     `wanted` [N] are the flat places where something is to be predicted. Those of one answer have one number in
-    `action` [N], and the answers of one ask one in `decision_of_action` [A], of `num_decisions`. No row has more than
-    `used` tokens before its padding. `left_out` samples were longer than a row, or than the model's context.
+    `action` [N], and the answers of one ask one in `decision_of_action` [A], of `num_decisions`; `divisor_of_action`
+    [A] are the answers' divisors. No row has more than `used` tokens before its padding. `left_out` samples fit no
+    row, or not the model's context.
     """
 
     ids: torch.Tensor
@@ -43,6 +44,7 @@ class Batch:
     wanted: torch.Tensor
     action: torch.Tensor
     decision_of_action: torch.Tensor
+    divisor_of_action: torch.Tensor
     num_decisions: int
     used: int
     is_doubled: bool
@@ -76,8 +78,10 @@ class Batch:
 
 # What points at tokens of the row.
 _INDICES = ("own_from", "seen_from", "seen_to", "asked_from", "asked_to")
-_COLUMNS = tuple(field.name for field in fields(Row))
-_LISTS = ("wanted", "action", "decision_of_action")
+_OF_ROWS = tuple(field.name for field in fields(Row))
+_LISTS = ("wanted", "action", "decision_of_action", "divisor_of_action")
+# A batch has the divisor of every action, and no column of them.
+_COLUMNS = tuple(name for name in _OF_ROWS if name != "divisor")
 
 
 def joined(rows: Sequence[Row], length: int) -> Row:
@@ -91,7 +95,7 @@ def joined(rows: Sequence[Row], length: int) -> Row:
         placed.append(replace(row, document=numpy.full(len(row.ids), number), **here))
         first += len(row.ids)
     columns = {}
-    for name in _COLUMNS:
+    for name in _OF_ROWS:
         # Padding sees itself and nothing else.
         padding = numpy.full(length - total, _PADDING.get(name, 0), dtype=numpy.int64)
         if name == "own_from":
@@ -108,8 +112,9 @@ def batch_of(rows: Sequence[Row]) -> Batch:
     decided = (row_N, *(columns[name].ravel()[wanted_N] for name in ("document", "ask")))
     action_N, starts_N = _numbered(*decided, columns["own_from"].ravel()[wanted_N])
     decision_A, first_A = _numbered(*(column[starts_N] for column in decided))
-    arrays = {**columns, "wanted": wanted_N, "action": action_N, "decision_of_action": decision_A}
-    tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    divisor_A = numpy.stack([row.divisor for row in rows]).ravel()[wanted_N[starts_N]]
+    lists = dict(zip(_LISTS, (wanted_N, action_N, decision_A, divisor_A), strict=True))
+    tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in {**columns, **lists}.items()}
     used = numpy.flatnonzero((columns["document"] >= 0).any(0))
     return Batch(
         **tensors,

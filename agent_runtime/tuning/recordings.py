@@ -31,29 +31,40 @@ _POOL_MIB = 1
 def recorded_turns(
     loaded: LoadedModel, recordings: Sequence[Path], games: Sequence[Path] = (), held_out: float = 0.2
 ) -> Turns:
-    """Return the turns of recordings whose actions were listed; about `held_out` of the sessions are kept apart.
+    """Return the turns of recordings whose actions were listed; about `held_out` of the matches are kept apart.
 
-    Which ones depends on their names alone. Raises NotTrainable, RecordingError, and what a runtime refuses.
+    Sessions of a match see the same states, so they are kept apart only where one match alone has such turns. Which
+    ones are depends on their names alone. Of what is kept apart, turns that are token for token among the others are
+    left out. Raises NotTrainable, RecordingError, and what a runtime refuses.
     """
-    by_session: dict[str, list[TokenSample]] = {}
+    by_session: dict[tuple[str, str], list[TokenSample]] = {}
     for path in recordings:
         for session, sample in _turns_of(loaded, path, games):
-            by_session.setdefault(f"{path.name}/{session}", []).append(sample)
+            by_session.setdefault((path.name, session), []).append(sample)
     if len(by_session) < 2:
         raise NotTrainable(
             f"{len(by_session)} recorded sessions have turns with listed actions, and at least two are needed: some "
             "are held out. Record more matches (hotseat serve --record)."
         )
-    ordered = sorted(by_session, key=lambda name: hashlib.blake2b(name.encode()).digest())
+    has_matches = len({match for match, _ in by_session}) > 1
+    by_group: dict[str, list[TokenSample]] = {}
+    for (match, session), samples in by_session.items():
+        by_group.setdefault(match if has_matches else f"{match}/{session}", []).extend(samples)
+    ordered = sorted(by_group, key=lambda name: hashlib.blake2b(name.encode()).digest())
     num_held_out = min(max(round(held_out * len(ordered)), 1), len(ordered) - 1)
-    digest = hashlib.blake2b(digest_size=16)
-    for name in sorted(by_session):
-        digest.update(repr((name, by_session[name])).encode())
-    return Turns(
-        train=tuple(sample for name in ordered[num_held_out:] for sample in by_session[name]),
-        held_out=tuple(sample for name in ordered[:num_held_out] for sample in by_session[name]),
-        digest=digest.hexdigest(),
-    )
+    train = tuple(sample for name in ordered[num_held_out:] for sample in by_group[name])
+    apart = [sample for name in ordered[:num_held_out] for sample in by_group[name]]
+    learned = set(train)
+    fresh = tuple(sample for sample in apart if sample not in learned)
+    if not fresh:
+        raise NotTrainable(
+            f"all {len(apart)} held-out turns are token for token among those that are learned from, and nothing could "
+            "be measured on them. Record other matches (hotseat serve --record)."
+        )
+    digest = hashlib.blake2b(repr((len(train), len(fresh))).encode(), digest_size=16)
+    for sample in (*train, *fresh):
+        digest.update(repr(sample).encode())
+    return Turns(train, fresh, digest.hexdigest(), repeated=len(apart) - len(fresh))
 
 
 def recordings_in(folder: Path) -> list[Path]:
@@ -80,7 +91,9 @@ def _turns_of(loaded: LoadedModel, path: Path, games: Sequence[Path]) -> Iterato
                 refused.append(error)
                 continue
             if not turn.answers.decodes and len(turn.answers.candidates) > 1:
-                ask = TokenAsk(turn.prompt.observation, tuple(each.ids for each in turn.answers.candidates))
+                answers = tuple(each.ids for each in turn.answers.candidates)
+                divisors = turn.answers.divisors(length_normalised=turn.length_normalised)
+                ask = TokenAsk(turn.prompt.observation, answers, divisors)
                 yield step.request.session, TokenSample(tuple(block.ids for block in turn.prompt.blocks), (ask,))
     finally:
         runtime.close()

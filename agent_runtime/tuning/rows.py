@@ -30,15 +30,22 @@ class TokenAsk:
     """A prompt's end up to where the answer begins, and the answers, each with its end-of-turn token.
 
     Several answers are those that are decided among. Each is alone behind the prompt, which is computed once.
+    `divisors` are what the answers' log-probabilities are divided by before they are compared, 1 if there are none.
     """
 
     observation: Ids
     answers: tuple[Ids, ...]
+    divisors: tuple[int, ...] = ()
 
     @property
     def num_tokens(self) -> int:
         """Return the tokens that it takes in a row, behind its blocks."""
         return len(self.observation) - 1 + sum(map(len, self.answers))
+
+    @property
+    def num_positions(self) -> int:
+        """Return the positions that it takes behind its blocks: answers begin at the same one."""
+        return len(self.observation) - 1 + max(map(len, self.answers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,34 @@ class TokenSample:
         """Return the tokens that the sample takes in a row."""
         return sum(map(len, self.blocks)) + sum(ask.num_tokens for ask in self.asks)
 
+    @property
+    def num_positions(self) -> int:
+        """Return the positions that a model needs for it: asks begin at the same one, behind the blocks as one text."""
+        return sum(map(len, self.blocks)) + max((ask.num_positions for ask in self.asks), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What there is for a sample: a row's tokens, and `context` positions of the model."""
+
+    row_tokens: int
+    context: int
+
+    def holds(self, sample: TokenSample) -> bool:
+        """Whether a sample fits."""
+        return sample.num_tokens <= self.row_tokens and sample.num_positions <= self.context
+
+    def advice(self, left_out: Sequence[TokenSample]) -> str:
+        """Say why samples do not fit, by how much, and what to do about it."""
+        reasons = []
+        if tokens := [each.num_tokens for each in left_out if each.num_tokens > self.row_tokens]:
+            held = f"a row holds {self.row_tokens} tokens, and they have {min(tokens)} to {max(tokens)}"
+            reasons.append(f"{held} (make rows longer: training.row_tokens)")
+        if positions := [each.num_positions for each in left_out if each.num_positions > self.context]:
+            held = f"the model has {self.context} positions, and they need {min(positions)} to {max(positions)}"
+            reasons.append(f"{held} (extend its context: model.context)")
+        return "; ".join(reasons)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -60,7 +95,8 @@ class Row:
 
     A token sees its span, which begins at `own_from`, up to itself, its view, from `seen_from` up to `seen_to`, and the
     prompt that several answers share, from `asked_from` up to `asked_to`. `is_anchor` is 1 where the anchor is.
-    `document` numbers the samples of the row (-1: padding) and `ask` the asks of a document (-1: none).
+    `document` numbers the samples of the row (-1: padding) and `ask` the asks of a document (-1: none). `divisor` is
+    that of the answer that is predicted from a token.
     """
 
     ids: numpy.ndarray
@@ -75,6 +111,7 @@ class Row:
     label: numpy.ndarray
     document: numpy.ndarray
     ask: numpy.ndarray
+    divisor: numpy.ndarray
 
     @property
     def is_doubled(self) -> bool:
@@ -97,6 +134,7 @@ class Asked:
     span: Span
     ask: int
     answer: Ids = ()
+    divisor: int = 1
 
 
 def spans_of(
@@ -130,13 +168,17 @@ def _asked(ask: TokenAsk, number: int, view: View) -> list[Asked]:
 
     The prompt's last token predicts an answer's first one, so it stands in the span of each.
     """
+    divisors = ask.divisors or (1,) * len(ask.answers)
     if len(ask.answers) == 1:
-        [answer] = ask.answers
-        return [Asked(Span((*ask.observation, *answer[:-1]), view.behind, view), number, answer)]
+        [answer], [divisor] = ask.answers, divisors
+        return [Asked(Span((*ask.observation, *answer[:-1]), view.behind, view), number, answer, divisor)]
     *shared, last = ask.observation
     parent = Span(tuple(shared), view.behind, view) if shared else None
     start = view.behind + len(shared)
-    answered = [Asked(Span((last, *answer[:-1]), start, view, parent=parent), number, answer) for answer in ask.answers]
+    answered = [
+        Asked(Span((last, *answer[:-1]), start, view, parent=parent), number, answer, divisor)
+        for answer, divisor in zip(ask.answers, divisors, strict=True)
+    ]
     return answered if parent is None else [Asked(parent, number), *answered]
 
 
@@ -173,6 +215,7 @@ def row_of(sample: TokenSample, mode: Mode, positions: Positions = Positions.SEQ
         label=label,
         document=numpy.zeros(total, dtype=numpy.int64),
         ask=numpy.repeat(numpy.array([-1] * len(static) + [each.ask for each in asked]), lengths),
+        divisor=numpy.repeat(numpy.array([1] * len(static) + [each.divisor for each in asked]), lengths),
     )
     moved = row.place != row.local
     if (row.seen_to[moved] > len(sample.blocks[0])).any():

@@ -16,7 +16,7 @@ from agent_runtime.engine.text import TextEncoder
 from agent_runtime.tuning.errors import NotTrainable
 from agent_runtime.tuning.kept_texts import KeptTexts
 from agent_runtime.tuning.packing import Batch, batch_of, joined
-from agent_runtime.tuning.rows import TokenSample, row_of
+from agent_runtime.tuning.rows import Room, TokenSample, row_of
 from agent_runtime.tuning.samples import Sample, sample_of
 from agent_runtime.tuning.tokens import in_tokens
 from agent_runtime.turn import Mode
@@ -81,8 +81,8 @@ class FileSource:
 
 def longest_of(sources: Iterable[Source], context: int) -> int:
     """Return the tokens of the longest sample that a context can hold; those of the context if it holds none."""
-    lengths = (source.tokens(index).num_tokens for source in sources for index in range(len(source)))
-    return max((length for length in lengths if length <= context), default=context)
+    samples = (source.tokens(index) for source in sources for index in range(len(source)))
+    return max((each.num_tokens for each in samples if each.num_positions <= context), default=context)
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,11 @@ class BatchStream:
             for mode in self.modes
             for samples, _ in packed
         ]
-        return replace(batch_of(rows), left_out=sum(left_out for _, left_out in packed))
+        return replace(batch_of(rows), left_out=sum(len(left_out) for _, left_out in packed))
 
-    def _samples(self, rng: random.Random) -> tuple[list[TokenSample], int]:
-        """Return what one row holds, and how many samples were longer than any row or than the model's context."""
-        left_out = 0
+    def _samples(self, rng: random.Random) -> tuple[list[TokenSample], list[TokenSample]]:
+        """Return what one row holds, and the samples that were longer than any row or than the model's context."""
+        left_out: list[TokenSample] = []
         sources = list(self.sources)
         while sources:
             [place] = rng.choices(range(len(sources)), [weight for weight, _ in sources])
@@ -122,31 +122,29 @@ class BatchStream:
             left_out += more
             if chosen:
                 return chosen, left_out
-        first = [
-            source.tokens(index).num_tokens
-            for _, source in self.sources
-            for index in range(min(len(source), _MOST_MISSES))
-        ]
-        raise NotTrainable(
-            f"no sample of {_MOST_MISSES} fits into {min(self.row_tokens, self.context)} tokens, and the first ones "
-            f"have {min(first)} to {max(first)}. Make rows longer (training.row_tokens), or extend the model's "
-            "context (model.context)."
-        )
+        raise NotTrainable(f"no sample of {_MOST_MISSES} fits: {self._room.advice(left_out)}.")
 
-    def _of(self, source: Source, rng: random.Random) -> tuple[list[TokenSample], int]:
-        """Return a row of one source, empty if of many draws none fits, and how many samples no row could hold."""
-        longest = min(self.row_tokens, self.context)
+    @property
+    def _room(self) -> Room:
+        return Room(self.row_tokens, self.context)
+
+    def _of(self, source: Source, rng: random.Random) -> tuple[list[TokenSample], list[TokenSample]]:
+        """Return a row of one source, empty if of many draws none fits, and the samples that no row could hold."""
+        room = self._room
         chosen: list[TokenSample] = []
-        left, misses, left_out = self.row_tokens, 0, 0
+        left_out: list[TokenSample] = []
+        left, misses = self.row_tokens, 0
         while misses < (_TRIES if chosen else _MOST_MISSES):
             sample = source.tokens(rng.randrange(2**31))
-            if sample.num_tokens <= min(left, longest):
+            is_held = room.holds(sample)
+            if is_held and sample.num_tokens <= left:
                 chosen.append(sample)
                 left -= sample.num_tokens
                 misses = 0
             else:
                 misses += 1
-                left_out += sample.num_tokens > longest
+                if not is_held:
+                    left_out.append(sample)
         return chosen, left_out
 
 

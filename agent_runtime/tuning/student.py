@@ -125,10 +125,14 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """Which of N predicted tokens of one mode belong to which listed action, and which action to which decision."""
+    """Which of N predicted tokens of one mode belong to which listed action, and which action to which decision.
+
+    `divisor_of_action` is what the runtime divides an action's log-probability by, as its game's settings have it.
+    """
 
     action_of_token: torch.Tensor
     decision_of_action: torch.Tensor
+    divisor_of_action: torch.Tensor
     num_decisions: int
 
     @classmethod
@@ -137,12 +141,14 @@ class Decisions:
         num_modes = len(batch.wanted) // len(wanted_N)
         num_actions = len(batch.decision_of_action) // num_modes
         num_decisions = batch.num_decisions // num_modes
-        return cls(batch.action[: len(wanted_N)], batch.decision_of_action[:num_actions], num_decisions)
+        decisions, divisors = batch.decision_of_action[:num_actions], batch.divisor_of_action[:num_actions]
+        return cls(batch.action[: len(wanted_N)], decisions, divisors, num_decisions)
 
     def logprobs(self, logits_NV: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
-        """Return the log-probability of every action among those of its decision [actions]."""
+        """Return the log-probability of every action among those of its decision [actions], at temperature 1."""
         token_N = logits_NV.log_softmax(-1).gather(-1, labels_N[:, None])[:, 0]
         score_A = token_N.new_zeros(len(self.decision_of_action)).index_add(0, self.action_of_token, token_N)
+        score_A = score_A / self.divisor_of_action
         most_D = score_A.new_full((self.num_decisions,), -torch.inf)
         most_D = most_D.scatter_reduce(0, self.decision_of_action, score_A.detach(), "amax")
         shifted_A = score_A - most_D[self.decision_of_action]

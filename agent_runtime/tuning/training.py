@@ -32,7 +32,7 @@ from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.sources import cache_folder
 from agent_runtime.tuning.agreement import Teacher, Turns, is_noted, note_agreement
 from agent_runtime.tuning.attention import Planner
-from agent_runtime.tuning.config import TrainingPart, TuneConfig
+from agent_runtime.tuning.config import TEACHER, TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import LossNotFinite, NotTrainable
 from agent_runtime.tuning.figures import Figures, Mark
 from agent_runtime.tuning.kept_texts import KeptTexts
@@ -41,6 +41,7 @@ from agent_runtime.tuning.lora import Start, as_bare, as_it_began, start_of, wit
 from agent_runtime.tuning.packing import Batch
 from agent_runtime.tuning.preparing import check_samples, claim, held, load_for, served_card
 from agent_runtime.tuning.remembering import Memory, Remembered, bare_rope
+from agent_runtime.tuning.rows import Room
 from agent_runtime.tuning.saving import Savings, further_names
 from agent_runtime.tuning.stream import BatchStream, FileSource, Schedule, Source, TokenSource, longest_of
 from agent_runtime.tuning.student import Agreement, Losses, Student, losses_of, wanted_of
@@ -70,12 +71,14 @@ def tune(
     `is_stopped` is asked once a step. Of several processes the first one alone writes and tells, and all stop behind
     the same step if any of them is to.
 
-    With `turns` nothing is learned from answers: every mode learns what the first one decided in them before the run
+    With `turns` nothing is learned from answers: every mode learns what full mode decided in them before the run
     (`Agreement`), in the model as it is served; and the report of before and after is in the folder, as agreement.json.
 
     Raises TuningError (BadLaunch, OtherLaunch, OtherRun, DamagedSaving, NotSaved, LossNotFinite, NotTrainable,
     SamplesError), MissingPackage before anything is loaded, and what loading a model raises.
     """
+    if turns is not None and not config.full_mode_teaches:
+        raise NotTrainable(f"{TEACHER}.")
     # Batches are made in forked processes, and the tokenizer's threads do not survive a fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     accelerator = launched(exchanges=turns is not None or bool(config.data.remember))
@@ -283,12 +286,12 @@ class _Run:
             return
         row_tokens, device = self._config.row_tokens, self._accelerator.device
         self._student.train(False)
-        longest = min(row_tokens, self._loaded.context_limit)
+        room = Room(row_tokens, self._loaded.context_limit)
         length = row_tokens if device.type == "cuda" else None
-        measured = self._teacher.measured(self._turns.held_out, longest, length, device)
+        measured = self._teacher.measured(self._turns.held_out, room, length, device)
         self._student.train(True)
         if self._accelerator.is_main_process:
-            note_agreement(self._folder, when, measured)
+            note_agreement(self._folder, when, {**measured, "repeated": self._turns.repeated})
         self._accelerator.wait_for_everyone()
 
     def _figures(

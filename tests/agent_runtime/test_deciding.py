@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from agent_runtime.block_cache import Staged, Tensors
 from agent_runtime.engine.loading import LoadedModel
@@ -53,6 +54,25 @@ def test_sampling_is_seeded_and_follows_the_shares(made: AgentRuntime) -> None:
     for turn in range(5):
         again = play(made, turn, decide=Decide(how="sample", temperature=30.0, seed=7))
         assert again.action is not None and again.action.id == drawn[turn]
+
+
+@pytest.mark.parametrize("is_normalised", [False, True])
+def test_a_game_may_have_log_probabilities_divided_by_the_tokens_of_answers(
+    loaded: LoadedModel, tmp_path: Path, is_normalised: bool
+) -> None:
+    file = write_game(tmp_path / "games") / "duel" / "game.toml"
+    file.write_text(f"length_normalised = {str(is_normalised).lower()}\n{file.read_text('utf-8')}", "utf-8")
+    with runtime(loaded, tmp_path / "games") as made:
+        open_duel(made)
+        made.put_state("m", 0, state=state())
+        result = play(made, 1, decide=Decide(temperature=2.0))
+    tokens = [len(loaded.text.answer_ids(score.id)) for score in result.scores]
+    assert len(set(tokens)) > 1, "answers of one length prove nothing"
+    logprobs = [
+        score.logprob / (count if is_normalised else 1) for score, count in zip(result.scores, tokens, strict=True)
+    ]
+    expected = (torch.tensor(logprobs) / 2).softmax(0).tolist()
+    assert [score.p for score in result.scores] == pytest.approx(expected, abs=1e-6)
 
 
 def test_few_parameters_are_scored_in_the_same_forward(made: AgentRuntime) -> None:

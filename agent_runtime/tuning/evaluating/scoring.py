@@ -2,7 +2,8 @@
 
 A question is right if the most likely token is the target's at every place, end of turn included: that is what greedy
 decoding would write. A decision is right if the target, or an action that is as right, has the highest probability of
-the listed actions, as the runtime decides. Every condition answers the same items, in the same rows.
+the listed actions, as the runtime decides in a game whose `length_normalised` is false: samples say nothing about it.
+Every condition answers the same items, in the same rows.
 
 Shapes: B rows, T tokens, N predicted tokens, V vocabulary.
 """
@@ -54,7 +55,7 @@ class Scorer:
     def __init__(self, loaded: LoadedModel, conditions: Sequence[Condition], row_tokens: int) -> None:
         self.conditions = tuple(conditions)
         self._row_tokens = row_tokens
-        self._limit = min(row_tokens, loaded.context_limit)
+        self._context = loaded.context_limit
         self._text = loaded.text
         self._positions = loaded.positions
         self._student = Student(loaded.model)
@@ -66,7 +67,8 @@ class Scorer:
         """Yield the items of `samples`, in their order.
 
         A sample whose asks no row holds together has its blocks in as many rows as it takes. One of which an ask does
-        not fit behind the blocks is left out: `too_long` hears its number and the tokens that it would take.
+        not fit behind the blocks, in a row or in the model's context, is left out: `too_long` hears its number and the
+        tokens that a row would have to hold, or else the positions that the model would have to have.
         """
         with nullcontext() if self._device.type == "cpu" else self._student.compiled_layers():
             yield from self._score(samples, too_long)
@@ -75,8 +77,8 @@ class Scorer:
         waiting: list[_Expanded] = []
         for number, sample in enumerate(samples):
             expanded = _expanded(number, sample, self._text)
-            if expanded.least_tokens > self._limit:
-                too_long(number, expanded.least_tokens)
+            if (needed := self._needed(expanded)) is not None:
+                too_long(number, needed)
                 continue
             for piece in expanded.pieces(self._row_tokens):
                 total = sum(each.tokens.num_tokens for each in [*waiting, piece])
@@ -86,6 +88,13 @@ class Scorer:
                 waiting.append(piece)
         if waiting:
             yield from self._answered(waiting)
+
+    def _needed(self, expanded: "_Expanded") -> int | None:
+        """Return the tokens that no row holds, or the positions that the model lacks; None if the sample fits."""
+        if expanded.least_tokens > self._row_tokens:
+            return expanded.least_tokens
+        num_positions = expanded.tokens.num_positions
+        return num_positions if num_positions > self._context else None
 
     def _is_packed(self) -> bool:
         return self._device.type != "cpu"

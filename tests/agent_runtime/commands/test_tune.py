@@ -149,7 +149,7 @@ def test_recordings_need_no_labels(home: Path) -> None:
     words = ["tune", "tune.toml", "--recordings", "recordings", "--games", "games", "--out", "run", "--no-plot"]
     ran = run(*words)
     assert ran.exit_code == 0, ran.output
-    assert "before  star      same best action" in ran.stderr and "3 turns of other sessions" in ran.stderr
+    assert "before  star      same best action" in ran.stderr and "3 turns held out" in ran.stderr
     assert "3 turns are too few to rely on" in ran.stderr
     assert (home / "run" / "adapter" / "hotseat.json").is_file()
     assert "step      1 of 2  full " in ran.stderr and "step      2 of 2  full " in ran.stderr

@@ -95,7 +95,7 @@ def test_two_equal_answers_collide() -> None:
 def test_probabilities_are_a_softmax_over_the_temperature() -> None:
     assert probabilities([math.log(0.2), math.log(0.1)], 1.0) == pytest.approx([2 / 3, 1 / 3])
     assert probabilities([math.log(0.2), math.log(0.1)], 0.5) == pytest.approx([0.8, 0.2])
-    assert probabilities([-2.0, -4.0], 1.0, lengths=[1, 2]) == pytest.approx([0.5, 0.5])
+    assert probabilities([-2.0, -4.0], 1.0, divisors=[1, 2]) == pytest.approx([0.5, 0.5])
     assert probabilities([-2000.0, -4000.0], 1.0) == pytest.approx([1.0, 0.0])
 
 

@@ -18,27 +18,29 @@ from tests.agent_runtime.worlds import ACTIONS, state
 NUM_TURNS = 6
 
 
-def record_duel(folder: Path, games: Path, loaded: LoadedModel, num_turns: int = NUM_TURNS) -> Path:
+def record_duel(
+    folder: Path, games: Path, loaded: LoadedModel, num_turns: int = NUM_TURNS, *, match: str = "m", game: str = "duel"
+) -> Path:
     """Turns of two sessions: patches, a private block, sampled actions, one that failed, one that was overruled."""
     served = serve_model("default", loaded, MemoryStore(), pool_mib=16, max_rows=512, probed=False)
     made = AgentRuntime({"default": served}, games=[games])
     recorder = MatchRecorder(folder, digests=made.digests)
     with serve_in_background(made, ServerConfig(port=0), recorder=recorder) as url, Client(url) as client:
-        _play(client, num_turns)
-    (file,) = folder.glob("match-*.jsonl")
+        _play(client, num_turns, match, game)
+    (file,) = folder.glob(f"match-{match}-*.jsonl")
     return file
 
 
-def _play(client: Client, num_turns: int) -> None:
-    client.open_match("m", "duel", mode=Mode.STAR)
-    client.put_state("m", 1, state=state(num_units=30))
-    client.open_session("red", "m", sight=["!/secrets/blue"])
-    client.open_session("blue", "m", sight=["!/secrets/red"], history_turns=1)
+def _play(client: Client, num_turns: int, match: str, game: str) -> None:
+    client.open_match(match, game, mode=Mode.STAR)
+    client.put_state(match, 1, state=state(num_units=30))
+    client.open_session("red", match, sight=["!/secrets/blue"])
+    client.open_session("blue", match, sight=["!/secrets/red"], history_turns=1)
     for turn in range(1, num_turns + 1):
         session = ("red", "blue")[turn % 2]
         if turn > 1:
             # Near the beginning: `prefix` loses what stands behind it.
-            client.put_state("m", turn, patch=[{"op": "replace", "path": "/units/3/hp", "value": turn}])
+            client.put_state(match, turn, patch=[{"op": "replace", "path": "/units/3/hp", "value": turn}])
         if turn == 3:
             client.put_block("blue", "plan", "Feint to the north.").result(30)
         decide = Decide(how="sample", temperature=2.0, seed=turn)

@@ -102,6 +102,19 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
         read_config(tmp_path / "none.toml")
 
 
+@pytest.mark.parametrize("modes", [["star", "full"], ["star"], ["anchored", "star"], ["full"]])
+def test_over_recordings_the_first_mode_is_full_and_a_block_mode_follows(tmp_path: Path, modes: list[str]) -> None:
+    text = f"[training]\nmodes = {modes}\n"
+    with pytest.raises(BadTuneConfig, match=r"training\.modes: over recordings full mode teaches .* put full first"):
+        read_config(written(tmp_path, text), needs_samples=False)
+    assert read_config(written(tmp_path, DATA + text)).modes == tuple(map(Mode, modes))
+
+
+@pytest.mark.parametrize("said", ["", 'modes = ["full", "star"]', 'modes = ["full", "anchored", "star"]'])
+def test_over_recordings_modes_may_be_left_to_the_card(tmp_path: Path, said: str) -> None:
+    assert read_config(written(tmp_path, f"[training]\n{said}\n"), needs_samples=False).modes[0] is Mode.FULL
+
+
 def test_over_recordings_full_mode_teaches_in_every_step_and_nothing_else_does(tmp_path: Path) -> None:
     for text, said in (("[training]\nfull_every = 2\n", r"training\.full_every"), (TALK, r"data\.remember")):
         with pytest.raises(BadTuneConfig, match=f"{said}: .*over recordings"):

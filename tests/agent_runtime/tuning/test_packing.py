@@ -29,6 +29,13 @@ def test_predicted_tokens_are_numbered_by_action_and_actions_by_decision() -> No
     assert (made.label.flatten() != IGNORED).nonzero().flatten().equal(made.wanted)
 
 
+def test_every_action_has_its_divisor_beside_actions_that_have_none() -> None:
+    normalised = TokenAsk((7, 8), ((4, 9), (5, 5, 9)), (2, 3))
+    alone = TokenAsk((7,), ((4, 4, 9),), (3,))
+    row = row_of(TokenSample(((1, 2), (3,)), (decision((4, 9), (5, 5, 9)), normalised, alone)), Mode.STAR)
+    assert batch_of([joined([row, row], 60)]).divisor_of_action.tolist() == [1, 1, 2, 3, 3] * 2
+
+
 def test_a_trimmed_batch_predicts_the_same_tokens() -> None:
     made = batch()
     trimmed = made.trimmed()

@@ -1,6 +1,8 @@
-"""Recordings without labels: block mode learns what its own full mode decides, and is measured on other sessions."""
+"""Recordings without labels: block mode learns what its own full mode decides, and is measured on other matches."""
 
 import json
+import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from agent_runtime.replay.replayer import put_into
 from agent_runtime.replay.steps import RecordedSteps, RecordedTurn
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.served_model import serve_model
+from agent_runtime.tuning import recordings
 from agent_runtime.tuning.agreement import AGREEMENT, Teacher, Turns
 from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import DataPart, ModelPart, TrainingPart, TuneConfig
@@ -37,7 +40,7 @@ from agent_runtime.tuning.training import METRICS, tune
 from agent_runtime.turn import Mode
 from tests.agent_runtime.embedded import bring, embed
 from tests.agent_runtime.engine.worlds import random_ids
-from tests.agent_runtime.replay.duel import record_duel
+from tests.agent_runtime.replay.duel import NUM_TURNS, record_duel
 from tests.agent_runtime.worlds import write_game
 from tests.tiny_models import save_tiny_adapter, save_tiny_model
 
@@ -51,6 +54,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_tiny_model(folder / "guard", "llama")
     write_game(folder / "games")
     record_duel(folder / "recordings", folder / "games", loaded_from(folder))
+    level = folder / "games" / "level"
+    shutil.copytree(folder / "games" / "duel", level)
+    said = (
+        (level / "game.toml")
+        .read_text("utf-8")
+        .replace('name = "duel"\n', 'name = "level"\nlength_normalised = true\n')
+    )
+    (level / "game.toml").write_text(said, "utf-8")
+    for game in ("duel", "level"):
+        record_duel(folder / "mixed", folder / "games", loaded_from(folder), match=game, game=game)
     return folder
 
 
@@ -65,26 +78,28 @@ def loaded_from(home: Path) -> LoadedModel:
     return load_model(ModelSpec(str(home / "guard"), device="cpu"), home / "cache")
 
 
-def played(home: Path, mode: Mode) -> list[list[float]]:
-    """The probabilities that a runtime gives the actions of every recorded turn."""
+def played(home: Path, recording: Path, mode: Mode) -> list[list[float]]:
+    """The probabilities that a runtime gives the actions of every recorded turn, at temperature 1."""
     loaded = loaded_from(home)
     served = serve_model("default", loaded, MemoryStore(), pool_mib=16, max_rows=512, probed=False)
     runtime = AgentRuntime({"default": served}, games=[home / "games"])
     found = []
-    for step in (each.step for each in RecordedSteps(read_recording(recordings_in(home / "recordings")[0]))):
+    for step in (each.step for each in RecordedSteps(read_recording(recording))):
         if isinstance(step, RecordedTurn):
             request = replace(step.request, decide=replace(step.request.decide, temperature=1.0))
-            found.append([score.logprob for score in runtime.begin_turn(request).run().scores])
+            found.append([score.p for score in runtime.begin_turn(request).run().scores])
         else:
             put_into(runtime, mode, step)
     runtime.close()
-    return [torch.tensor(each).softmax(0).tolist() for each in found]
+    return found
 
 
 def test_what_is_learned_from_is_what_the_runtime_decides(home: Path) -> None:
-    turns = recorded_turns(loaded_from(home), recordings_in(home / "recordings"), [home / "games"])
+    """In a set of turns of two games, one of which divides log-probabilities by the tokens of answers."""
+    matches = recordings_in(home / "mixed")
+    turns = recorded_turns(loaded_from(home), matches, [home / "games"])
     samples = [*turns.train, *turns.held_out]
-    assert {len(turns.train), len(turns.held_out)} == {3}
+    assert len(samples) == 2 * NUM_TURNS
     loaded = loaded_from(home)
     student = Student(loaded.model)
     length = sum(sample.num_tokens for sample in samples)
@@ -98,11 +113,14 @@ def test_what_is_learned_from_is_what_the_runtime_decides(home: Path) -> None:
     assert decisions.num_decisions == len(samples)
     for mode, part in zip(MODES, logits.chunk(2), strict=True):
         probabilities = decisions.logprobs(part, labels).exp().split(4)
-        theirs = played(home, mode)
+        theirs = [each for recording in matches for each in played(home, recording, mode)]
         for ours in probabilities:
             nearest = min(theirs, key=lambda each: (torch.tensor(each) - ours).abs().max().item())
             assert ours.tolist() == pytest.approx(nearest, abs=1e-4)
             theirs.remove(nearest)
+    raw = replace(decisions, divisor_of_action=torch.ones_like(decisions.divisor_of_action))
+    far = (decisions.logprobs(logits.chunk(2)[0], labels) - raw.logprobs(logits.chunk(2)[0], labels)).split(4)
+    assert sum(bool(each.abs().max() > 0.1) for each in far) == NUM_TURNS, "in one game of two it makes a difference"
     agreement = decisions.agreement(
         *[decisions.logprobs(part, labels) for part in logits.chunk(2)][:1],
         [decisions.logprobs(logits.chunk(2)[0], labels)],
@@ -185,6 +203,15 @@ def test_a_run_that_was_cut_off_behind_its_last_step_is_measured_when_it_is_take
     assert go() == whole
 
 
+@pytest.mark.parametrize("modes", [("star", "full"), ("star",), ("anchored", "star"), ("full",)])
+def test_nothing_but_full_mode_teaches_and_this_is_said_before_the_model_is_loaded(
+    home: Path, tmp_path: Path, modes: tuple[str, ...]
+) -> None:
+    run = replace(config(home, modes=modes), model=ModelPart(str(tmp_path / "no weights")))
+    with pytest.raises(NotTrainable, match="put full first, and a block mode behind it"):
+        tune(run, tmp_path / "run", lambda line: None, turns=lambda loaded: short_turns(2))
+
+
 def test_nothing_but_what_is_served_teaches(home: Path, tmp_path: Path) -> None:
     for changed in ({"lead": "label"}, {"positions": "shared"}):
         with pytest.raises(NotTrainable, match="served in another way"):
@@ -223,6 +250,51 @@ def test_recordings_that_cannot_be_learned_from_are_refused(home: Path, tmp_path
         recordings_in(tmp_path)
     with pytest.raises(NotTrainable, match="0 recorded sessions have turns with listed actions"):
         recorded_turns(loaded_from(home), recordings_in(home / "recordings"), [])
+
+
+def listened(monkeypatch: pytest.MonkeyPatch, heard: dict[str, list[tuple[str, int]]]) -> list[Path]:
+    """Let recordings, by their names, be turns that are a session and a number each; return their paths."""
+
+    def turns_of(loaded: LoadedModel, path: Path, games: Sequence[Path]) -> Iterator[tuple[str, TokenSample]]:
+        for session, number in heard[path.name]:
+            yield session, TokenSample(((number,),), (TokenAsk((1,), ((2, 9), (3, 9))),))
+
+    monkeypatch.setattr(recordings, "_turns_of", turns_of)
+    return [Path(name) for name in heard]
+
+
+def numbers(samples: Sequence[TokenSample]) -> list[int]:
+    return [sample.blocks[0][0] for sample in samples]
+
+
+def test_whole_matches_are_held_out_and_of_one_alone_sessions(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = {f"m{match}": [("red", 10 * match), ("blue", 10 * match + 1)] for match in range(10)}
+    turns = recorded_turns(loaded_from(home), listened(monkeypatch, heard))
+    assert len(turns.held_out) == 4 and len(turns.train) == 16 and turns.repeated == 0
+    assert not {each // 10 for each in numbers(turns.held_out)} & {each // 10 for each in numbers(turns.train)}
+    alone = recorded_turns(loaded_from(home), listened(monkeypatch, {"m": heard["m3"], "no turns": []}))
+    assert sorted(numbers(alone.train) + numbers(alone.held_out)) == [30, 31] and len(alone.held_out) == 1
+
+
+def test_a_held_out_turn_that_is_learned_elsewhere_is_left_out_and_counted(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = {f"m{match}": [("red", 1), ("red", 2), ("blue", 10 + match)] for match in range(3)}
+    turns = recorded_turns(loaded_from(home), listened(monkeypatch, heard))
+    assert sorted(numbers(turns.train))[:4] == [1, 1, 2, 2] and len(turns.train) == 6
+    assert len(turns.held_out) == 1 and numbers(turns.held_out)[0] >= 10 and turns.repeated == 2
+    other = recorded_turns(loaded_from(home), listened(monkeypatch, heard), held_out=0.7)
+    assert len(other.train) == 3 and other.digest != turns.digest, "what is held out is part of what they are"
+    same = {name: turns[:2] for name, turns in heard.items()}
+    with pytest.raises(NotTrainable, match="all 2 held-out turns are token for token"):
+        recorded_turns(loaded_from(home), listened(monkeypatch, same))
+
+
+def test_the_report_says_how_many_held_out_turns_were_left_out(home: Path, tmp_path: Path) -> None:
+    turns = replace(short_turns(2), repeated=5)
+    tune(config(home, steps=1), tmp_path / "run", lambda line: None, turns=lambda loaded: turns)
+    report = json.loads((tmp_path / "run" / AGREEMENT).read_text())
+    assert [report[when]["repeated"] for when in ("before", "after")] == [5, 5]
 
 
 class Lessons:

@@ -8,7 +8,7 @@ import torch
 
 from agent_runtime.engine.text import TextEncoder
 from agent_runtime.tuning.errors import CutSamples, EditedSamples, NotTrainable
-from agent_runtime.tuning.rows import TokenAsk, TokenSample
+from agent_runtime.tuning.rows import TokenAsk, TokenSample, row_of
 from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter, encode_sample
 from agent_runtime.tuning.stream import BatchStream, FileSource, Schedule, TokenSource, longest_of
 from agent_runtime.tuning.tokens import in_tokens
@@ -21,8 +21,8 @@ def source(token: int, length: int) -> TokenSource:
     return TokenSource([TokenSample(((token,) * (length - 2),), (TokenAsk((token,), ((token, token),)),))])
 
 
-def stream(*sources: tuple[float, TokenSource], rows: int = 1) -> BatchStream:
-    return BatchStream(sources, (Mode.FULL, Mode.STAR), rows, 64, 1_000)
+def stream(*sources: tuple[float, TokenSource], rows: int = 1, context: int = 1_000) -> BatchStream:
+    return BatchStream(sources, (Mode.FULL, Mode.STAR), rows, 64, context)
 
 
 def filled_by(made: BatchStream, numbers: range) -> list[set[int]]:
@@ -65,8 +65,34 @@ def test_where_a_source_has_nothing_short_enough_another_fills_the_row_until_non
     made = stream((1.0, source(5, 30)), (9.0, source(6, 65)))
     assert {frozenset(tokens) for tokens in filled_by(made, range(20))} == {frozenset({5})}
     assert sum(made[number].left_out for number in range(20)) > 200
-    with pytest.raises(NotTrainable, match="fits into 64 tokens, and the first ones have 65 to 70"):
+    said = r"fits: a row holds 64 tokens, and they have 65 to 70 \(make rows longer: training\.row_tokens\)\."
+    with pytest.raises(NotTrainable, match=said):
         filled_by(stream((9.0, source(6, 65)), (1.0, source(5, 70))), range(1))
+
+
+def test_what_is_longer_than_the_models_context_is_left_out_of_rows_that_would_hold_it() -> None:
+    made = stream((1.0, source(5, 30)), (9.0, source(6, 41)), context=40)
+    assert {frozenset(tokens) for tokens in filled_by(made, range(20))} == {frozenset({5})}
+    assert sum(made[number].left_out for number in range(20)) > 200
+    said = r"fits: the model has 40 positions, and they need 41 to 41 \(extend its context: model\.context\)\."
+    with pytest.raises(NotTrainable, match=said):
+        filled_by(stream((9.0, source(6, 41)), context=40), range(1))
+    with pytest.raises(NotTrainable, match="a row holds 64 tokens, .*; the model has 40 positions"):
+        filled_by(stream((9.0, source(6, 65)), context=40), range(1))
+
+
+def test_asks_and_answers_side_by_side_count_once_for_the_models_context_and_all_for_a_row() -> None:
+    asks = (TokenAsk((1, 2, 3), tuple((answer, 9) for answer in range(12))), TokenAsk((1,), ((4, 5, 6, 9),)))
+    side_by_side = TokenSample(((1,) * 8, (2,) * 10), asks)
+    assert (side_by_side.num_tokens, side_by_side.num_positions) == (8 + 10 + 2 + 24 + 4, 8 + 10 + 2 + 2)
+    row = row_of(side_by_side, Mode.FULL)
+    assert (len(row.ids), row.place.max() + 1) == (side_by_side.num_tokens, side_by_side.num_positions)
+    turns = TokenSource([side_by_side])
+    assert stream((1.0, turns), context=22)[0].left_out == 0
+    with pytest.raises(NotTrainable, match="the model has 21 positions"):
+        stream((1.0, turns), context=21)[0]
+    with pytest.raises(NotTrainable, match="a row holds 47 tokens"):
+        BatchStream([(1.0, turns)], (Mode.FULL,), 1, 47, 22)[0]
 
 
 def test_the_longest_sample_is_that_of_all_sources_and_no_longer_than_the_context() -> None:

@@ -1,8 +1,11 @@
+from math import log
+
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runtime.tuning.student import Losses, Student, losses_of
+from agent_runtime.tuning.student import Decisions, Losses, Student, losses_of
 from tests.tiny_models import tiny_model
 
 
@@ -36,6 +39,19 @@ def test_one_row_costs_what_cross_entropy_says_and_a_mode_like_full_is_not_far_f
     expected = torch.nn.functional.cross_entropy(logits, labels)
     torch.testing.assert_close(torch.stack(found.answers), expected.expand(2))
     assert found.distances[0].abs() < 1e-6 and torch.isclose(found.total, expected)
+
+
+def test_how_far_a_mode_is_from_the_teacher_is_counted_from_the_teacher_over_decisions() -> None:
+    teacher = torch.tensor([0.4, 0.6, 0.7, 0.2, 0.1]).log()
+    student = torch.tensor([0.9, 0.1, 0.7, 0.1, 0.2]).log()
+    decisions = Decisions(torch.arange(5), torch.tensor([0, 0, 1, 1, 1]), torch.ones(5), 2)
+    found = decisions.agreement(teacher, [teacher, student])
+    first = 0.4 * log(0.4 / 0.9) + 0.6 * log(0.6 / 0.1)
+    second = 0.2 * log(0.2 / 0.1) + 0.1 * log(0.1 / 0.2)
+    assert torch.stack(found.divergence).tolist() == pytest.approx([0.0, (first + second) / 2], abs=1e-6)
+    assert torch.stack(found.variation).tolist() == pytest.approx([0.0, (0.5 + 0.1) / 2], abs=1e-6)
+    assert torch.stack(found.agreed).tolist() == [1.0, 0.5]
+    assert found.total.item() == pytest.approx((first + second) / 4, abs=1e-6)
 
 
 def test_a_model_in_few_bits_may_be_tuned_again_and_serves_behind_it_in_its_own() -> None:

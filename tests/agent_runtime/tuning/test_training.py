@@ -300,8 +300,14 @@ def test_a_file_of_samples_that_is_not_there_is_missed_before_the_model_is_loade
 
 
 def test_samples_longer_than_a_row_or_the_context_are_left_out_and_counted(home: Path) -> None:
-    with pytest.raises(NotTrainable, match="fits into 20 tokens"):
+    with pytest.raises(
+        NotTrainable, match=r"fits: a row holds 20 tokens, .* \(make rows longer: training\.row_tokens\)\."
+    ):
         run(config(home, row_tokens=20), home / "short")
+    with pytest.raises(
+        NotTrainable, match=r"fits: the model has 20 positions, .* \(extend its context: model\.context\)\."
+    ):
+        run(config(home, context=20), home / "few")
     _, heard = run(config(home, steps=1), home / "run")
     assert heard[0]["left_out"] == 0
 

@@ -19,6 +19,7 @@ from agent_runtime.tuning.evaluating.scoring import Item, Scorer
 from agent_runtime.tuning.packing import joined
 from agent_runtime.tuning.rows import Row
 from agent_runtime.tuning.samples import Ask, Sample
+from agent_runtime.tuning.tokens import in_tokens
 from agent_runtime.turn import Mode
 from tests.tiny_models import save_tiny_model
 
@@ -172,6 +173,25 @@ def test_a_row_holds_more_tokens_than_there_are_positions(source: Path, monkeypa
     items = list(Scorer(few, CONDITIONS, 700).score(given, lambda _, tokens: pytest.fail(f"{tokens} are too many")))
     assert [replace(item, legal_mass=None) for item in items] == [replace(item, legal_mass=None) for item in whole]
     assert max(made) > max(told)
+
+
+def test_actions_side_by_side_may_be_more_tokens_than_there_are_positions(source: Path) -> None:
+    actions = tuple(f"go to place {number} behind the mill" for number in range(60))
+    ask = Ask("Where?\n", actions[0], actions[0], "decision", actions, 1 / 60)
+    [given] = [replace(each, asks=(ask,)) for each in samples(1)]
+    loaded = loaded_from(source)
+    tokens = in_tokens(given, loaded.text, lambda ask: ask.actions)
+    assert tokens.num_tokens > 10 * tokens.num_positions
+
+    def answered(context: int, row_tokens: int) -> list[Item]:
+        scorer = Scorer(replace(loaded_from(source), context_limit=context), CONDITIONS, row_tokens)
+        return list(scorer.score([given], lambda number, needed: told.append(needed)))
+
+    told = list[int]()
+    [few], [many] = answered(tokens.num_positions, tokens.num_tokens), answered(loaded.context_limit, 4_000)
+    assert few.right == many.right and (few.legal_mass or ()) == pytest.approx(many.legal_mass or (), rel=1e-4)
+    assert not told and not answered(tokens.num_positions - 1, 4_000) and not answered(4_000, tokens.num_tokens - 1)
+    assert told == [tokens.num_positions, tokens.num_tokens]
 
 
 def test_a_sample_that_no_row_holds_is_told(source: Path) -> None:
