@@ -46,7 +46,7 @@ class Progress:
                 parts.append(f"{_span((now - began) / (done - first) * (self._steps - done))} left")
             say(f"step {done:>6} of {self._steps}  {'  '.join(parts)}")
         if line["left_out"]:
-            say(f"step {done}: {line['left_out']} samples are longer than a row, and left out.")
+            say(f"step {done}: {line['left_out']} samples are too long for a row or the model, and left out.")
 
 
 def say_agreement(report: Path) -> None:
