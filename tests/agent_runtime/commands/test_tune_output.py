@@ -43,7 +43,9 @@ def test_the_time_left_is_that_of_the_steps_done_here(capsys: pytest.CaptureFixt
 
 def test_samples_that_are_left_out_are_said_of_every_step(capsys: pytest.CaptureFixture[str]) -> None:
     lines = said(capsys, range(3), 5, 1.0, left_out=2)
-    assert lines[2:] == [f"step {step}: 2 samples are longer than a row, and left out." for step in (2, 3)]
+    assert lines[2:] == [
+        f"step {step}: 2 samples are too long for a row or the model, and left out." for step in (2, 3)
+    ]
 
 
 def test_as_json_metrics_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
