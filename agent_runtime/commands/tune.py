@@ -16,7 +16,7 @@ from agent_runtime.commands.options import (
     say,
     say_that_it_loads,
 )
-from agent_runtime.commands.tune_output import Progress, say_agreement
+from agent_runtime.commands.tune_output import Steps, say_agreement
 
 if TYPE_CHECKING:
     from agent_runtime.engine.loading import LoadedModel
@@ -72,7 +72,7 @@ def tune(
             say(f"It goes on from the adapter in {start.folder}.")
         say_that_it_loads()
 
-    progress = Progress(run.training.steps, as_json=as_json)
+    progress = Steps(run.training.steps, as_json=as_json)
     with _asked_to_stop() as asked:
         result = tune(run, out, progress.tell, lambda: bool(asked), turns)
     if is_first and result.made is not None and not progress.has_heard:

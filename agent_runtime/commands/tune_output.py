@@ -2,28 +2,27 @@
 
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from agent_runtime.commands.options import say
+from agent_runtime.commands.progress import SECONDS_BETWEEN_LINES, Clock, Pace
 
-_SECONDS_BETWEEN_LINES = 10.0
 # Of fewer turns a share of agreement is known no better than to within a fifth or so.
 _FEW_TURNS = 30
 
 
-class Progress:
+class Steps:
     """Hears the metrics of every step, counted from 0 there, and says now and then how far it is, counted from 1.
 
     Of `steps`: the first and the last one here, and others about every ten seconds, with the time that is left. With
     `as_json` all metrics are printed instead, as they are. `clock` is in seconds.
     """
 
-    def __init__(self, steps: int, *, as_json: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, steps: int, *, as_json: bool = False, clock: Clock = time.monotonic) -> None:
         self._steps, self._as_json, self._clock = steps, as_json, clock
+        self._pace = Pace(SECONDS_BETWEEN_LINES, clock)
         self._first: tuple[int, float] | None = None
-        self._said = 0.0
 
     @property
     def has_heard(self) -> bool:
@@ -32,14 +31,13 @@ class Progress:
 
     def tell(self, line: dict[str, Any]) -> None:
         """Take a step's metrics."""
-        now, done = self._clock(), line["step"] + 1
+        now, done, is_due = self._clock(), line["step"] + 1, self._pace.is_due()
         if self._first is None:
             self._first = done, now
         first, began = self._first
         if self._as_json:
             print(json.dumps(line), flush=True)
-        elif done in (first, self._steps) or now - self._said >= _SECONDS_BETWEEN_LINES:
-            self._said = now
+        elif done in (first, self._steps) or is_due:
             parts = [f"{name.removeprefix('loss_')} {line[name]:.3f}" for name in line if name.startswith("loss_")]
             parts.append(f"{line['tokens_per_s']:.0f} tokens/s")
             if first < done < self._steps:

@@ -1,10 +1,15 @@
 """What a step came to, read one step late: the host has launched the next one by then, and a GPU never waits for it."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+
+from agent_runtime.tuning.remembering import Remembered
+from agent_runtime.tuning.student import Agreement, Losses
+from agent_runtime.turn import Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +74,23 @@ class Figures:
             "tokens_per_s": round(self.tokens / self.done.seconds_since(self.begin), 1),
         }
         return line, stop > 0
+
+
+def columns_of(
+    losses: Sequence[Losses | Agreement | Remembered], modes: Sequence[Mode]
+) -> tuple[list[str], list[torch.Tensor]]:
+    """Return the names of a step's figures, and for each of its batches their values."""
+    if isinstance(losses[0], Remembered):
+        return ["loss", "loss_remembered"], [x.total.detach().expand(2) for x in losses if isinstance(x, Remembered)]
+    if isinstance(losses[0], Losses):
+        names = [
+            "loss",
+            *[f"loss_{mode}" for mode in modes],
+            *[f"distance_{mode}" for mode in modes[1:]],
+            *[f"right_{mode}" for mode in modes],
+        ]
+        answers = [each for each in losses if isinstance(each, Losses)]
+        return names, [torch.stack([x.total.detach(), *x.answers, *x.distances, *x.right]) for x in answers]
+    names = ["loss", *[f"{what}_{mode}" for what in ("loss", "variation", "agreed") for mode in modes]]
+    agreements = [each for each in losses if isinstance(each, Agreement)]
+    return names, [torch.stack([x.total.detach(), *x.divergence, *x.variation, *x.agreed]) for x in agreements]

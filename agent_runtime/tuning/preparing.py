@@ -19,14 +19,15 @@ from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model, mod
 from agent_runtime.engine.positions import Positions
 from agent_runtime.engine.sources import cache_folder
 from agent_runtime.engine.text import Lead
+from agent_runtime.errors import CannotWrite
 from agent_runtime.tuning.agreement import Turns
 from agent_runtime.tuning.config import TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import NotTrainable, OtherRun, RunInUse
 from agent_runtime.tuning.lora import Start
 from agent_runtime.tuning.samples import read_header
 from agent_runtime.turn import Mode
-from kv_store.errors import StoreLocked
-from kv_store.folder_lock import FolderLock
+from kv_store.errors import StoreLocked, StoreUnusable
+from kv_store.folder_lock import LOCK_FILE, FolderLock
 
 _RUN = "run.json"
 # In no folder of a run that was begun before there was the key.
@@ -66,11 +67,16 @@ def check_samples(config: TuneConfig) -> None:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Keep a run's folder from other processes while this is open, also if this one is killed. Raises RunInUse."""
+    """Keep a run's folder from other processes while this is open. One that is killed lets it go.
+
+    Raises RunInUse, and CannotWrite.
+    """
     try:
         lock = FolderLock(folder)
     except StoreLocked as error:
         raise RunInUse(folder, None if error.holder is None else error.holder.pid) from error
+    except StoreUnusable as error:
+        raise CannotWrite(folder / LOCK_FILE, error.why) from error
     try:
         yield
     finally:

@@ -52,7 +52,8 @@ class Student(torch.nn.Module):
     def compiled_layers(self) -> Iterator[None]:
         """Let the model's layers be compiled while this is open: they are alike, so one is compiled for all.
 
-        Each other shape that they are called with is compiled, too.
+        Each other shape that they are called with is compiled, too. A run, which saves weights by the names of its
+        modules, compiles its layers in their places instead.
         """
         decoder = self.model.get_decoder()
         layers = decoder.layers

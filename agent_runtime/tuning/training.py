@@ -34,7 +34,7 @@ from agent_runtime.tuning.agreement import Teacher, Turns, is_noted, note_agreem
 from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import TEACHER, TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import LossNotFinite, NotTrainable
-from agent_runtime.tuning.figures import Figures, Mark
+from agent_runtime.tuning.figures import Figures, Mark, columns_of
 from agent_runtime.tuning.kept_texts import KeptTexts
 from agent_runtime.tuning.launching import check_layers, is_sharded, kind_of, launched
 from agent_runtime.tuning.lora import Start, as_bare, as_it_began, start_of, with_lora
@@ -74,8 +74,8 @@ def tune(
     With `turns` nothing is learned from answers: every mode learns what full mode decided in them before the run
     (`Agreement`), in the model as it is served; and the report of before and after is in the folder, as agreement.json.
 
-    Raises TuningError (BadLaunch, OtherLaunch, OtherRun, DamagedSaving, NotSaved, LossNotFinite, NotTrainable,
-    SamplesError), MissingPackage before anything is loaded, and what loading a model raises.
+    Raises TuningError (BadLaunch, OtherLaunch, OtherRun, RunInUse, DamagedSaving, NotSaved, LossNotFinite,
+    NotTrainable, SamplesError), MissingPackage before anything is loaded, and what loading a model raises.
     """
     if turns is not None and not config.full_mode_teaches:
         raise NotTrainable(f"{TEACHER}.")
@@ -303,7 +303,7 @@ class _Run:
         is_asked: bool,
     ) -> tuple[tuple[str, ...], torch.Tensor]:
         """Return the names of a step's figures, and what `Figures` has of them, over its batches and all processes."""
-        names, columns = _columns(losses, modes)
+        names, columns = columns_of(losses, modes)
         mean = torch.stack(columns).mean(0).detach().float()
         whole = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # of weights in parts it is in parts, too
         values = [mean, whole.detach().float().reshape(1), mean.new_full((1,), left_out), mean.new_full((1,), is_asked)]
@@ -348,26 +348,6 @@ def _sources(config: TuneConfig, loaded: LoadedModel, texts: Mapping[str, KeptTe
         (weight, FileSource(config.folder / name, loaded.text, texts[name]))
         for weight, name in zip(weights, config.data.train, strict=True)
     ]
-
-
-def _columns(
-    losses: Sequence[Losses | Agreement | Remembered], modes: Sequence[Mode]
-) -> tuple[list[str], list[torch.Tensor]]:
-    """Return the names of a step's figures, and for each of its batches their values."""
-    if isinstance(losses[0], Remembered):
-        return ["loss", "loss_remembered"], [x.total.detach().expand(2) for x in losses if isinstance(x, Remembered)]
-    if isinstance(losses[0], Losses):
-        names = [
-            "loss",
-            *[f"loss_{mode}" for mode in modes],
-            *[f"distance_{mode}" for mode in modes[1:]],
-            *[f"right_{mode}" for mode in modes],
-        ]
-        answers = [each for each in losses if isinstance(each, Losses)]
-        return names, [torch.stack([x.total.detach(), *x.answers, *x.distances, *x.right]) for x in answers]
-    names = ["loss", *[f"{what}_{mode}" for what in ("loss", "variation", "agreed") for mode in modes]]
-    agreements = [each for each in losses if isinstance(each, Agreement)]
-    return names, [torch.stack([x.total.detach(), *x.divergence, *x.variation, *x.agreed]) for x in agreements]
 
 
 def _rate(part: TrainingPart, step: int) -> float:

@@ -22,7 +22,7 @@ from agent_runtime.environment import environment
 from agent_runtime.tuning.errors import NothingAnswered
 from agent_runtime.tuning.evaluating.conditions import Condition
 from agent_runtime.tuning.evaluating.reports import by_source, tallies_in
-from agent_runtime.tuning.evaluating.scoring import Item, Scorer
+from agent_runtime.tuning.evaluating.scoring import Item, Needs, Scorer
 from agent_runtime.tuning.evaluating.tables import as_table, negated, on_few, with_interval
 from agent_runtime.tuning.evaluating.tallies import tallies_of
 from agent_runtime.tuning.samples import Sample, encode_sample, read_header, read_samples
@@ -65,20 +65,17 @@ def _named(files: Sequence[Path]) -> dict[Path, str]:
 
 def left_out(file: dict[str, Any], row_tokens: int, context: int) -> str:
     """Return why samples of a report's file were not answered, and what would take them; nothing if all were."""
-    number, least, most = (file["too_long"][name] for name in ("samples", "least_tokens", "most_tokens"))
+    number, tokens, positions = (file["too_long"][name] for name in ("samples", "most_tokens", "most_positions"))
     if not number:
         return "" if file["cells"] else f"{file['file']}: there is no sample in it that leaves a choice."
     whose = "samples are" if file["cells"] else "samples, which are all, are"
-    if least > context:
-        return (
-            f"{file['file']}: {number} {whose} too long ({least} to {most} tokens) for the model's context of "
-            f"{context}. Make them of fewer or shorter blocks."
-        )
-    takes = "them all" if most <= context else "those that the model's context takes"
-    return (
-        f"{file['file']}: {number} {whose} too long ({least} to {most} tokens) for --row-tokens {row_tokens}; "
-        f"--row-tokens {min(most, context)} would take {takes}."
-    )
+    reasons = []
+    if tokens > row_tokens:
+        reasons.append(f"a row holds {row_tokens} tokens, and they take up to {tokens} (--row-tokens {tokens})")
+    if positions > context:
+        needed = f"the model has {context} positions, and they need up to {positions}"
+        reasons.append(f"{needed} (make them of fewer or shorter blocks)")
+    return f"{file['file']}: {number} {whose} too long: {'; '.join(reasons)}."
 
 
 def _report(loaded: LoadedModel, conditions: Sequence[Condition], answered: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -130,11 +127,11 @@ class _Distinct:
 def _answered(scorer: Scorer, path: Path, tell: Callable[[Path, int], None]) -> dict[str, Any]:
     """Return what the report says of a file."""
     header = read_header(path)
-    too_long: list[int] = []
+    too_long: list[Needs] = []
     items: list[Item] = []
     samples = _Distinct(read_samples(path))
     tell(path, 0)
-    for item in scorer.score(samples, lambda number, tokens: too_long.append(tokens)):
+    for item in scorer.score(samples, lambda number, needs: too_long.append(needs)):
         items.append(item)
         tell(path, len(items))
     blocks = [item.num_blocks for item in items]
@@ -149,8 +146,8 @@ def _answered(scorer: Scorer, path: Path, tell: Callable[[Path, int], None]) -> 
         "blocks": [min(blocks), max(blocks)] if blocks else None,
         "too_long": {
             "samples": len(too_long),
-            "least_tokens": min(too_long, default=0),
-            "most_tokens": max(too_long, default=0),
+            "most_tokens": max((each.row_tokens for each in too_long), default=0),
+            "most_positions": max((each.positions for each in too_long), default=0),
         },
         "repeated": samples.num_repeated,
         "cells": [tally.cell_with_sums() for tally in tallies],

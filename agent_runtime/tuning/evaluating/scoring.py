@@ -44,6 +44,14 @@ class Item:
     legal_mass: tuple[float, ...] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a sample needs to be answered: the tokens that a row holds at least, and positions of the model."""
+
+    row_tokens: int
+    positions: int
+
+
 class Scorer:
     """Answers samples with one model, in rows of at most `row_tokens`.
 
@@ -63,22 +71,23 @@ class Scorer:
         rope = RotaryTable(loaded.model.get_decoder().rotary_emb.inv_freq, loaded.context_limit)
         self._planner = Planner(rope, loaded.device)
 
-    def score(self, samples: Iterable[Sample], too_long: Callable[[int, int], None]) -> Iterator[Item]:
+    def score(self, samples: Iterable[Sample], too_long: Callable[[int, Needs], None]) -> Iterator[Item]:
         """Yield the items of `samples`, in their order.
 
         A sample whose asks no row holds together has its blocks in as many rows as it takes. One of which an ask does
-        not fit behind the blocks, in a row or in the model's context, is left out: `too_long` hears its number and the
-        tokens that a row would have to hold, or else the positions that the model would have to have.
+        not fit behind the blocks, in a row or in the model's context, is left out: `too_long` hears its number and what
+        it needs.
         """
         with nullcontext() if self._device.type == "cpu" else self._student.compiled_layers():
             yield from self._score(samples, too_long)
 
-    def _score(self, samples: Iterable[Sample], too_long: Callable[[int, int], None]) -> Iterator[Item]:
+    def _score(self, samples: Iterable[Sample], too_long: Callable[[int, Needs], None]) -> Iterator[Item]:
         waiting: list[_Expanded] = []
         for number, sample in enumerate(samples):
             expanded = _expanded(number, sample, self._text)
-            if (needed := self._needed(expanded)) is not None:
-                too_long(number, needed)
+            needs = expanded.needs
+            if needs.row_tokens > self._row_tokens or needs.positions > self._context:
+                too_long(number, needs)
                 continue
             for piece in expanded.pieces(self._row_tokens):
                 total = sum(each.tokens.num_tokens for each in [*waiting, piece])
@@ -88,13 +97,6 @@ class Scorer:
                 waiting.append(piece)
         if waiting:
             yield from self._answered(waiting)
-
-    def _needed(self, expanded: "_Expanded") -> int | None:
-        """Return the tokens that no row holds, or the positions that the model lacks; None if the sample fits."""
-        if expanded.least_tokens > self._row_tokens:
-            return expanded.least_tokens
-        num_positions = expanded.tokens.num_positions
-        return num_positions if num_positions > self._context else None
 
     def _is_packed(self) -> bool:
         return self._device.type != "cpu"
@@ -148,12 +150,13 @@ class _Expanded:
     first: int = 0
 
     @property
-    def least_tokens(self) -> int:
-        """Return the tokens of the blocks and of the longest ask behind them."""
-        return self._block_tokens() + max((ask.num_tokens for ask in self.tokens.asks), default=0)
+    def needs(self) -> Needs:
+        """Return the tokens of the blocks with the longest ask behind them, and the sample's positions."""
+        longest = max((ask.num_tokens for ask in self.tokens.asks), default=0)
+        return Needs(self._block_tokens() + longest, self.tokens.num_positions)
 
     def pieces(self, limit: int) -> Iterator["_Expanded"]:
-        """Yield the same asks, in their order, as pieces of at most `limit` tokens, which `least_tokens` are."""
+        """Yield the same asks, in their order, as pieces of at most `limit` tokens, which `needs` are."""
         blocks, begin, total = self._block_tokens(), 0, self._block_tokens()
         for number, ask in enumerate(self.tokens.asks):
             if total + ask.num_tokens > limit:

@@ -11,12 +11,13 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from agent_runtime.tuning.evaluating.findings import Clusters, Estimate
+from agent_runtime.turn import Mode
 
 if TYPE_CHECKING:
     from agent_runtime.tuning.evaluating.scoring import Item
 
 ALL = "all"
-FULL = "full"
+FULL = Mode.FULL.value
 # With the kinds that are held out, the name of the sums over all others. Those may have been asked in training: what
 # blocks cost there is one thing, and where nobody ever asked another.
 _ALL_BUT = "all but "

@@ -162,7 +162,7 @@ def test_an_evaluation_that_answered_nothing_fails_and_says_what_would_do(
     assert ended.value.code == 2 and said in err and not told
     assert not (home / "report.json").exists()
     if "--row-tokens" in words:
-        needed = re.findall(r"--row-tokens (\d+) would take them all", err)[0]
+        needed = re.findall(r"\(--row-tokens (\d+)\)", err)[0]
         assert "samples.jsonl is of the split train: the model may have been trained" in err
         report = report_of(run(model, "samples.jsonl", "--row-tokens", needed, "--json"))
         assert report["files"][0]["too_long"]["samples"] == 0

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from agent_runtime.commands.tune_output import Progress
+from agent_runtime.commands.tune_output import Steps
 
 
 def said(capsys: pytest.CaptureFixture[str], steps: range, last: int, seconds: float, left_out: int = 0) -> list[str]:
@@ -14,7 +14,7 @@ def said(capsys: pytest.CaptureFixture[str], steps: range, last: int, seconds: f
     def clock() -> float:
         return now
 
-    progress = Progress(last, clock=clock)
+    progress = Steps(last, clock=clock)
     assert not progress.has_heard
     for step in steps:
         progress.tell({"step": step, "loss": 1.0, "loss_star": 0.5, "left_out": left_out, "tokens_per_s": 99.6})
@@ -49,7 +49,7 @@ def test_samples_that_are_left_out_are_said_of_every_step(capsys: pytest.Capture
 
 
 def test_as_json_metrics_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress(3, as_json=True)
+    progress = Steps(3, as_json=True)
     progress.tell({"step": 0, "left_out": 0})
     out, err = capsys.readouterr()
     assert (json.loads(out), err) == ({"step": 0, "left_out": 0}, "") and progress.has_heard

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from agent_runtime.replay.replayer import put_into
 from agent_runtime.replay.steps import RecordedSteps, RecordedTurn
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.served_model import serve_model
-from agent_runtime.tuning import recordings
 from agent_runtime.tuning.agreement import AGREEMENT, Teacher, Turns
 from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import DataPart, ModelPart, TrainingPart, TuneConfig
@@ -250,44 +248,6 @@ def test_recordings_that_cannot_be_learned_from_are_refused(home: Path, tmp_path
         recordings_in(tmp_path)
     with pytest.raises(NotTrainable, match="0 recorded sessions have turns with listed actions"):
         recorded_turns(loaded_from(home), recordings_in(home / "recordings"), [])
-
-
-def listened(monkeypatch: pytest.MonkeyPatch, heard: dict[str, list[tuple[str, int]]]) -> list[Path]:
-    """Let recordings, by their names, be turns that are a session and a number each; return their paths."""
-
-    def turns_of(loaded: LoadedModel, path: Path, games: Sequence[Path]) -> Iterator[tuple[str, TokenSample]]:
-        for session, number in heard[path.name]:
-            yield session, TokenSample(((number,),), (TokenAsk((1,), ((2, 9), (3, 9))),))
-
-    monkeypatch.setattr(recordings, "_turns_of", turns_of)
-    return [Path(name) for name in heard]
-
-
-def numbers(samples: Sequence[TokenSample]) -> list[int]:
-    return [sample.blocks[0][0] for sample in samples]
-
-
-def test_whole_matches_are_held_out_and_of_one_alone_sessions(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard = {f"m{match}": [("red", 10 * match), ("blue", 10 * match + 1)] for match in range(10)}
-    turns = recorded_turns(loaded_from(home), listened(monkeypatch, heard))
-    assert len(turns.held_out) == 4 and len(turns.train) == 16 and turns.repeated == 0
-    assert not {each // 10 for each in numbers(turns.held_out)} & {each // 10 for each in numbers(turns.train)}
-    alone = recorded_turns(loaded_from(home), listened(monkeypatch, {"m": heard["m3"], "no turns": []}))
-    assert sorted(numbers(alone.train) + numbers(alone.held_out)) == [30, 31] and len(alone.held_out) == 1
-
-
-def test_a_held_out_turn_that_is_learned_elsewhere_is_left_out_and_counted(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    heard = {f"m{match}": [("red", 1), ("red", 2), ("blue", 10 + match)] for match in range(3)}
-    turns = recorded_turns(loaded_from(home), listened(monkeypatch, heard))
-    assert sorted(numbers(turns.train))[:4] == [1, 1, 2, 2] and len(turns.train) == 6
-    assert len(turns.held_out) == 1 and numbers(turns.held_out)[0] >= 10 and turns.repeated == 2
-    other = recorded_turns(loaded_from(home), listened(monkeypatch, heard), held_out=0.7)
-    assert len(other.train) == 3 and other.digest != turns.digest, "what is held out is part of what they are"
-    same = {name: turns[:2] for name, turns in heard.items()}
-    with pytest.raises(NotTrainable, match="all 2 held-out turns are token for token"):
-        recorded_turns(loaded_from(home), listened(monkeypatch, same))
 
 
 def test_the_report_says_how_many_held_out_turns_were_left_out(home: Path, tmp_path: Path) -> None:

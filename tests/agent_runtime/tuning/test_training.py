@@ -14,12 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from agent_runtime.engine.card import CARD, Card, read_card, write_card
+from agent_runtime.engine.card import read_card
 from agent_runtime.engine.errors import BrokenModel
 from agent_runtime.engine.loading import ModelSpec, load_model
-from agent_runtime.engine.positions import Positions
 from agent_runtime.engine.rope import RotaryTable
-from agent_runtime.engine.text import Lead
 from agent_runtime.tuning import training
 from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import DataPart, ModelPart, TrainingPart, TuneConfig
@@ -310,119 +308,6 @@ def test_samples_longer_than_a_row_or_the_context_are_left_out_and_counted(home:
         run(config(home, context=20), home / "few")
     _, heard = run(config(home, steps=1), home / "run")
     assert heard[0]["left_out"] == 0
-
-
-def test_where_blocks_stand_and_what_leads_them_is_on_the_card_and_in_force_when_it_is_loaded(home: Path) -> None:
-    result, _ = run(config(home, steps=1, positions="shared", lead="label"), home / "run")
-    assert result.made is not None
-    loaded = load_model(ModelSpec(str(home / "guard"), adapter=result.made), home / "cache")
-    assert (loaded.positions, loaded.text.lead) == (Positions.SHARED, Lead.LABEL)
-    bare = load_model(ModelSpec(str(home / "guard")), home / "cache")
-    assert loaded.text.block_ids("a")[2:] == bare.text.block_ids("a")
-    assert loaded.tokenizer_digest != bare.tokenizer_digest
-    further, _ = run(config(home, steps=1, adapter="run/adapter"), home / "further")
-    other, _ = run(config(home, steps=1, adapter="run/adapter", lead="none"), home / "other")
-    cards = [read_card(each.made / CARD) for each in (further, other) if each.made is not None]
-    assert [(card.positions, card.lead) for card in cards] == [
-        (Positions.SHARED, Lead.LABEL),
-        (Positions.SHARED, Lead.NONE),
-    ]
-
-
-def test_weights_with_a_card_are_tuned_as_they_are_served(home: Path) -> None:
-    write_card(home / "guard", Card(("star",), positions=Positions.SHARED, lead=Lead.LABEL))
-    said, _ = run(config(home, steps=1, positions="sequential", lead="none"), home / "said")
-    unsaid, _ = run(config(home, steps=1), home / "unsaid")
-    assert said.made is not None and unsaid.made is not None
-    card, other = read_card(unsaid.made / CARD), read_card(said.made / CARD)
-    assert (card.positions, card.lead) == (Positions.SHARED, Lead.LABEL)
-    assert (other.positions, other.lead) == (Positions.SEQUENTIAL, Lead.NONE)
-
-
-@pytest.mark.parametrize("change", [{"positions": Positions.SHARED}, {"lead": Lead.SEPARATOR}])
-@pytest.mark.parametrize("whose", ["guard", "first/adapter"])
-def test_a_run_whose_start_got_another_card_is_not_taken_up(home: Path, whose: str, change: dict[str, Any]) -> None:
-    run(config(home, steps=1), home / "first")
-    named = {} if whose == "guard" else {"adapter": whose}
-    run(config(home, **named), home / "second", stop_after=2)
-    began = json.loads((home / "second" / "run.json").read_text())
-    assert began["card"] == {"positions": "sequential", "lead": "none"}
-    write_card(home / whose, replace(read_card(home / whose / CARD), **change))
-    with pytest.raises(OtherRun):
-        run(config(home, **named), home / "second")
-    with pytest.raises(OtherRun, match="configuration"):  # what is said and what is found are told apart
-        run(config(home, positions="sequential", lead="none", **named), home / "second")
-
-
-def test_a_run_begun_before_cards_were_noted_is_taken_up(home: Path) -> None:
-    run(config(home), home / "run", stop_after=2)
-    file = home / "run" / "run.json"
-    file.write_text(json.dumps({key: value for key, value in json.loads(file.read_text()).items() if key != "card"}))
-    assert run(config(home), home / "run")[0].step == 12
-    assert json.loads(file.read_text())["card"] == {"positions": "sequential", "lead": "none"}
-
-
-def test_a_run_begun_before_there_were_some_keys_is_taken_up_as_it_was(home: Path) -> None:
-    run(config(home), home / "run", stop_after=2)
-    file = home / "run" / "run.json"
-    began = json.loads(file.read_text())
-    for part, key in (("data", "remember"), ("training", "full_every"), ("training", "remember_every")):
-        del began["config"][part][key]
-    file.write_text(json.dumps(began))
-    with pytest.raises(OtherRun, match="configuration"):
-        run(config(home, full_every=2), home / "run")
-    assert run(config(home), home / "run")[0].step == 12
-
-
-def test_a_run_goes_on_from_the_adapter_of_another_with_its_positions(home: Path) -> None:
-    _, first = run(config(home, rope_theta=500_000.0, context=8_192, steps=20), home / "first")
-    result, second = run(config(home, adapter="first/adapter", steps=3, seed=1), home / "second")
-    assert second[0]["loss"] < 0.7 * first[0]["loss"]
-    assert result.made is not None
-    before, after = read_card(home / "first/adapter/hotseat.json"), read_card(result.made / "hotseat.json")
-    assert after == before and after.context == 8_192
-    load_model(ModelSpec(str(home / "guard"), adapter=result.made, device="cpu"))
-    run(config(home, rope_theta=500_000.0, context=8_192, steps=20, seed=2), home / "another")
-    shutil.rmtree(home / "first")
-    (home / "another").rename(home / "first")
-    with pytest.raises(OtherRun, match="another adapter"):
-        run(config(home, adapter="first/adapter", steps=3, seed=1), home / "second")
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"rope_theta": 1e6}, "model.rope_theta = None, and this run asks for 1000000.0"),
-        ({"context": 4_096}, "model.context = None"),
-        ({"lora_rank": 8}, "Set training.lora_rank to 4"),
-        ({"lora_alpha": 8}, "Set training.lora_alpha to 64"),
-    ],
-)
-def test_a_run_that_asks_for_another_adapter_than_it_goes_on_from_is_refused(
-    home: Path, changes: dict[str, Any], said: str
-) -> None:
-    run(config(home, steps=1), home / "first")
-    with pytest.raises(NotTrainable, match=said):
-        run(config(home, adapter="first/adapter", **changes), home / "second")
-
-
-@pytest.mark.parametrize(
-    ("changes", "error"),
-    [({"peft_type": "IA3"}, NotTrainable), ({"lora_dropout": 0.5}, NotTrainable), (None, BrokenModel)],
-)
-def test_an_adapter_that_is_not_of_a_run_is_not_gone_on_from(home: Path, changes: Any, error: type[Exception]) -> None:
-    run(config(home, steps=1), home / "first")
-    file = home / "first/adapter/adapter_config.json"
-    file.write_text("{" if changes is None else json.dumps({**json.loads(file.read_text()), **changes}))
-    with pytest.raises(error, match="adapter"):
-        run(config(home, adapter="first/adapter"), home / "second")
-
-
-def test_an_adapter_of_other_weights_is_not_gone_on_from(home: Path) -> None:
-    run(config(home, steps=1), home / "first")
-    save_tiny_model(home / "other", "llama", 1)
-    with pytest.raises(BrokenModel, match="tuned for other weights"):
-        run(config(home, adapter="first/adapter", source=str(home / "other")), home / "second")
 
 
 @pytest.mark.parametrize(

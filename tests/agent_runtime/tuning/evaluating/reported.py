@@ -30,7 +30,7 @@ def file_of(
         "arguments": {"blocks": [8, 8], "block_tokens": [33, 33]},
         "held_out": [],
         "blocks": [8, 8],
-        "too_long": {"samples": 0, "least_tokens": 0, "most_tokens": 0},
+        "too_long": {"samples": 0, "most_tokens": 0, "most_positions": 0},
         "repeated": 0,
         "cells": [tally.cell_with_sums() for tally in tallies],
         **said,

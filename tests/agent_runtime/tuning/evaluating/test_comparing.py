@@ -115,7 +115,7 @@ def test_samples_that_one_model_has_left_out_are_left_out_of_what_is_paired() ->
 
     items = {kind: first_half(counts) for kind, counts in ITEMS.items()}
     right = {name: {kind: first_half(counts) for kind, counts in kinds.items()} for name, kinds in BEFORE.items()}
-    few = file_of("a.jsonl", items, right, too_long={"samples": 3, "most_tokens": 9000})
+    few = file_of("a.jsonl", items, right, too_long={"samples": 3, "most_tokens": 9000, "most_positions": 9000})
     found = compare({"untuned": report_of(few), "tuned": models()["tuned"]})
     cell = cell_of(found, "fact")
     assert (cell["items"], cell["right"]["untuned full"]["items"]) == (33, 20)

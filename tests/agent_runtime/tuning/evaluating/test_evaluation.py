@@ -124,17 +124,15 @@ def test_a_file_of_which_nothing_is_answered_says_why_and_alone_it_is_refused(tm
 
 
 def test_what_would_take_samples_that_are_too_long_is_said() -> None:
-    def told(least: int, most: int, context: int = 800, **said: Any) -> str:
-        too_long = {"samples": 3, "least_tokens": least, "most_tokens": most}
-        return left_out({"file": "a", "cells": [], "too_long": too_long, **said}, 500, context)
+    def told(tokens: int, positions: int, **said: Any) -> str:
+        too_long = {"samples": 3, "most_tokens": tokens, "most_positions": positions}
+        return left_out({"file": "a", "cells": [], "too_long": too_long, **said}, 500, 800)
 
-    assert told(600, 700) == (
-        "a: 3 samples, which are all, are too long (600 to 700 tokens) for --row-tokens 500; "
-        "--row-tokens 700 would take them all."
-    )
-    assert told(600, 900).endswith("--row-tokens 800 would take those that the model's context takes.")
-    assert "for the model's context of 800. Make them of fewer or shorter blocks." in told(801, 900)
-    assert told(600, 700, cells=[{}]).startswith("a: 3 samples are too long")
+    row = "a row holds 500 tokens, and they take up to 1100 (--row-tokens 1100)"
+    context = "the model has 800 positions, and they need up to 900 (make them of fewer or shorter blocks)"
+    assert told(1100, 60) == f"a: 3 samples, which are all, are too long: {row}."
+    assert told(400, 900) == f"a: 3 samples, which are all, are too long: {context}."
+    assert told(1100, 900, cells=[{}]) == f"a: 3 samples are too long: {row}; {context}."
 
 
 def test_a_table_says_by_how_much_a_block_mode_is_above_full_mode_and_the_report_what_it_costs() -> None:

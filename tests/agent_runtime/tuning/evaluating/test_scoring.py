@@ -15,7 +15,7 @@ from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_block
 from agent_runtime.served_model import serve_model
 from agent_runtime.tuning.evaluating import scoring
 from agent_runtime.tuning.evaluating.conditions import Condition
-from agent_runtime.tuning.evaluating.scoring import Item, Scorer
+from agent_runtime.tuning.evaluating.scoring import Item, Needs, Scorer
 from agent_runtime.tuning.packing import joined
 from agent_runtime.tuning.rows import Row
 from agent_runtime.tuning.samples import Ask, Sample
@@ -150,7 +150,9 @@ def test_a_sample_with_more_asks_than_a_row_holds_has_its_blocks_in_several(
     given = samples(5)
     whole = scored(source, given)
     told: list[int] = []
-    assert not list(Scorer(loaded_from(source), CONDITIONS[:1], 20).score(given, lambda _, tokens: told.append(tokens)))
+    assert not list(
+        Scorer(loaded_from(source), CONDITIONS[:1], 20).score(given, lambda _, needs: told.append(needs.row_tokens))
+    )
     longest = max(told)  # what blocks take with the longest of their asks: one more ask is too many
     monkeypatch.setattr(Scorer, "_is_packed", lambda self: is_packed)
     split = scored(source, given, longest)
@@ -167,10 +169,10 @@ def test_a_row_holds_more_tokens_than_there_are_positions(source: Path, monkeypa
     given, told, made = samples(5), list[int](), list[int]()
     whole = scored(source, given)
     loaded = loaded_from(source)
-    assert not list(Scorer(loaded, CONDITIONS[:1], 20).score(given, lambda _, tokens: told.append(tokens)))
+    assert not list(Scorer(loaded, CONDITIONS[:1], 20).score(given, lambda _, needs: told.append(needs.row_tokens)))
     few = replace(loaded_from(source), context_limit=max(told))
     monkeypatch.setattr(scoring, "joined", noted)
-    items = list(Scorer(few, CONDITIONS, 700).score(given, lambda _, tokens: pytest.fail(f"{tokens} are too many")))
+    items = list(Scorer(few, CONDITIONS, 700).score(given, lambda _, needs: pytest.fail(f"{needs} is too much")))
     assert [replace(item, legal_mass=None) for item in items] == [replace(item, legal_mass=None) for item in whole]
     assert max(made) > max(told)
 
@@ -185,17 +187,17 @@ def test_actions_side_by_side_may_be_more_tokens_than_there_are_positions(source
 
     def answered(context: int, row_tokens: int) -> list[Item]:
         scorer = Scorer(replace(loaded_from(source), context_limit=context), CONDITIONS, row_tokens)
-        return list(scorer.score([given], lambda number, needed: told.append(needed)))
+        return list(scorer.score([given], lambda number, needs: told.append(needs)))
 
-    told = list[int]()
+    told = list[Needs]()
     [few], [many] = answered(tokens.num_positions, tokens.num_tokens), answered(loaded.context_limit, 4_000)
     assert few.right == many.right and (few.legal_mass or ()) == pytest.approx(many.legal_mass or (), rel=1e-4)
     assert not told and not answered(tokens.num_positions - 1, 4_000) and not answered(4_000, tokens.num_tokens - 1)
-    assert told == [tokens.num_positions, tokens.num_tokens]
+    assert told == [Needs(tokens.num_tokens, tokens.num_positions)] * 2
 
 
 def test_a_sample_that_no_row_holds_is_told(source: Path) -> None:
-    told: list[tuple[int, int]] = []
+    told: list[tuple[int, Needs]] = []
     scorer = Scorer(loaded_from(source), CONDITIONS[:1], 20)
-    assert list(scorer.score(samples(2), lambda number, tokens: told.append((number, tokens)))) == []
-    assert [number for number, _ in told] == [0, 1] and min(tokens for _, tokens in told) > 20
+    assert list(scorer.score(samples(2), lambda number, needs: told.append((number, needs)))) == []
+    assert [number for number, _ in told] == [0, 1] and min(needs.row_tokens for _, needs in told) > 20
