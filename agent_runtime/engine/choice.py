@@ -2,7 +2,8 @@
 
 The proof is a small forward of every kind of work there is, once by the kernels and once by plain torch, before the
 first turn: closely by the first layers, where roundings have not grown yet, and roughly by all of them. Where the
-kernels fail or say something else, answers are plain torch's, and the log says why, once.
+kernels fail or say something else, answers are plain torch's, and the log says why, once. Where only the kernel is at
+fault that is some GPUs' alone, the others go on without it, and the log says that.
 """
 
 import logging
@@ -18,7 +19,7 @@ from transformers import PreTrainedModel
 from agent_runtime.engine import attention
 from agent_runtime.engine.errors import first_line
 from agent_runtime.engine.forward import ForwardRunner
-from agent_runtime.engine.gpu.support import not_of_this_model, not_on_this_machine
+from agent_runtime.engine.gpu.support import not_of_this_model, not_on_this_machine, specialises
 from agent_runtime.engine.likeness import UNLIKE, distances, rounding
 from agent_runtime.engine.pool import Pool, Run
 from agent_runtime.engine.rope import RotaryTable
@@ -55,7 +56,7 @@ def chosen_runner(model: PreTrainedModel, pool: Pool, rope: RotaryTable, *, max_
         return by_torch()
     trouble = _known_trouble(pool, rope)
     if trouble is None:
-        runner, trouble = _proved(model, pool, rope, max_rows)
+        runner, trouble = _proved_at_best(model, pool, rope, max_rows)
         if runner is not None:
             _log.info("attention runs in our kernels, which agree with plain torch")
             return runner
@@ -78,14 +79,31 @@ def _known_trouble(pool: Pool, rope: RotaryTable) -> _Trouble | None:
     return next((_Trouble(*each) for each in found if each is not None), None)
 
 
-def _proved(
+def _proved_at_best(
     model: PreTrainedModel, pool: Pool, rope: RotaryTable, max_rows: int
+) -> tuple[ForwardRunner | None, _Trouble | None]:
+    """Return what runs a model by the kernels, all of them if possible, or what is wrong with them."""
+    prove = partial(_proved, model, pool, rope, max_rows)
+    if not all(specialises(device) for device in pool.geometry.devices):
+        return prove(specialised=False)
+    runner, trouble = prove(specialised=True)
+    if trouble is None:
+        return runner, None
+    runner, without = prove(specialised=False)
+    if runner is not None:
+        text = "attention runs in our kernels but for the one whose warps are specialised: %s. %s %s"
+        _log.warning(text, trouble.why, _SLOWER, trouble.advice)
+    return runner, without
+
+
+def _proved(
+    model: PreTrainedModel, pool: Pool, rope: RotaryTable, max_rows: int, *, specialised: bool
 ) -> tuple[ForwardRunner | None, _Trouble | None]:
     """Return what runs a model by the kernels, or what is wrong with them."""
     if pool.num_free < _BLOCK_TOKENS:
         return None, _Trouble(f"the pool's {pool.num_slots} tokens are too few to try them", "Raise --pool-mib.")
     make = partial(ForwardRunner, model, pool, rope)
-    by_kernels = partial(make, way=attention.BY_KERNELS, max_rows=max_rows)
+    by_kernels = partial(make, way=attention.BY_KERNELS, max_rows=max_rows, specialised=specialised)
     runner = None
     try:
         with _first_layers_alone(model, pool):
@@ -144,7 +162,10 @@ def _failed(error: Exception) -> _Trouble:
 
 
 def _asked(runner: ForwardRunner) -> list[torch.Tensor]:
-    """Return the logits of one forward, [rows, V] of each kind of work: a block, a prompt, its forks, many views."""
+    """Return the logits of one forward, [rows, V] of each kind of work.
+
+    A block, a prompt behind it, that one's forks, a prompt behind many blocks, many views.
+    """
     pool, vocabulary = runner.pool, runner.model.config.get_text_config().vocab_size
     ids = torch.randint(vocabulary, (256,), generator=torch.Generator().manual_seed(0)).tolist()
     block = pool.acquire(_BLOCK_TOKENS)
@@ -158,11 +179,12 @@ def _asked(runner: ForwardRunner) -> list[torch.Tensor]:
         spans.append(Span(ids[30 : 30 + _ROWS], place + _BLOCK_TOKENS, view, wanted="all"))
         ends = spans[1].start + _ROWS
         spans += [Span(ids[n : n + 2], ends, view, parent=spans[1], wanted="all") for n in (60, 70)]
+        spans.append(Span(ids[40 : 40 + _ROWS], long.length, View((Placed(long, 0),)), wanted="all"))
         for number in range(_SESSIONS):
             shown = View((Placed(Run(block.extents, block.length), number), Placed(long, number % 7)))
             spans.append(Span([ids[80 + number]], runner.rope.num_positions - 1 - number, shown, wanted="all"))
         logits = runner.run(spans)
-        kinds = (spans[:1], spans[1:2], spans[2:4], spans[4:])
+        kinds = (spans[:1], spans[1:2], spans[2:4], spans[4:5], spans[5:])
         return [torch.cat([logits[span] for span in kind]).float().cpu() for kind in kinds]
     finally:
         pool.release(block)

@@ -78,16 +78,18 @@ class ForwardRunner:
         *,
         way: str = attention.MOVE_KEYS,
         max_rows: int = 512,
+        specialised: bool = True,
     ) -> None:
         """Take over a model's attention. `max_rows` is the scheduler's: graphs of the kernels are as large.
 
+        `specialised` False leaves out the kernel that is only some GPUs' (`gpu/specialised.py`).
         Raises UnsupportedModel where the kernels are asked for by name and cannot serve the model.
         """
         attention.register()
         self._kernel_step: Callable[..., Any] | None = None
         self._kernels: Any = None
         if way == attention.BY_KERNELS:
-            self._kernel_step, self._kernels = _by_kernels(model, pool, rope, max_rows)
+            self._kernel_step, self._kernels = _by_kernels(model, pool, rope, max_rows, specialised)
         model.set_attn_implementation(way)
         self.model = model
         self.pool = pool
@@ -201,7 +203,9 @@ class ForwardRunner:
         return Logits.of(logits_WV, wanted)
 
 
-def _by_kernels(model: PreTrainedModel, pool: Pool, rope: RotaryTable, max_rows: int) -> tuple[Callable[..., Any], Any]:
+def _by_kernels(
+    model: PreTrainedModel, pool: Pool, rope: RotaryTable, max_rows: int, specialised: bool
+) -> tuple[Callable[..., Any], Any]:
     """Return what makes the steps of a model that computes its layers itself, and who runs one that need not.
 
     Raises UnsupportedModel where the kernels cannot serve it.
@@ -215,11 +219,11 @@ def _by_kernels(model: PreTrainedModel, pool: Pool, rope: RotaryTable, max_rows:
 
     kernels.register()
     num_heads = model.config.get_text_config().num_attention_heads
-    make = partial(kernels.make_kernel_step, pool=pool, rope=rope, num_heads=num_heads)
+    make = partial(kernels.make_kernel_step, pool=pool, rope=rope, num_heads=num_heads, specialised=specialised)
     why = why_not(model)
     if why is not None:
         if model not in _NOT_MERGED:
             _NOT_MERGED.add(model)
             _log.warning("the model computes its layers itself, its weights are not merged: %s", why)
         return make, None
-    return make, KernelForward(model, pool, rope, max_rows=max_rows)
+    return make, KernelForward(model, pool, rope, max_rows=max_rows, specialised=specialised)

@@ -18,6 +18,7 @@ from agent_runtime.engine.bench.floors import Floors, best_of, measure_floors
 from agent_runtime.engine.bench.ttft import CASES, Case
 from agent_runtime.engine.gpu.attention import KernelStep, attend_rows, shape_of
 from agent_runtime.engine.gpu.planning import plan_work
+from agent_runtime.engine.gpu.support import specialises
 from agent_runtime.engine.gpu.tiling import Tile, Tiling, tiling_of
 from agent_runtime.engine.layout import Layout, lay_out
 from agent_runtime.engine.pool import KVGeometry, Pool
@@ -63,10 +64,11 @@ def main(words: Sequence[str] | None = None) -> None:
     cases = [case for case in CASES if arguments.case in case.name and case.num_static]
     if not cases:
         parser.error(f"no case is called {arguments.case!r}: {'; '.join(case.name for case in CASES)}")
-    tiling = tiling_of(dtype, arguments.head_dim)
+    tiling = tiling_of(dtype, arguments.head_dim, specialised=arguments.specialised and specialises(device))
     for kind in _KINDS:
         if (given := getattr(arguments, kind)) is not None:
-            tiling = tiling._replace(**{kind: Tile(*map(int, given.split(",")))})
+            rows, keys, warps, stages, programs = map(int, given.split(","))
+            tiling = tiling._replace(**{kind: Tile(rows, keys, warps, stages, programs)})
     tilings = [tiling]
     if arguments.sweep is not None:
         tilings = [tiling._replace(**{arguments.sweep: Tile(*each)}) for each in _SWEPT[arguments.sweep]]
@@ -90,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--layers", type=int, default=8, help="layers of a graph, so that no cache holds what is read")
     parser.add_argument("--observation", type=int, default=50, help="its tokens")
     parser.add_argument("--sweep", choices=_KINDS)
+    parser.add_argument(
+        "--no-specialised", dest="specialised", action="store_false", help="without the kernel that is Hopper's alone"
+    )
     for kind in _KINDS:
         parser.add_argument(f"--{kind}", metavar="ROWS,KEYS,WARPS,STAGES,PROGRAMS")
     return parser

@@ -21,7 +21,8 @@ from agent_runtime.engine.gpu.fused import FUSION
 from agent_runtime.engine.gpu.kernels import attend, attend_shared, merge
 from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS
 from agent_runtime.engine.gpu.planning import plan_work
-from agent_runtime.engine.gpu.tiling import tiling_of
+from agent_runtime.engine.gpu.support import specialises
+from agent_runtime.engine.gpu.tiling import Tile, tiling_of
 from agent_runtime.engine.gpu.work_list import ITEM_FIELDS, MERGE_FIELDS, Shape, WorkList
 from agent_runtime.engine.layout import Layout
 from agent_runtime.engine.pool import Pool
@@ -60,17 +61,20 @@ def register() -> None:
 
 
 def make_kernel_step(
-    layout: Layout, device: torch.device, *, pool: Pool, rope: RotaryTable, num_heads: int
+    layout: Layout, device: torch.device, *, pool: Pool, rope: RotaryTable, num_heads: int, specialised: bool = True
 ) -> KernelStep:
     """Build what every layer on `device` reads."""
-    shape = shape_of(pool, rope, num_heads, device)
+    shape = shape_of(pool, rope, num_heads, device, specialised=specialised)
     return KernelStep(pool, plan_work(layout, shape).on(device), shape, *rope.halves(device))
 
 
-def shape_of(pool: Pool, rope: RotaryTable, num_heads: int, device: torch.device) -> Shape:
-    """Return what planning has to know of a model and of `device`."""
+def shape_of(pool: Pool, rope: RotaryTable, num_heads: int, device: torch.device, *, specialised: bool = True) -> Shape:
+    """Return what planning has to know of a model and of `device`.
+
+    `specialised` False leaves out the kernel whose warps are specialised, where a device has that.
+    """
     geometry = pool.geometry
-    tiling = tiling_of(geometry.dtype, geometry.head_dim)
+    tiling = tiling_of(geometry.dtype, geometry.head_dim, specialised=specialised and specialises(device))
     per_group = num_heads // geometry.num_kv_heads
     return Shape(per_group, geometry.num_kv_heads, rope.num_positions, tiling, _num_multiprocessors(device))
 
@@ -163,7 +167,8 @@ def attend_rows(
     for kind, count in enumerate(work.counts[:2]):
         if not count:
             continue
-        attend[(min(count * num_groups, step.shape.num_programs(kind)),)](
+        kernel = _attending(step.shape.tiling[kind])
+        kernel[(min(count * num_groups, step.shape.num_programs(kind)),)](
             turned_THD,
             own_k_TGD,
             own_v_TGD,
@@ -209,9 +214,33 @@ def attend_rows(
     return out_THD
 
 
+def _attending(tile: Tile) -> Any:
+    """Return the kernel that attends narrow or wide items by a tile."""
+    if not tile.is_specialised:
+        return attend
+    from agent_runtime.engine.gpu.specialised import attend_specialised  # which no other GPU has
+
+    return attend_specialised
+
+
 def constants(shape: Shape, kind: int, dtype: torch.dtype, head_dim: int) -> dict[str, int | str]:
     """Return what the kernel of narrow, wide or shared items is compiled for."""
     tile = shape.tiling[kind]
+    if tile.is_specialised:
+        from agent_runtime.engine.gpu.specialised import CONSTANTS
+
+        num_heads = shape.per_group * shape.num_groups
+        return {
+            **CONSTANTS,
+            "HEADS": num_heads,
+            "GROUPS": shape.num_groups,
+            "HALF": head_dim // 2,
+            "N": tile.keys,
+            "STAGES": tile.stages,
+            "FIELDS": ITEM_FIELDS,
+            "TILE_FIELDS": KEY_TILE_FIELDS,
+            "enable_fp_fusion": FUSION,
+        }
     listed = {"TILE_FIELDS": KEY_TILE_FIELDS} if kind < 2 else {}
     return {
         **listed,

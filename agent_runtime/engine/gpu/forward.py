@@ -68,10 +68,11 @@ class KernelForward:
         *,
         max_rows: int = 512,
         is_graphed: bool | None = None,
+        specialised: bool = True,
     ) -> None:
         [self._device] = set(pool.geometry.devices)
         self._num_heads = model.config.get_text_config().num_attention_heads
-        self._shape = shape_of(pool, rope, self._num_heads, self._device)
+        self._shape = shape_of(pool, rope, self._num_heads, self._device, specialised=specialised)
         self._merged = Merged(model)
         self._pool, self._rope = pool, rope
         largest = _least(_ROW_BUCKETS, 2 * max_rows) or _ROW_BUCKETS[-1]

@@ -21,6 +21,8 @@ from agent_runtime.engine.span import NOTHING, Placed, View, stretched
 # What a tile of keys costs that are moved as they are read, beside one of keys that are not, and what turning a tile of
 # queries costs: attention over 32 x 1,024 tokens took 6.7 ms and 4.6, over 300 x 85 5.2 and 6.2 (H100, 50 rows).
 _MOVING, _TURNING = 1.5, 0.5
+# Where warps of their own move them, by what the layers of a whole model and of that kernel alone took.
+_MOVING_SPECIALISED = 1.0
 # What a narrow tile costs beside a wide one: both wait for memory.
 _NARROW = 0.5
 # Tiles of keys that have to be saved, or one kernel less is worth more.
@@ -104,11 +106,9 @@ def shared_among(bundles: Bundles, shape: Shape) -> Sharing | None:
 
 
 def _saved(lengths: numpy.ndarray, alone: numpy.ndarray, rows: numpy.ndarray, shape: Shape) -> numpy.ndarray:
-    """Return what is saved of runs of some lengths: `alone` are the tiles that see each of them, `rows` their rows."""
+    """Return what is saved of runs of some lengths: what those who see each of them cost `alone`, and their `rows`."""
     keys = shape.tiling.shared.keys
-    found: numpy.ndarray = alone * lengths / keys * _MOVING - -(-rows // shape.rows_each[2]) * (
-        -(-lengths // keys) + _TURNING
-    )
+    found: numpy.ndarray = alone * lengths / keys - -(-rows // shape.rows_each[2]) * (-(-lengths // keys) + _TURNING)
     return found
 
 
@@ -123,10 +123,13 @@ def _most_saved(views: Sequence[View], alone_G: numpy.ndarray, rows_G: numpy.nda
 
 
 def _costs(bundles: Bundles, shape: Shape) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Return what every group's tiles cost that see its view alone, in wide ones, and how many rows it has."""
+    """Return what every group's tiles of rows cost for a tile of keys that it sees alone, and how many rows it has."""
     rows_B, num_groups = bundles.rows_B, len(bundles.views)
     narrow, wide, _ = shape.rows_each
-    cost_B = numpy.where(bundles.is_wide(shape), -(-rows_B // wide), -(-rows_B // narrow) * _NARROW)
+    moving = _MOVING_SPECIALISED if shape.tiling.wide.is_specialised else _MOVING
+    cost_B = numpy.where(
+        bundles.is_wide(shape), -(-rows_B // wide) * moving, -(-rows_B // narrow) * (_NARROW * _MOVING)
+    )
     return (
         numpy.bincount(bundles.group_B, cost_B, num_groups),
         numpy.bincount(bundles.group_B, rows_B, num_groups).astype(numpy.int64),

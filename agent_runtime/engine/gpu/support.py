@@ -10,6 +10,8 @@ from agent_runtime.engine.rope import RotaryTable
 
 # Products of bfloat16, and copies to shared memory that nobody waits for, came with this.
 _LEAST_CAPABILITY = (8, 0)
+# Products of a warpgroup are Hopper's alone.
+_SPECIALISES = (9, 0)
 _DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 
 
@@ -24,6 +26,14 @@ def not_of_this_model(pool: Pool, rope: RotaryTable) -> str | None:
     if geometry.dtype not in _DTYPES:
         return f"the kernels do not compute in {geometry.dtype}"
     return None
+
+
+def specialises(device: torch.device) -> bool:
+    """Whether the kernel whose warps are specialised can be compiled for a device: for an H100, H200 or GH200."""
+    if device.type != "cuda" or torch.version.hip is not None:
+        return False
+    is_hopper = torch.cuda.get_device_capability(device) == _SPECIALISES
+    return is_hopper and importlib.util.find_spec("triton.experimental.gluon") is not None
 
 
 def not_on_this_machine(device: torch.device) -> tuple[str, str] | None:

@@ -13,9 +13,11 @@ from agent_runtime.engine.attention import BY_KERNELS, MOVE_KEYS
 from agent_runtime.engine.choice import chosen_runner
 from agent_runtime.engine.errors import UnsupportedModel
 from agent_runtime.engine.forward import ForwardRunner
-from agent_runtime.engine.gpu import merged, planning, support
+from agent_runtime.engine.gpu import attention, merged, planning, support
 from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS, SHIFT_FIELDS
+from agent_runtime.engine.gpu.tiling import Tiling, tiling_of
 from agent_runtime.engine.span import NOTHING, Span
+from tests.agent_runtime.engine.gpu.emulated import EmulatedKernel
 from tests.agent_runtime.engine.worlds import World, encode, random_ids, view_of, world
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are compiled here, for a GPU")
@@ -59,6 +61,41 @@ def test_a_model_whose_weights_are_not_merged_is_served_by_kernels_too(monkeypat
     w = world()
     way, runner = chosen(w)
     assert way == BY_KERNELS and answers_as_torch_does(w, runner)
+
+
+@pytest.fixture
+def as_on_hopper(as_on_a_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tiling(dtype: torch.dtype, head_dim: int, *, specialised: bool) -> Tiling:
+        found, best = tiling_of(dtype, head_dim), tiling_of(torch.float16, 128, specialised=True)
+        return found._replace(wide=best.wide) if specialised else found
+
+    for module in (choice, attention):
+        monkeypatch.setattr(module, "specialises", lambda device: True)
+    monkeypatch.setattr(attention, "tiling_of", tiling)
+
+
+@pytest.mark.usefixtures("as_on_hopper")
+def test_the_kernel_whose_warps_are_specialised_is_taken_where_it_proves_itself(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    kernel, by_triton = EmulatedKernel(), attention._attending
+    monkeypatch.setattr(attention, "_attending", lambda tile: kernel if tile.is_specialised else by_triton(tile))
+    w = world()
+    way, runner = chosen(w)
+    assert way == BY_KERNELS and kernel.launches > 0 and answers_as_torch_does(w, runner)
+    [record] = caplog.records
+    assert record.getMessage() == "attention runs in our kernels, which agree with plain torch"
+
+
+@pytest.mark.usefixtures("as_on_hopper")
+def test_kernels_go_on_without_one_that_only_some_gpus_have_where_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    w = world()
+    way, runner = chosen(w)  # Gluon has no interpreter
+    assert way == BY_KERNELS and answers_as_torch_does(w, runner)
+    [warning, told] = caplog.records
+    assert "in our kernels but for the one whose warps are specialised" in warning.getMessage()
+    assert warning.levelno == logging.WARNING and "Answers are the same" in warning.getMessage()
+    assert told.getMessage() == "attention runs in our kernels, which agree with plain torch"
 
 
 def wrong(*given: Any, **named: Any) -> Any:

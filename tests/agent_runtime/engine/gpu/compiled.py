@@ -1,8 +1,8 @@
 """`python -m tests.agent_runtime.engine.gpu.compiled bfloat16:128 ...`: what kernels take of a multiprocessor.
 
 It compiles them for an H100 (sm_90), which needs no GPU, and prints a JSON line for each: bytes of shared memory, and
-registers and bytes that do not fit into them, of a thread; and how many of its loops attend some keys while others are
-on their way.
+registers and bytes that do not fit into them, of a thread; how many of its loops attend some keys while others are on
+their way; and what the assembler warns of. `bfloat16:128:specialised` is the kernel whose warps are specialised, alone.
 """
 
 import json
@@ -18,7 +18,9 @@ from typing import Any
 import torch
 import triton
 from triton.backends.compiler import GPUTarget
+from triton.backends.nvidia.compiler import get_ptxas
 from triton.compiler import ASTSource
+from triton.experimental.gluon._runtime import GluonASTSource
 
 from agent_runtime.engine.gpu import attention, kernels
 from agent_runtime.engine.gpu.tiling import tiling_of
@@ -29,17 +31,19 @@ _KINDS = ("narrow", "wide", "shared")
 _ROWS, _SINGLES = ("q", "k_own", "v_own", "keys", "values", "out"), ("part_means", "part_sums", "cos", "sin")
 
 
-def compiled(dtype: torch.dtype, head_dim: int, kind: int) -> Any:
+def compiled(dtype: torch.dtype, head_dim: int, kind: int, *, specialised: bool) -> Any:
     """Compile one kernel as it is launched for heads of 4 queries to a key."""
-    shape = Shape(4, 8, 4096, tiling_of(dtype, head_dim), 132)
+    shape = Shape(4, 8, 4096, tiling_of(dtype, head_dim, specialised=specialised), 132)
     constants: dict[str, Any] = {**attention.constants(shape, kind, dtype, head_dim), "KIND": kind}
-    options = {name: constants.pop(name) for name in ("num_warps", "num_stages", "enable_fp_fusion")}
-    kernel: Any = kernels.attend if kind < 2 else kernels.attend_shared
+    options = {
+        name: constants.pop(name) for name in ("num_warps", "num_stages", "enable_fp_fusion") if name in constants
+    }
+    kernel: Any = attention._attending(shape.tiling[kind]) if kind < 2 else kernels.attend_shared
     names = kernel.arg_names
     types = {"scale": "fp32"} | dict.fromkeys(_ROWS, f"*{_NAMES[dtype]}") | dict.fromkeys(_SINGLES, "*fp32")
     signature = {name: "constexpr" if name in constants else types.get(name, "*i32") for name in names}
     places = {name: (number,) for number, name in enumerate(names)}
-    source = ASTSource(
+    source = (GluonASTSource if shape.tiling[kind].is_specialised else ASTSource)(
         fn=kernel,
         signature=signature,
         constexprs={places[name]: value for name, value in constants.items() if name in places},
@@ -50,14 +54,28 @@ def compiled(dtype: torch.dtype, head_dim: int, kind: int) -> Any:
 
 def registers_of(cubin: bytes) -> tuple[int, int]:
     """Return the registers of a thread, and the bytes of what does not fit into them."""
-    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "kernel.cubin")
         path.write_bytes(cubin)
-        said = subprocess.run([tool, "--dump-resource-usage", path], capture_output=True, text=True, check=True).stdout
+        tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+        said = _said(tool, "--dump-resource-usage", path)
     found = re.search(r"REG:(\d+) STACK:(\d+)", said)
     assert found is not None
     return int(found[1]), int(found[2])
+
+
+def warnings_of(ptx: str) -> list[str]:
+    """Return what the assembler warns of: that products wait for each other, for one."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "kernel.ptx")
+        path.write_text(ptx)
+        said = _said(get_ptxas(90).path, "-v", "--gpu-name=sm_90a", path, "-o", Path(folder, "kernel.cubin"))
+    return [line for line in said.splitlines() if re.search(r"warning|C7\d\d\d", line)]
+
+
+def _said(*words: str | Path) -> str:
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return done.stdout + done.stderr
 
 
 def num_overlapped(ttgir: str) -> int:
@@ -70,13 +88,15 @@ def main(words: list[str]) -> None:
     assert not os.environ.get("TRITON_INTERPRET"), "what is interpreted is not compiled"
     warnings.simplefilter("error")  # Triton's, of defaults that are to change: a user would see them
     for word in words:
-        name, size = word.split(":")
-        for kind, kind_name in enumerate(_KINDS):
-            made = compiled(getattr(torch, name), int(size), kind)
+        name, size, *more = word.split(":")
+        specialised = more == ["specialised"]
+        for kind, kind_name in [(1, "wide")] if specialised else enumerate(_KINDS):
+            made = compiled(getattr(torch, name), int(size), kind, specialised=specialised)
             registers, spilled = registers_of(made.asm["cubin"])
             what = {"dtype": name, "head_dim": int(size), "kind": kind_name, "shared_bytes": made.metadata.shared}
             said = {"registers": registers, "spilled_bytes": spilled, "overlapped": num_overlapped(made.asm["ttgir"])}
-            print(json.dumps(what | said), flush=True)
+            warned = {"specialised": specialised, "warnings": warnings_of(made.asm["ptx"])}
+            print(json.dumps(what | said | warned), flush=True)
 
 
 if __name__ == "__main__":

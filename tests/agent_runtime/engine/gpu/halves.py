@@ -8,12 +8,12 @@ from agent_runtime.engine.span import Span
 from tests.agent_runtime.engine.reference import star_logits
 from tests.agent_runtime.engine.worlds import World, encode, random_ids, view_of
 
-MOST_OFF = {torch.float16: 0.0125, torch.bfloat16: 0.1}
-"""What three layers of random weights may be off by, relative to their logits."""
-
 
 def errors_of(w: World, ways: tuple[str, ...], rows: int) -> list[float]:
-    """Return what each way is off by from the twin, relative to its logits' norm; blocks are encoded anew by each."""
+    """Return what each way is off by from the twin, relative to its logits' norm; blocks are encoded anew by each.
+
+    By plain torch in float16 that is 0.8 to 1.6 % for random weights, in bfloat16 4 to 12 %: a limit is relative to it.
+    """
     rng = numpy.random.default_rng(7)
     blocks = [random_ids(rng, int(n)) for n in rng.integers(1, 30, size=6)]
     observation = random_ids(rng, rows)

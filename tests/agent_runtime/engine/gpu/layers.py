@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from agent_runtime.engine.gpu import attention as gpu
 from agent_runtime.engine.gpu.planning import plan_work
+from agent_runtime.engine.gpu.support import specialises
 from agent_runtime.engine.gpu.tiling import tiling_of
 from agent_runtime.engine.gpu.work_list import Shape
 from agent_runtime.engine.layout import Layout, groups_of, lay_out, visible
@@ -70,7 +71,8 @@ class Layer:
 
     def shape(self, num_multiprocessors: int = 8) -> Shape:
         geometry = self.pool.geometry
-        groups, tiling = geometry.num_kv_heads, tiling_of(geometry.dtype, geometry.head_dim)
+        groups = geometry.num_kv_heads
+        tiling = tiling_of(geometry.dtype, geometry.head_dim, specialised=specialises(DEVICE))
         return Shape(self.num_heads // groups, groups, self.rope.num_positions, tiling, num_multiprocessors)
 
     def attend(

@@ -28,7 +28,7 @@ def compiled(folder: Path, *words: str) -> list[dict[str, Any]]:
 
 
 def fits(found: dict[str, Any]) -> bool:
-    tiling = tiling_of(getattr(torch, found["dtype"]), found["head_dim"])
+    tiling = tiling_of(getattr(torch, found["dtype"]), found["head_dim"], specialised=found["specialised"])
     tile = tiling[("narrow", "wide", "shared").index(found["kind"])]
     is_in_memory = tile.programs * (found["shared_bytes"] + 1024) <= SHARED_BYTES + 1024
     is_in_registers = tile.programs * tile.warps * 32 * found["registers"] <= REGISTERS
