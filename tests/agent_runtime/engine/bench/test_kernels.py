@@ -25,7 +25,7 @@ def test_a_layer_is_timed_with_its_tiles_beside_its_floor(capsys: pytest.Capture
     main([*SMALL, "--wide", "32,16,4,2,1"])
     [line] = capsys.readouterr().out.splitlines()
     found = json.loads(line)
-    assert (found["case"], found["wide"], found["us"]) == ("small", [32, 16, 4, 2, 1], 500_000.0)
+    assert (found["case"], found["wide"], found["us"]) == ("small", [32, 16, 4, 2, 1, False], 500_000.0)
     assert found["ratio_to_floor"] > 1 and found["items"]["wide"] + found["items"]["narrow"] > 0
 
 

@@ -55,7 +55,7 @@ def run_fused(dtype: torch.dtype, size: int) -> bool:
     return all(bool(each.isfinite().all()) for each in found)
 
 
-def main(dtypes: tuple[torch.dtype, ...] = DTYPES, head_dims: tuple[int, ...] = (64, 96)) -> int:
+def main(dtypes: tuple[torch.dtype, ...] = DTYPES, head_dims: tuple[int, ...] = (64, 96, 128)) -> int:
     """Run everything, and print a line for each dtype; return 1 if a result is wrong."""
     sharing._LEAST_SAVED = 4  # so little is never shared but here
     is_right = True
