@@ -114,7 +114,7 @@ def extents_of(pieces: Sequence[Placed]) -> numpy.ndarray:
     found = numpy.empty((sum(counts), 3), dtype=numpy.int64)
     words = chain.from_iterable(chain.from_iterable(extents))
     found[:, :2] = numpy.fromiter(words, numpy.int64, 2 * len(found)).reshape(-1, 2)
-    found[:, 2] = numpy.repeat(numpy.array(shifts, dtype=numpy.int64), counts)
+    found[:, 2] = shifts if counts.count(1) == len(counts) else numpy.repeat(numpy.array(shifts), counts)
     return found
 
 

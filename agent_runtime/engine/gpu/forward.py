@@ -26,7 +26,7 @@ from transformers import PreTrainedModel
 from agent_runtime.engine.gpu.attention import KernelStep, shape_of
 from agent_runtime.engine.gpu.merged import Merged
 from agent_runtime.engine.gpu.planning import plan_work
-from agent_runtime.engine.gpu.shared_items import Remembered
+from agent_runtime.engine.gpu.remembered import Remembered
 from agent_runtime.engine.gpu.work_list import Arrays, WorkList, is_pinned
 from agent_runtime.engine.layout import Layout
 from agent_runtime.engine.pool import Pool

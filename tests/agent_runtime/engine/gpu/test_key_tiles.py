@@ -1,6 +1,7 @@
 """Tiles of keys are all keys of a view in its order, of two extents each, and as few as can be."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy
 import pytest
@@ -20,7 +21,7 @@ def keys_by_tile(extents: Sequence[tuple[int, int, int]], most_keys: int) -> lis
     table = numpy.array(extents, dtype=numpy.int64).reshape(-1, 3)
     found, counts = key_tiles(table, numpy.array([len(table)]), most_keys)
     assert counts.tolist() == [len(found)]
-    assert found.shape[1] == KEY_TILE_FIELDS and found.dtype == numpy.int64
+    assert found.shape[1] == KEY_TILE_FIELDS and found.dtype == numpy.int32
     return [_keys_of(tile) for tile in found.tolist()]
 
 
@@ -84,7 +85,7 @@ def test_what_a_view_has_grown_by_begins_a_tile_and_the_rest_is_found_out_once(
     found, counts = tiles_of([view] * len(tails), grown, 32)
     known = view.tiles[32]
     tiles = [_keys_of(tile) for tile in found.tolist()]
-    for tail, end, count in zip(grown, numpy.cumsum(counts).tolist(), counts.tolist(), strict=True):
+    for tail, end, count in zip(grown, accumulate(counts), counts, strict=True):
         own, behind = (
             token_by_token(list(map(tuple, extents_of(pieces).tolist())), 32) for pieces in (view.pieces, tail)
         )

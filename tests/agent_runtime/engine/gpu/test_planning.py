@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from agent_runtime.engine.gpu import sharing
-from agent_runtime.engine.gpu.bundles import bundles_of
+from agent_runtime.engine.gpu.forms import form_of, views_of
 from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS
 from agent_runtime.engine.gpu.planning import plan_work
 from agent_runtime.engine.gpu.tiling import tiling_of
@@ -60,8 +60,8 @@ def test_bundles_are_those_of_the_other_ways() -> None:
             spans.append(Span([0] * 2, seen.behind, seen, parent=spans[-1]))
     layout = lay_out(spans)
     groups = groups_of(layout)
-    found = bundles_of(layout)
-    assert found.views == tuple(group.view for group in groups)
+    found = form_of(layout, SHAPE)
+    assert views_of(layout) == tuple(group.view for group in groups)
     expected = [(n, each.first, each.num_rows) for n, group in enumerate(groups) for each in group.bundles]
     assert list(zip(*(each.tolist() for each in (found.group_B, found.first_B, found.rows_B)), strict=True)) == expected
     assert len(expected) > 3

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_runtime.engine.gpu import sharing
-from agent_runtime.engine.gpu.bundles import bundles_of
+from agent_runtime.engine.gpu.forms import form_of, views_of
 from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS
 from agent_runtime.engine.gpu.planning import plan_work
 from agent_runtime.engine.gpu.sharing import shared_among
@@ -47,7 +47,7 @@ def test_sessions_over_one_world(num_heads: int, num_groups: int, head_dim: int,
     layer = Layer.of(num_heads, num_groups, head_dim, dtype)
     layout = lay_out(sessions(layer, layer.blocks([90, 7, 120, 64, 33]), 5, seed=1))
     rows = layer.rows(layout)
-    assert shared_among(bundles_of(layout), layer.shape()) is not None
+    assert shared_among(views_of(layout), form_of(layout, layer.shape()), layer.shape()) is not None
     assert error_of(layer.attend(layout, rows), layer.exact(layout, rows)) < LARGEST[dtype]
 
 
@@ -86,7 +86,7 @@ def test_a_long_run_is_read_where_it_lies_by_one_session_too() -> None:
     view = view_of([short, long, fragmented])
     asked = Span([0] * 70, view.length, view)
     layout = lay_out([asked, Span([0] * 3, view.length + 70, view, parent=asked)])
-    found = shared_among(bundles_of(layout), layer.shape())
+    found = shared_among(views_of(layout), form_of(layout, layer.shape()), layer.shape())
     assert found is not None and [run.length for run in found.runs] == [400, 200]
     rows = layer.rows(layout)
     for num_multiprocessors in (1, 8, 100):

@@ -1,4 +1,4 @@
-"""What sessions shared in the forward before is remembered, and nothing else comes of it."""
+"""What was found out for the forward before is remembered, and nothing else comes of it."""
 
 import gc
 from collections.abc import Iterator
@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from agent_runtime.engine.cursor import Cursor
-from agent_runtime.engine.gpu import shared_items, sharing
-from agent_runtime.engine.gpu.bundles import bundles_of
+from agent_runtime.engine.gpu import remembered as kept
+from agent_runtime.engine.gpu import sharing
+from agent_runtime.engine.gpu.forms import form_of
 from agent_runtime.engine.gpu.planning import plan_work
-from agent_runtime.engine.gpu.shared_items import Remembered
+from agent_runtime.engine.gpu.remembered import Remembered
 from agent_runtime.engine.gpu.tiling import tiling_of
 from agent_runtime.engine.gpu.work_list import Shape
 from agent_runtime.engine.layout import lay_out
@@ -126,7 +127,7 @@ class Sessions(RuleBasedStateMachine):
     @invariant()
     def little_is_kept(self) -> None:
         if hasattr(self, "remembered"):
-            assert len(self.remembered) <= shared_items._MOST_KEPT
+            assert len(self.remembered) <= kept._MOST_KEPT
 
 
 TestSessions = Sessions.TestCase
@@ -138,7 +139,9 @@ def sessions(runs: list[Run], count: int) -> list[View]:
 
 
 def stepped(remembered: Remembered, views: list[View]) -> object:
-    return remembered.of(bundles_of(lay_out([Span([0], view.behind, view) for view in views])), SHAPE)
+    layout = lay_out([Span([0], view.behind, view) for view in views])
+    form = remembered.forms.of(len(views), lambda: form_of(layout, SHAPE))
+    return remembered.shared(views, form, SHAPE)
 
 
 def test_a_step_finds_what_the_one_before_it_found_until_a_view_is_gone() -> None:
@@ -157,10 +160,10 @@ def test_the_least_recently_used_goes_first() -> None:
     runs = [Run(((number * 100, 100),), 100) for number in range(8)]
     views = sessions(runs, 8)
     remembered = Remembered()
-    steps = [views[begin:end] for begin in range(8) for end in range(begin + 3, 9)][: shared_items._MOST_KEPT + 1]
+    steps = [views[begin:end] for begin in range(8) for end in range(begin + 3, 9)][: kept._MOST_KEPT + 1]
     first = stepped(remembered, steps[0])
     for step in steps[1:-1]:
         stepped(remembered, step)
     assert stepped(remembered, steps[0]) is first
     stepped(remembered, steps[-1])
-    assert len(remembered) == shared_items._MOST_KEPT and stepped(remembered, steps[0]) is first
+    assert len(remembered) == kept._MOST_KEPT and stepped(remembered, steps[0]) is first
