@@ -14,6 +14,8 @@ Shapes: E extents, V views, B tiles.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
+from operator import add
 
 import numpy
 
@@ -36,40 +38,37 @@ def tiles_of(
     Each view is a root and a tail that it has grown by. Tiles lie view by view.
     """
     parts = [_kept(root, most_keys) for root in roots]
-    numbers = list(map(len, parts))
+    numbers = tuple(map(len, parts))
     grown = [piece for tail in tails for piece in tail]
-    if grown:
-        counts = numpy.array([sum([len(run.extents) for run, _ in tail]) for tail in tails])
-        found, numbers_grown = key_tiles(extents_of(grown), counts, most_keys)
-        ends = numpy.cumsum(numbers_grown)
-        behind = numpy.split(found, ends[:-1])
-        parts = [part for both in zip(parts, behind, strict=True) for part in both if len(part)]
-        numbers = [number + count for number, count in zip(numbers, numbers_grown.tolist(), strict=True)]
-    return numpy.concatenate(parts or [_NO_TILES]), tuple(numbers)
+    if not grown:
+        return numpy.concatenate(parts or [_NO_TILES]), numbers
+    counts = [sum([len(run.extents) for run, _ in tail]) for tail in tails]
+    found, behind = key_tiles(extents_of(grown), numpy.array(counts), most_keys)
+    if not any(numbers):
+        return found, tuple(behind)
+    ends = list(accumulate(behind))
+    own = [found[end - number : end] for end, number in zip(ends, behind, strict=True)]
+    parts = [part for both in zip(parts, own, strict=True) for part in both if len(part)]
+    return numpy.concatenate(parts), tuple(map(add, numbers, behind))
 
 
 def _kept(view: View, most_keys: int) -> numpy.ndarray:
     found = view.tiles.get(most_keys)
     if found is None:
-        found = key_tiles(view.extents, numpy.array([len(view.extents)]), most_keys)[0]
+        extents_E3 = view.extents
+        found = _cut_alike(extents_E3[:, 1].tobytes(), most_keys).tiles_of(extents_E3)
         view.tiles[most_keys] = found
     return found
 
 
-def key_tiles(
-    extents_E3: numpy.ndarray, counts_V: numpy.ndarray, most_keys: int
-) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Return the tiles of up to `most_keys` keys, int32 [B, KEY_TILE_FIELDS], and how many each view has, [V].
+def key_tiles(extents_E3: numpy.ndarray, counts_V: numpy.ndarray, most_keys: int) -> tuple[numpy.ndarray, list[int]]:
+    """Return the tiles of up to `most_keys` keys, int32 [B, KEY_TILE_FIELDS], and how many each view has.
 
     `extents_E3` are the first slot, the length and the shift of every extent, `counts_V` how many of them each view
     has; no tile is of two views. Tiles are as few as can be. Empty extents are passed over.
     """
-    cut = _cut(extents_E3[:, 1].tobytes(), counts_V.tobytes(), most_keys)
-    found = cut.tiles.copy()
-    found[:, 0] += extents_E3[cut.one, 0]
-    found[:, 1] = extents_E3[cut.one, 2]
-    found[cut.have_other, 3:5] = extents_E3[cut.other, ::2]
-    return found, cut.counts_V
+    cut = _cut(extents_E3[:, 1], counts_V, most_keys)
+    return cut.tiles_of(extents_E3), cut.counts_V.tolist()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,19 +83,30 @@ class _Cut:
     other: numpy.ndarray
     counts_V: numpy.ndarray
 
+    def tiles_of(self, extents_E3: numpy.ndarray) -> numpy.ndarray:
+        """Return the tiles of extents of such lengths."""
+        found = self.tiles.copy()
+        found[:, 0] += extents_E3[self.one, 0]
+        found[:, 1] = extents_E3[self.one, 2]
+        found[self.have_other, 3:5] = extents_E3[self.other, ::2]
+        return found
+
 
 @lru_cache(maxsize=_MOST_KEPT)
-def _cut(lengths_E: bytes, counts_V: bytes, most_keys: int) -> _Cut:
-    """Cut extents of views; lengths and counts are the bytes of int64."""
-    all_lengths, counts = (numpy.frombuffer(each, dtype=numpy.int64) for each in (lengths_E, counts_V))
-    there = numpy.flatnonzero(all_lengths)
-    lengths = all_lengths[there]
-    stops = numpy.searchsorted(there, numpy.cumsum(counts))
+def _cut_alike(lengths_E: bytes, most_keys: int) -> _Cut:
+    """Return how a view is cut whose extents have these lengths, the bytes of int64."""
+    lengths = numpy.frombuffer(lengths_E, dtype=numpy.int64)
+    return _cut(lengths, numpy.array([len(lengths)]), most_keys)
+
+
+def _cut(lengths_E: numpy.ndarray, counts_V: numpy.ndarray, most_keys: int) -> _Cut:
+    there = numpy.flatnonzero(lengths_E)
+    lengths, stops = lengths_E[there], numpy.searchsorted(there, numpy.cumsum(counts_V))
     if not lengths.size:
-        return _Cut(_NO_TILES, there, there, there, numpy.zeros(len(counts), dtype=numpy.int64))
+        return _Cut(_NO_TILES, there, there, there, numpy.zeros_like(counts_V))
     ends = numpy.cumsum(lengths)
     begin = _begins(lengths, ends, stops, most_keys)
-    end = numpy.append(begin[1:], ends[-1])
+    end = numpy.concatenate((begin[1:], ends[-1:]))
     one = numpy.searchsorted(ends, begin, side="right")
     num_one = numpy.minimum(end, ends[one]) - begin
     num_other = end - begin - num_one
@@ -105,8 +115,9 @@ def _cut(lengths_E: bytes, counts_V: bytes, most_keys: int) -> _Cut:
     tiles[:, 0] = begin - (ends - lengths)[one]
     tiles[:, 2] = num_one
     tiles[:, 5] = num_other
-    num_before = numpy.searchsorted(one, stops)  # tiles that begin in extents of this view or one before it
-    return _Cut(tiles, there[one], have_other, there[one[have_other] + 1], numpy.diff(num_before, prepend=0))
+    counts = numpy.searchsorted(one, stops)  # tiles that begin in extents of this view or one before it
+    counts[1:] -= counts[:-1].copy()
+    return _Cut(tiles, there[one], have_other, there[one[have_other] + 1], counts)
 
 
 def _begins(lengths: numpy.ndarray, ends: numpy.ndarray, stops: numpy.ndarray, most_keys: int) -> numpy.ndarray:

@@ -75,12 +75,12 @@ def plan_work(
 def _kept_at(layout: Layout) -> numpy.ndarray:
     """Return where every row is kept, -1 for nowhere, [T]."""
     found = numpy.full(layout.num_rows, -1, dtype=numpy.int32)
-    kept = [(layout.first_row[span], span.keep) for span in layout.spans if span.keep is not None]
+    kept = [(span, span.keep) for span in layout.spans if span.keep is not None]
     if kept:
-        words = chain.from_iterable(chain.from_iterable([run.extents for _, run in kept]))
-        slots = stretched(*numpy.array(list(words), dtype=numpy.int64).reshape(-1, 2).T)
+        words = list(chain.from_iterable(chain.from_iterable([run.extents for _, run in kept])))
+        slots = stretched(*numpy.array(words, dtype=numpy.int64).reshape(-1, 2).T)
         if len(slots) == layout.num_rows:
             return slots
-        firsts, counts = zip(*[(first, run.length) for first, run in kept], strict=True)
+        firsts, counts = zip(*[(layout.first_row[span], run.length) for span, run in kept], strict=True)
         found[stretched(numpy.array(firsts), numpy.array(counts))] = slots
     return found

@@ -20,7 +20,7 @@ def keys_by_tile(extents: Sequence[tuple[int, int, int]], most_keys: int) -> lis
     """Return the keys of every tile."""
     table = numpy.array(extents, dtype=numpy.int64).reshape(-1, 3)
     found, counts = key_tiles(table, numpy.array([len(table)]), most_keys)
-    assert counts.tolist() == [len(found)]
+    assert counts == [len(found)]
     assert found.shape[1] == KEY_TILE_FIELDS and found.dtype == numpy.int32
     return [_keys_of(tile) for tile in found.tolist()]
 
@@ -66,9 +66,9 @@ def test_tiles_of_many_views_are_those_of_each(views: list[list[tuple[int, int, 
     together = numpy.array([extent for view in views for extent in view], dtype=numpy.int64).reshape(-1, 3)
     found, counts = key_tiles(together, numpy.array(list(map(len, views)), dtype=numpy.int64), most_keys)
     tiles = [_keys_of(tile) for tile in found.tolist()]
-    for view, end, count in zip(views, numpy.cumsum(counts).tolist(), counts.tolist(), strict=True):
+    for view, end, count in zip(views, accumulate(counts), counts, strict=True):
         assert tiles[end - count : end] == token_by_token(view, most_keys)
-    assert len(tiles) == counts.sum()
+    assert len(tiles) == sum(counts)
 
 
 @given(
