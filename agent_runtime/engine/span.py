@@ -150,7 +150,9 @@ def view_of_blocks(runs: Sequence[Run], *, anchored: bool, positions: Positions 
         places = [0, *[lengths[0]] * (len(runs) - 1)] if runs else []
         end = max(map(add, places, lengths), default=0)
     shifts = [*places[:1], *[place - start for place in places[1:]]] if start else places
-    return View(tuple(map(_placed, zip(runs, shifts, strict=True))), end)
+    view = View(tuple(map(_placed, zip(runs, shifts, strict=True))), end)
+    vars(view)["lengths"] = numpy.array(lengths, dtype=numpy.int64)  # which is found out already
+    return view
 
 
 @dataclass(eq=False, slots=True)

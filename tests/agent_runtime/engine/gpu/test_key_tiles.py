@@ -94,6 +94,23 @@ def test_what_a_view_has_grown_by_begins_a_tile_and_the_rest_is_found_out_once(
     assert view.tiles[32] is known
 
 
+@given(
+    lengths=st.lists(st.lists(st.integers(0, 80), max_size=3), max_size=9),
+    places=st.lists(st.integers(0, 9_000), min_size=2, max_size=2, unique=True),
+)
+def test_views_of_the_same_lengths_are_cut_alike_wherever_they_lie(lengths: list[list[int]], places: list[int]) -> None:
+    for place in places:
+        runs = [
+            Run(tuple((place + 300 * n + 90 * m, each) for m, each in enumerate(some)), sum(some))
+            for n, some in enumerate(lengths)
+        ]
+        view = View(tuple(Placed(run, place % 50 + n) for n, run in enumerate(runs)))
+        found, counts = tiles_of([view], [()], 32)
+        assert counts == (len(found),)
+        expected = token_by_token(list(map(tuple, view.extents.tolist())), 32)
+        assert [_keys_of(tile) for tile in found.tolist()] == expected
+
+
 @pytest.mark.parametrize(
     ("length", "num_blocks", "most_keys", "num_tiles"),
     [(85, 300, 64, 399), (33, 300, 64, 200), (33, 300, 32, 310), (1, 300, 64, 150), (1024, 32, 64, 512), (0, 9, 64, 0)],

@@ -15,7 +15,7 @@ from agent_runtime.engine.gpu.planning import plan_work
 from agent_runtime.engine.gpu.sharing import shared_among
 from agent_runtime.engine.layout import Layout, lay_out
 from agent_runtime.engine.pool import Run
-from agent_runtime.engine.span import Placed, Span, View
+from agent_runtime.engine.span import NOTHING, Placed, Span, View
 from tests.agent_runtime.engine.gpu.layers import Layer, error_of
 from tests.agent_runtime.engine.worlds import view_of
 
@@ -91,6 +91,30 @@ def test_a_long_run_is_read_where_it_lies_by_one_session_too() -> None:
     rows = layer.rows(layout)
     for num_multiprocessors in (1, 8, 100):
         assert error_of(layer.attend(layout, rows, num_multiprocessors), layer.exact(layout, rows)) < 2e-6
+
+
+@settings(deadline=None)
+@given(
+    pieces=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3000)), min_size=1, max_size=9),
+    lengths=st.lists(st.integers(0, 600), min_size=6, max_size=6),
+    rows=st.integers(1, 90),
+    is_encoding=st.booleans(),
+)
+def test_what_one_session_shares_is_what_would_be_found_among_many(
+    pieces: list[tuple[int, int]], lengths: list[int], rows: int, is_encoding: bool
+) -> None:
+    shape = Layer.of().shape()
+    runs = [Run(((number * 600, length),), length) for number, length in enumerate(lengths)]
+    view = View(tuple(Placed(runs[number], shift) for number, shift in pieces))
+    fresh = [Span([0] * 9, 0, NOTHING)] if is_encoding else []
+    layout = lay_out([*fresh, Span([0] * rows, view.length, view)])
+    views, form = views_of(layout), form_of(layout, shape)
+    one, many = shared_among(views, form, shape), sharing._among_many(views, form.costs_G, form.rows_G, shape)
+    assert (one is None) == (many is None)
+    if one is not None and many is not None:
+        assert (one.members, one.private) == (many.members, many.private)
+        assert one.shifts_US.tolist() == many.shifts_US.tolist()
+        assert list(map(id, one.runs)) == list(map(id, many.runs))
 
 
 def planned(layer: Layer, layout: Layout) -> tuple[int, int]:
