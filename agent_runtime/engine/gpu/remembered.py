@@ -11,8 +11,10 @@ from agent_runtime.engine.gpu.shared_items import SharedCut, SharedItems, shared
 from agent_runtime.engine.gpu.work_list import Shape
 from agent_runtime.engine.span import View
 
-# How many of each are kept: the items of 64 sessions over 300 blocks take 165 kB, those of most turns 10 kB.
-_MOST_KEPT = 16
+# How many forwards' shared runs are kept: those of 64 sessions over 300 blocks take 80 kB.
+_MOST_SHARED = 16
+# How many forms and lists of items, 5 kB each: steps of many who decode, each as far as it is, have others now and then.
+_MOST_ALIKE = 64
 
 
 class Remembered:
@@ -23,9 +25,9 @@ class Remembered:
     """
 
     def __init__(self) -> None:
-        self.forms: Latest[Form] = Latest(_MOST_KEPT)
-        self.items: Latest[Items] = Latest(_MOST_KEPT)
-        self._cuts: Latest[SharedCut] = Latest(_MOST_KEPT)
+        self.forms: Latest[Form] = Latest(_MOST_ALIKE)
+        self.items: Latest[Items] = Latest(_MOST_ALIKE)
+        self._cuts: Latest[SharedCut] = Latest(_MOST_SHARED)
         self._kept: OrderedDict[object, tuple[Form, list[ref[View]], SharedItems | None]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -44,6 +46,6 @@ class Remembered:
             kept.pop(name, None)
 
         self._kept[name] = (form, [ref(root, forget) for root in roots], items)
-        if len(self._kept) > _MOST_KEPT:
+        if len(self._kept) > _MOST_SHARED:
             self._kept.popitem(last=False)
         return items

@@ -80,6 +80,7 @@ def _cut(rows: numpy.ndarray, is_seen_US: numpy.ndarray, lengths: Sequence[Seque
     rows_each, keys = shape.rows_each[_KIND], shape.tiling[_KIND].keys
     tiles = [rows[first : first + rows_each] for first in range(0, len(rows), rows_each)]
     seen = [is_seen_US[:, numpy.unique(tile[:, 1])].any(1) for tile in tiles]
+    # Cut as if all extents lay one behind the other.
     starts = list(accumulate(chain.from_iterable(lengths), initial=0))
     behind = iter(starts)
     laid = [[(next(behind), length) for length in each] for each in lengths]

@@ -72,7 +72,10 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Arrays:
-    """A work list on the host, named as in `HEAD` and `front`, and how many items and parts there are."""
+    """A work list on the host, named as in `HEAD` and `front`, and how many items and parts there are.
+
+    Forwards that are asked alike have parts in common: they are read only.
+    """
 
     parts: dict[str, numpy.ndarray]
     counts: tuple[int, int, int]
