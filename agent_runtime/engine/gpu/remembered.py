@@ -13,7 +13,7 @@ from agent_runtime.engine.span import View
 
 # How many forwards' shared runs are kept: those of 64 sessions over 300 blocks take 80 kB.
 _MOST_SHARED = 16
-# How many forms and lists of items, 5 kB each: steps of many who decode, each as far as it is, have others now and then.
+# How many forms and lists of items, 5 kB each: steps of many who decode have others now and then.
 _MOST_ALIKE = 64
 
 
