@@ -1,4 +1,4 @@
-"""Small things that a device has to know, copied there without waiting for what it is doing."""
+"""Small things that a device has to know, or that it has found, copied by way of pinned memory."""
 
 import numpy
 import torch
@@ -12,3 +12,15 @@ def there(array: numpy.ndarray | torch.Tensor, device: torch.device) -> torch.Te
     """
     tensor = torch.from_numpy(array) if isinstance(array, numpy.ndarray) else array
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def here(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor on the host, when its device has come to it.
+
+    To ordinary memory a copy would begin only then; to pinned memory it lies in the device's queue, behind the rest.
+    """
+    if not tensor.is_cuda:
+        return tensor
+    found = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+    torch.cuda.current_stream(tensor.device).synchronize()
+    return found

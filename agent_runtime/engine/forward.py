@@ -15,7 +15,7 @@ import torch
 from transformers import PreTrainedModel
 
 from agent_runtime.engine import attention
-from agent_runtime.engine.copies import there
+from agent_runtime.engine.copies import here, there
 from agent_runtime.engine.cpu_products import multiplies_by_onednn
 from agent_runtime.engine.errors import EngineClosed, UnsupportedModel
 from agent_runtime.engine.gathered import GatheredViews
@@ -23,7 +23,7 @@ from agent_runtime.engine.gpu.support import not_of_this_model
 from agent_runtime.engine.layout import Layout, lay_out
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
-from agent_runtime.engine.span import Span, stretched
+from agent_runtime.engine.span import Span
 from agent_runtime.engine.step import make_step
 
 _log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Logits(dict[Span, torch.Tensor]):
             return int(self[span][-1].argmax())
         if self._best is None:
             logits_WV, counts = self._together
-            tokens = logits_WV.argmax(-1).tolist()
+            tokens = here(logits_WV.argmax(-1)).tolist()
             self._best = {span: tokens[end - 1] for span, end in zip(self, accumulate(counts), strict=True)}
         return self._best[span]
 
@@ -150,13 +150,14 @@ class ForwardRunner:
         return make_step(layout, self.pool, self.rope, device, dtype, gathered=self.gathered, onednn=self.onednn)
 
     def _run(self, layout: Layout, is_stopped: Callable[[], bool]) -> Logits:
-        wanted, stops = [], []
+        wanted: list[tuple[Span, int]] = []
+        rows: list[int] = []
         for span in layout.spans:
             if span.wanted != "none":
-                wanted.append((span, len(span.ids) if span.wanted == "all" else 1))
-                stops.append(layout.first_row[span] + len(span.ids))
-        counts = numpy.array([count for _, count in wanted], dtype=numpy.int64)
-        rows_W = stretched(numpy.array(stops, dtype=numpy.int64) - counts, counts)
+                count, stop = len(span.ids) if span.wanted == "all" else 1, layout.first_row[span] + len(span.ids)
+                wanted.append((span, count))
+                rows.extend(range(stop - count, stop))
+        rows_W = numpy.array(rows, dtype=numpy.int64)
         if self._kernels is not None:
             return self._run_kernels(layout, wanted, rows_W, is_stopped)
         make = self._torch_step if self._kernel_step is None else self._kernel_step

@@ -3,7 +3,7 @@
 Families are a span and what descends from it; families share a bundle where that costs less than it gains.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy
@@ -51,16 +51,13 @@ def lay_out(spans: Sequence[Span]) -> Layout:
     A parent comes before its children.
     """
     assert len(set(map(id, spans))) == len(spans), "a span was asked for twice"
-    by_view: dict[int, dict[int, list[Span]]] = {}
+    by_view: dict[int, list[Span]] = {}
     for span in spans:
-        root = span
-        while root.parent is not None:
-            assert root.parent.view is span.view, "a child sees what its parent sees"
-            root = root.parent
-        by_view.setdefault(id(span.view), {}).setdefault(id(root), []).append(span)
+        assert span.parent is None or span.parent.view is span.view, "a child sees what its parent sees"
+        by_view.setdefault(id(span.view), []).append(span)
     ordered: list[Span] = []
-    for roots in by_view.values():
-        for family in roots.values():
+    for seeing in by_view.values():
+        for family in _families(seeing):
             ordered.extend(family if len(family) == 1 else _descending(family))
     first_row, row = {}, 0
     for span in ordered:
@@ -68,6 +65,19 @@ def lay_out(spans: Sequence[Span]) -> Layout:
         first_row[span] = row
         row += len(span.ids)
     return Layout(tuple(ordered), first_row, row)
+
+
+def _families(spans: Sequence[Span]) -> Iterable[Sequence[Span]]:
+    """Return the spans of each root."""
+    if len(spans) == 1:
+        return (spans,)
+    by_root: dict[int, list[Span]] = {}
+    for span in spans:
+        root = span
+        while root.parent is not None:
+            root = root.parent
+        by_root.setdefault(id(root), []).append(span)
+    return by_root.values()
 
 
 def _descending(family: Sequence[Span]) -> Sequence[Span]:

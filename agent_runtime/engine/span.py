@@ -6,9 +6,9 @@ anchor's); an observation is a span that sees all its blocks; each listed action
 observation; a decoded token is a span of length 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate, chain
 from operator import add, attrgetter
 from typing import Literal, NamedTuple
@@ -26,6 +26,10 @@ class Placed(NamedTuple):
 
     run: Run
     shift: int
+
+
+# One of a pair: `Placed` takes twice as long, `Placed._make` nearly so, and worlds of hundreds of blocks change.
+_placed: Callable[[tuple[Run, int]], Placed] = partial(tuple.__new__, Placed)
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ def extents_of(pieces: Sequence[Placed]) -> numpy.ndarray:
     found = numpy.empty((sum(counts), 3), dtype=numpy.int64)
     words = chain.from_iterable(chain.from_iterable(extents))
     found[:, :2] = numpy.fromiter(words, numpy.int64, 2 * len(found)).reshape(-1, 2)
-    found[:, 2] = numpy.repeat(numpy.array(shifts, dtype=numpy.int64), counts)
+    found[:, 2] = shifts if counts.count(1) == len(counts) else numpy.repeat(numpy.array(shifts), counts)
     return found
 
 
@@ -145,8 +149,10 @@ def view_of_blocks(runs: Sequence[Run], *, anchored: bool, positions: Positions 
     else:
         places = [0, *[lengths[0]] * (len(runs) - 1)] if runs else []
         end = max(map(add, places, lengths), default=0)
-    shifts = [*places[:1], *[place - start for place in places[1:]]]
-    return View(tuple(map(Placed, runs, shifts)), end)
+    shifts = [*places[:1], *[place - start for place in places[1:]]] if start else places
+    view = View(tuple(map(_placed, zip(runs, shifts, strict=True))), end)
+    vars(view)["lengths"] = numpy.array(lengths, dtype=numpy.int64)  # which is found out already
+    return view
 
 
 @dataclass(eq=False, slots=True)

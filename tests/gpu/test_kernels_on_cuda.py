@@ -13,7 +13,7 @@ from agent_runtime.engine.gpu import sharing
 from agent_runtime.engine.gpu.forward import KernelForward
 from agent_runtime.engine.layout import lay_out
 from agent_runtime.engine.likeness import UNLIKE
-from agent_runtime.engine.span import Span
+from agent_runtime.engine.span import NOTHING, Span
 from tests.agent_runtime.engine.gpu.halves import errors_of
 from tests.agent_runtime.engine.gpu.replays import Sizes, assert_alike
 from tests.agent_runtime.engine.reference import anchored_logits, star_logits
@@ -82,6 +82,16 @@ def test_sessions_over_one_world_agree_with_plain_torch_up_to_the_largest_bucket
     ours = kernels.run(asked)  # 800 rows of 1,024
     for span in asked:
         torch.testing.assert_close(ours[span], torchs[span], atol=5e-4, rtol=5e-4)
+
+
+def test_the_likeliest_tokens_of_a_forward_are_those_of_its_logits_when_the_next_has_come() -> None:
+    w, rng = cuda_world("llama", torch.bfloat16, way=BY_KERNELS), numpy.random.default_rng(5)
+    found = []
+    for _ in range(3):
+        spans = [Span(random_ids(rng, 9), 0, NOTHING, wanted="last") for _ in range(20)]
+        found.append((spans, w.runner.run(spans)))
+    for spans, logits in found:
+        assert [logits.best(span) for span in spans] == [int(logits[span][-1].cpu().argmax()) for span in spans]
 
 
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype feature")

@@ -4,8 +4,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from agent_runtime.engine.bench.regions import Regions
 from agent_runtime.engine.bench.setting import WARM_UP, Setting, Sizes, causal, figures, in_pages
 from agent_runtime.engine.cursor import PAGE_TOKENS, Cursor
@@ -74,8 +72,7 @@ def _step(setting: Setting, cursors: list[Cursor], asked: list[list[int]]) -> li
     """Return every session's next token, which is on the host then."""
     spans = [cursor.extend(ids) for cursor, ids in zip(cursors, asked, strict=True)]
     logits = setting.runner.run(spans)
-    tokens: list[int] = torch.stack([logits[span][-1] for span in spans]).argmax(-1).tolist()
-    return tokens
+    return [logits.best(span) for span in spans]
 
 
 CASES = (Decode("decode: a step of many sessions over one world, beside one alone"),)

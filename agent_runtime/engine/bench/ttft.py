@@ -197,7 +197,7 @@ def _timed(runner: ForwardRunner, turn: Callable[[], tuple[list[Span], list[Span
     begin = time.perf_counter()
     spans, asked = turn()
     logits = runner.run(spans)
-    tokens = torch.stack([logits[each][-1] for each in asked]).argmax(-1).tolist()
+    tokens = [logits.best(each) for each in asked]
     took = time.perf_counter() - begin
     assert len(tokens) == len(asked)
     if device.type == "cuda":

@@ -7,8 +7,8 @@ many rows or of very many keys, is launched kernel by kernel.
 
 Turns join a forward while it has fewer than `max_rows` rows, so buckets reach to twice as many, 2,048 at most. What
 graphs share takes memory by that largest bucket R: R x (3 H + 2 G) x D numbers of the model's dtype and 6 R x H x D of
-float32 for rows on their way through attention (Llama 8B: 124 MiB for R = 1,024, 248 for 2,048), 512 x V of float32 for
-logits (250 MiB), and R x I numbers for the widest product (I: both halves of what is gated; 56 MiB and 112).
+float32 for rows on their way through attention (Llama 8B: 124 MiB for R = 1,024, 248 for 2,048), 512 x V of the dtype
+for logits (125 MiB), and R x I numbers for the widest product (I: both halves of what is gated; 56 MiB and 112).
 
 Shapes: T rows of a bucket, W wanted rows of a bucket, V vocabulary.
 """
@@ -26,7 +26,7 @@ from transformers import PreTrainedModel
 from agent_runtime.engine.gpu.attention import KernelStep, shape_of
 from agent_runtime.engine.gpu.merged import Merged
 from agent_runtime.engine.gpu.planning import plan_work
-from agent_runtime.engine.gpu.shared_items import Remembered
+from agent_runtime.engine.gpu.remembered import Remembered
 from agent_runtime.engine.gpu.work_list import Arrays, WorkList, is_pinned
 from agent_runtime.engine.layout import Layout
 from agent_runtime.engine.pool import Pool
@@ -116,13 +116,13 @@ class KernelForward:
 
     def _run(self, layout: Layout, rows_W: numpy.ndarray) -> torch.Tensor:
         arrays = plan_work(layout, self._shape, rows_W, self._remembered)
-        key = self._key(arrays)
+        key, size = self._bucket(arrays)
         self._last = None
         if key is None:
             return self._computed(arrays.on(self._device), Scratch(), None).float()
         if not self._words.numel():
             self._make_buffers()
-        self._load(key, arrays)
+        self._load(key, arrays, size)
         if not self._is_graphed:
             self._compute(key)
         else:
@@ -130,15 +130,16 @@ class KernelForward:
                 self._graphs[key] = self._captured(key)
             self._last = self._graphs[key]
             self._last.replay()
-        return self._logits[: len(rows_W)].clone()  # the next forward writes there
+        return self._logits[: len(rows_W)].to(torch.float32, copy=True)  # the next forward writes there
 
-    def _key(self, arrays: Arrays) -> _Key | None:
-        """Return the smallest bucket that holds a forward, None if none does."""
+    def _bucket(self, arrays: Arrays) -> tuple[_Key | None, int]:
+        """Return the smallest bucket that holds a forward, None if none does, and how many words its list takes."""
         rows, wanted = _least(self._row_buckets, arrays.num_rows), _least(_WANTED_BUCKETS, arrays.num_wanted)
-        if rows is None or wanted is None or arrays.num_parts > self._num_parts or arrays.size(rows, wanted) > _WORDS:
-            return None
+        if rows is None or wanted is None or arrays.num_parts > self._num_parts:
+            return None, 0
+        size = arrays.size(rows, wanted)
         narrow, wide, shared = (count > 0 for count in arrays.counts)
-        return _Key(rows, wanted, (narrow, wide, shared))
+        return _Key(rows, wanted, (narrow, wide, shared)) if size <= _WORDS else None, size
 
     def _make_buffers(self) -> None:
         geometry, rows = self._pool.geometry, self.largest_bucket
@@ -152,13 +153,12 @@ class KernelForward:
         self._scratch.empty("means", (self._num_parts, self._num_heads, geometry.head_dim), single)
         self._scratch.empty("sums", (self._num_parts, self._num_heads), single)
         vocab = self._merged.num_logits
-        self._logits = single.new_zeros((_WANTED_BUCKETS[-1], vocab))  # one for all graphs, which would have one each
+        self._logits = like.new_zeros((_WANTED_BUCKETS[-1], vocab))  # one for all graphs, which would have one each
         self._attended = like.new_zeros((rows, self._num_heads, geometry.head_dim))
         self._words = torch.zeros(_WORDS, dtype=torch.int32, device=self._device)
 
-    def _load(self, key: _Key, arrays: Arrays) -> None:
+    def _load(self, key: _Key, arrays: Arrays, size: int) -> None:
         """Copy a forward to where graphs read it. Memory it is copied from is torch's, and free once it has left."""
-        size = arrays.size(key.num_rows, key.num_wanted)
         host = torch.empty(size, dtype=torch.int32, pin_memory=is_pinned(self._device))
         arrays.write(host.numpy(), key.num_rows, key.num_wanted)
         self._words[:size].copy_(host, non_blocking=True)

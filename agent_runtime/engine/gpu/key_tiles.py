@@ -6,12 +6,16 @@ third would begin, even if there is room for more. Tiles of N keys are full wher
 blocks of 33 tokens fill three quarters of tiles of 64 keys, and those of one token two places of a tile.
 
 What a view has grown by, as when tokens are decoded, begins a tile of its own: that is one tile more at most, and the
-tiles of what was there before are found out once. They are kept with that view and go when it goes: 48 bytes a tile.
+tiles of what was there before are found out once. They are kept with that view and go when it goes: 24 bytes a tile.
 
 Shapes: E extents, V views, B tiles.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+from operator import add
 
 import numpy
 
@@ -20,73 +24,100 @@ from agent_runtime.engine.span import Placed, View, extents_of
 # What a tile is: first slot, shift and number of keys of its first extent, and the same of the second, whose number is
 # 0 where there is none.
 KEY_TILE_FIELDS = 6
-SHIFT_FIELDS = (1, 4)
+SHIFT_FIELDS = slice(1, None, 3)
+# How many cuts are kept, 40 bytes a tile each: where a block gives way to one of its length, the cut is the same.
+_MOST_KEPT = 32
+_NO_TILES = numpy.empty((0, KEY_TILE_FIELDS), dtype=numpy.int32)
 
 
 def tiles_of(
     roots: Sequence[View], tails: Sequence[Sequence[Placed]], most_keys: int
-) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Return the tiles of up to `most_keys` keys of some views, int64 [B, KEY_TILE_FIELDS], and how many each has, [V].
+) -> tuple[numpy.ndarray, tuple[int, ...]]:
+    """Return the tiles of up to `most_keys` keys of some views, int32 [B, KEY_TILE_FIELDS], and how many each has.
 
     Each view is a root and a tail that it has grown by. Tiles lie view by view.
     """
-    kept = [_kept(root, most_keys) for root in roots]
+    parts = [_kept(root, most_keys) for root in roots]
+    numbers = tuple(map(len, parts))
     grown = [piece for tail in tails for piece in tail]
     if not grown:
-        return numpy.concatenate(kept), numpy.array(list(map(len, kept)), dtype=numpy.int64)
+        return numpy.concatenate(parts or [_NO_TILES]), numbers
     counts = [sum([len(run.extents) for run, _ in tail]) for tail in tails]
-    found, numbers = key_tiles(extents_of(grown), numpy.array(counts), most_keys)
-    ends = numpy.cumsum(numbers)
-    parts: list[numpy.ndarray] = []
-    for root, begin, end in zip(kept, (ends - numbers).tolist(), ends.tolist(), strict=True):
-        if len(root):
-            parts.append(root)
-        parts.append(found[begin:end])
-    return numpy.concatenate(parts), numbers + list(map(len, kept))
+    found, behind = key_tiles(extents_of(grown), numpy.array(counts), most_keys)
+    if not any(numbers):
+        return found, tuple(behind)
+    ends = list(accumulate(behind))
+    own = [found[end - number : end] for end, number in zip(ends, behind, strict=True)]
+    parts = [part for both in zip(parts, own, strict=True) for part in both if len(part)]
+    return numpy.concatenate(parts), tuple(map(add, numbers, behind))
 
 
 def _kept(view: View, most_keys: int) -> numpy.ndarray:
     found = view.tiles.get(most_keys)
     if found is None:
-        found, _ = key_tiles(view.extents, numpy.array([len(view.extents)]), most_keys)
+        extents_E3 = view.extents
+        found = _cut_alike(extents_E3[:, 1].tobytes(), most_keys).tiles_of(extents_E3)
         view.tiles[most_keys] = found
     return found
 
 
-def key_tiles(
-    extents_E3: numpy.ndarray, counts_V: numpy.ndarray, most_keys: int
-) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Return the tiles of up to `most_keys` keys, int64 [B, KEY_TILE_FIELDS], and how many each view has, [V].
+def key_tiles(extents_E3: numpy.ndarray, counts_V: numpy.ndarray, most_keys: int) -> tuple[numpy.ndarray, list[int]]:
+    """Return the tiles of up to `most_keys` keys, int32 [B, KEY_TILE_FIELDS], and how many each view has.
 
     `extents_E3` are the first slot, the length and the shift of every extent, `counts_V` how many of them each view
     has; no tile is of two views. Tiles are as few as can be. Empty extents are passed over.
     """
-    is_there = extents_E3[:, 1] > 0
-    if not is_there.all():
-        before = numpy.concatenate(([0], numpy.cumsum(is_there)))
-        stops = numpy.cumsum(counts_V)
-        extents_E3, counts_V = extents_E3[is_there], before[stops] - before[stops - counts_V]
-    firsts, lengths, shifts = extents_E3.T
+    cut = _cut(extents_E3[:, 1], counts_V, most_keys)
+    return cut.tiles_of(extents_E3), cut.counts_V.tolist()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cut:
+    """How extents of some lengths are cut: tiles whose extents begin at 0 and are not moved, which extents those are
+    (the other one of tiles that have one), and how many tiles each view has.
+    """
+
+    tiles: numpy.ndarray
+    one: numpy.ndarray
+    have_other: numpy.ndarray
+    other: numpy.ndarray
+    counts_V: numpy.ndarray
+
+    def tiles_of(self, extents_E3: numpy.ndarray) -> numpy.ndarray:
+        """Return the tiles of extents of such lengths."""
+        found = self.tiles.copy()
+        found[:, 0] += extents_E3[self.one, 0]
+        found[:, 1] = extents_E3[self.one, 2]
+        found[self.have_other, 3:5] = extents_E3[self.other, ::2]
+        return found
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _cut_alike(lengths_E: bytes, most_keys: int) -> _Cut:
+    """Return how a view is cut whose extents have these lengths, the bytes of int64."""
+    lengths = numpy.frombuffer(lengths_E, dtype=numpy.int64)
+    return _cut(lengths, numpy.array([len(lengths)]), most_keys)
+
+
+def _cut(lengths_E: numpy.ndarray, counts_V: numpy.ndarray, most_keys: int) -> _Cut:
+    there = numpy.flatnonzero(lengths_E)
+    lengths, stops = lengths_E[there], numpy.searchsorted(there, numpy.cumsum(counts_V))
     if not lengths.size:
-        return numpy.empty((0, KEY_TILE_FIELDS), dtype=numpy.int64), numpy.zeros(len(counts_V), dtype=numpy.int64)
+        return _Cut(_NO_TILES, there, there, there, numpy.zeros_like(counts_V))
     ends = numpy.cumsum(lengths)
-    stops = numpy.cumsum(counts_V)
     begin = _begins(lengths, ends, stops, most_keys)
-    end = numpy.append(begin[1:], ends[-1])
+    end = numpy.concatenate((begin[1:], ends[-1:]))
     one = numpy.searchsorted(ends, begin, side="right")
-    other = numpy.minimum(one + 1, len(ends) - 1)
     num_one = numpy.minimum(end, ends[one]) - begin
     num_other = end - begin - num_one
-    has_other = num_other > 0
-    found = numpy.empty((len(begin), KEY_TILE_FIELDS), dtype=numpy.int64)
-    found[:, 0] = (firsts + lengths - ends)[one] + begin
-    found[:, 1] = shifts[one]
-    found[:, 2] = num_one
-    found[:, 3] = firsts[other] * has_other
-    found[:, 4] = shifts[other] * has_other
-    found[:, 5] = num_other
-    num_before = numpy.searchsorted(one, stops)  # tiles that begin in extents of this view or one before it
-    return found, numpy.diff(num_before, prepend=0)
+    have_other = numpy.flatnonzero(num_other)
+    tiles = numpy.zeros((len(begin), KEY_TILE_FIELDS), dtype=numpy.int32)
+    tiles[:, 0] = begin - (ends - lengths)[one]
+    tiles[:, 2] = num_one
+    tiles[:, 5] = num_other
+    counts = numpy.searchsorted(one, stops)  # tiles that begin in extents of this view or one before it
+    counts[1:] -= counts[:-1].copy()
+    return _Cut(tiles, there[one], have_other, there[one[have_other] + 1], counts)
 
 
 def _begins(lengths: numpy.ndarray, ends: numpy.ndarray, stops: numpy.ndarray, most_keys: int) -> numpy.ndarray:

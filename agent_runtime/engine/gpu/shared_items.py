@@ -3,110 +3,98 @@
 Shapes: R rows that share.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from weakref import ref
+from itertools import accumulate, chain
 
 import numpy
 
 from agent_runtime.engine.gpu.balance import cut, longest_unit
-from agent_runtime.engine.gpu.bundles import Bundles
-from agent_runtime.engine.gpu.sharing import NOT_SEEN, Sharing, shared_among
-from agent_runtime.engine.gpu.work_list import ITEM_FIELDS, Shape
+from agent_runtime.engine.gpu.forms import Form
+from agent_runtime.engine.gpu.latest import Latest
+from agent_runtime.engine.gpu.sharing import NOT_SEEN, shared_among
+from agent_runtime.engine.gpu.work_list import ITEM_FIELDS, RUN_FIELDS, Shape
 from agent_runtime.engine.span import View
 
 _KIND = 2
-# How many forwards' shared items are kept: 64 sessions over 300 blocks take 165 kB each time.
-_MOST_KEPT = 16
 
 # Some slots behind each other: the first, how many, and where it is said by how much each session has them moved.
 Extent = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedCut:
+    """How what sessions see together is cut: all of it that does not depend on which runs those are, or where.
+
+    `rows` are those that share and the session of each, [R, 2]. `items` [items, fields] and what is merged of the rows,
+    `merges` [R, 3], name parts that are numbered from 0 on; `lengths` are the items', in tiles of keys. `runs` begin so
+    many slots behind the extent, of all of all runs, that `extents` says of each.
+    """
+
+    rows: numpy.ndarray
+    items: numpy.ndarray
+    lengths: numpy.ndarray
+    merges: numpy.ndarray
+    num_parts: int
+    runs: numpy.ndarray
+    extents: numpy.ndarray
 
 
 @dataclass(frozen=True, slots=True)
 class SharedItems:
     """What several sessions see together: everything that a forward's work list says of it.
 
-    `items` [items, fields] and what is merged of the listed rows, `merges` [R, 3], name parts that are numbered from 0
-    on; `lengths` are the items', in tiles of keys. `private` is what else the groups that share see of what their views
-    grew from, by their numbers.
+    `runs` and `shifts` are as the list has them, int32. `private` is what else the groups that share see of what their
+    views grew from, by their numbers.
     """
 
-    rows: numpy.ndarray
-    shifts: numpy.ndarray
+    cut: SharedCut
     runs: numpy.ndarray
-    items: numpy.ndarray
-    lengths: numpy.ndarray
-    merges: numpy.ndarray
-    num_parts: int
+    shifts: numpy.ndarray
     private: dict[int, View]
 
-    def items_from(self, first_part: int) -> numpy.ndarray:
-        """Return the items, whose parts are numbered from `first_part` on."""
-        items = self.items.copy()
-        items[:, 4] += first_part
-        return items
 
-    def merge_from(self, first_part: int, merges: numpy.ndarray) -> None:
-        """Write what is merged of all rows of a forward, [rows, fields]."""
-        at = self.rows[:, 0]
-        merges[at, 3:6] = self.merges
-        merges[at, 3] += first_part
+def shared_items(roots: Sequence[View], form: Form, shape: Shape, cuts: Latest[SharedCut]) -> SharedItems | None:
+    """Return what the sessions of a forward share whose views grew from `roots`, None if that is nothing.
 
-
-class Remembered:
-    """Shared items of the last forwards: a decode step shares what the one before it did.
-
-    They are known by the views that the forward's views have grown from, and go as soon as one of those goes.
+    `cuts` are those of other forwards.
     """
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[object, tuple[Shape, list[ref[View]], SharedItems | None]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def of(self, bundles: Bundles, shape: Shape) -> SharedItems | None:
-        """Return what the sessions of a forward share, None if that is nothing."""
-        name = (id(shape), bundles.name)
-        if name in self._kept:
-            self._kept.move_to_end(name)
-            return self._kept[name][-1]
-        items = shared_items(bundles, shape)
-        kept = self._kept
-
-        def forget(_: "ref[View]") -> None:
-            kept.pop(name, None)
-
-        self._kept[name] = (shape, [ref(view.root, forget) for view in bundles.views], items)
-        if len(self._kept) > _MOST_KEPT:
-            self._kept.popitem(last=False)
-        return items
+    sharing = shared_among(roots, form, shape)
+    if sharing is None:
+        return None
+    shifts_US = sharing.shifts_US
+    is_seen_US = shifts_US != NOT_SEEN
+    lengths = tuple([tuple([length for _, length in run.extents]) for run in sharing.runs])
+    found = cuts.of(
+        (form, sharing.members, lengths, is_seen_US.tobytes()),
+        lambda: _cut(sharing.rows(form), is_seen_US, lengths, shape),
+    )
+    runs = found.runs.copy()
+    firsts = numpy.array([first for run in sharing.runs for first, _ in run.extents], dtype=numpy.int32)
+    runs[:, 0] += firsts[found.extents]
+    return SharedItems(found, runs.ravel(), shifts_US.ravel().astype(numpy.int32), sharing.private)
 
 
-def shared_items(bundles: Bundles, shape: Shape) -> SharedItems | None:
-    """Return what the sessions of a forward share, None if that is nothing."""
-    sharing = shared_among(bundles, shape)
-    return None if sharing is None else _written(sharing, bundles, shape)
-
-
-def _written(sharing: Sharing, bundles: Bundles, shape: Shape) -> SharedItems:
-    rows, shifts_US = sharing.rows(bundles), sharing.shifts_US
+def _cut(rows: numpy.ndarray, is_seen_US: numpy.ndarray, lengths: Sequence[Sequence[int]], shape: Shape) -> SharedCut:
+    """Cut what `rows` see of runs whose extents have these lengths."""
     rows_each, keys = shape.rows_each[_KIND], shape.tiling[_KIND].keys
     tiles = [rows[first : first + rows_each] for first in range(0, len(rows), rows_each)]
-    seen = [(shifts_US[:, numpy.unique(tile[:, 1])] != NOT_SEEN).any(1) for tile in tiles]
+    seen = [is_seen_US[:, numpy.unique(tile[:, 1])].any(1) for tile in tiles]
+    # Cut as if all extents lay one behind the other.
+    starts = list(accumulate(chain.from_iterable(lengths), initial=0))
+    behind = iter(starts)
+    laid = [[(next(behind), length) for length in each] for each in lengths]
     extents = {
         some.tobytes(): [
-            (first, length, number * shifts_US.shape[1])
+            (first, length, number * is_seen_US.shape[1])
             for number in numpy.flatnonzero(some).tolist()
-            for first, length in sharing.runs[number].extents
+            for first, length in laid[number]
         ]
         for some in seen
     }
-    lengths = {name: _num_tiles(some, keys) for name, some in extents.items()}
-    unit = longest_unit((lengths[some.tobytes()] for some in seen), shape.num_groups, shape.num_programs(_KIND))
-    cuts = {name: cut(length, unit) for name, length in lengths.items()}
+    num_tiles = {name: _num_tiles(some, keys) for name, some in extents.items()}
+    unit = longest_unit((num_tiles[some.tobytes()] for some in seen), shape.num_groups, shape.num_programs(_KIND))
+    cuts = {name: cut(count, unit) for name, count in num_tiles.items()}
     runs: list[Extent] = []
     parts: dict[bytes, list[tuple[int, int]]] = {}
     for name, some in extents.items():
@@ -117,8 +105,8 @@ def _written(sharing: Sharing, bundles: Bundles, shape: Shape) -> SharedItems:
     items: list[tuple[int, int, tuple[int, ...]]] = []
     merges = numpy.empty((len(rows), 3), dtype=numpy.int64)
     num_parts = 0
-    for at, (tile, some) in enumerate(zip(tiles, seen, strict=True)):
-        name = some.tobytes()
+    for at, (tile, of_tile) in enumerate(zip(tiles, seen, strict=True)):
+        name = of_tile.tobytes()
         for number, (first_run, num_runs) in enumerate(parts[name]):
             part_at = num_parts + number * len(tile)
             length = cuts[name][number + 1] - cuts[name][number]
@@ -128,15 +116,17 @@ def _written(sharing: Sharing, bundles: Bundles, shape: Shape) -> SharedItems:
         merge[:, 1:] = len(parts[name]), len(tile)
         num_parts += len(parts[name]) * len(tile)
     items.sort(key=lambda item: item[0])  # those over the same keys beside each other
-    return SharedItems(
+    within = numpy.array(runs, dtype=numpy.int32).reshape(-1, RUN_FIELDS)
+    extent_of = numpy.searchsorted(starts[:-1], within[:, 0], side="right") - 1
+    within[:, 0] -= numpy.array(starts)[extent_of]
+    return SharedCut(
         rows,
-        shifts_US.ravel(),
-        numpy.array(runs, dtype=numpy.int64).ravel(),
         numpy.array([item for _, _, item in items], dtype=numpy.int64).reshape(-1, ITEM_FIELDS),
         numpy.array([length for _, length, _ in items], dtype=numpy.int64),
         merges,
         num_parts,
-        sharing.private,
+        within,
+        extent_of,
     )
 
 

@@ -13,18 +13,13 @@ from dataclasses import dataclass
 
 import numpy
 
-from agent_runtime.engine.gpu.bundles import Bundles
+from agent_runtime.engine.gpu.forms import Form
 from agent_runtime.engine.gpu.work_list import Shape
 from agent_runtime.engine.pool import Run
 from agent_runtime.engine.span import NOTHING, Placed, View, stretched
 
-# What a tile of keys costs that are moved as they are read, beside one of keys that are not, and what turning a tile of
-# queries costs: attention over 32 x 1,024 tokens took 6.7 ms and 4.6, over 300 x 85 5.2 and 6.2 (H100, 50 rows).
-_MOVING, _TURNING = 1.5, 0.5
-# Where warps of their own move them, by what the layers of a whole model and of that kernel alone took.
-_MOVING_SPECIALISED = 1.0
-# What a narrow tile costs beside a wide one: both wait for memory.
-_NARROW = 0.5
+# What turning a tile of queries costs, beside a tile of keys that are not moved.
+_TURNING = 0.5
 # Tiles of keys that have to be saved, or one kernel less is worth more.
 _LEAST_SAVED = 64
 # Where a session does not see a run.
@@ -43,27 +38,58 @@ class Sharing:
     shifts_US: numpy.ndarray
     private: dict[int, View]
 
-    def rows(self, bundles: Bundles) -> numpy.ndarray:
+    def rows(self, form: Form) -> numpy.ndarray:
         """Return the rows that share and the number of the session of each, [R, 2]."""
-        number_of = numpy.full(len(bundles.views), -1)
+        number_of = numpy.full(form.num_groups, -1)
         number_of[list(self.members)] = range(len(self.members))
-        session_B = number_of[bundles.group_B]
+        session_B = number_of[form.group_B]
         of_members = session_B >= 0
-        counts = bundles.rows_B[of_members]
-        rows = stretched(bundles.first_B[of_members], counts)
+        counts = form.rows_B[of_members]
+        rows = stretched(form.first_B[of_members], counts)
         return numpy.stack((rows, numpy.repeat(session_B[of_members], counts)), 1)
 
 
-def shared_among(bundles: Bundles, shape: Shape) -> Sharing | None:
+def shared_among(roots: Sequence[View], form: Form, shape: Shape) -> Sharing | None:
     """Return what is to be read where it lies, None if that saves too little.
 
-    A run counts once for each group: where a block stands twice in one prompt, the second is seen alone. What a view
-    has grown by is a session's own.
+    `roots` are what the groups' views have grown from: what one has grown by is a session's own. A run counts once for
+    each group: where a block stands twice in one prompt, the second is seen alone.
     """
-    views = [view.root for view in bundles.views]
-    alone_G, rows_G = _costs(bundles, shape)
-    if _most_saved(views, alone_G, rows_G, shape) < _LEAST_SAVED:
+    alone_G, rows_G = form.costs_G, form.rows_G
+    seeing = [number for number, view in enumerate(roots) if view.pieces]
+    if len(seeing) > 1:
+        return _among_many(roots, alone_G, rows_G, shape)
+    return _of_one(seeing[0], roots[seeing[0]], alone_G, rows_G, shape) if seeing else None
+
+
+def _of_one(group: int, view: View, alone_G: numpy.ndarray, rows_G: numpy.ndarray, shape: Shape) -> Sharing | None:
+    """Return what `_among_many` does where a single group sees anything, without looking for it in others."""
+    saved = _saved(view.lengths, alone_G[group], rows_G[group], shape)
+    if saved[saved > 0].sum() < _LEAST_SAVED:
         return None
+    shared: dict[int, Placed] = {}
+    alone: list[Placed] = []
+    total = 0.0
+    for piece, gain in zip(view.pieces, saved.tolist(), strict=True):
+        if piece.shift < 0:
+            return None
+        if gain > 0 and id(piece.run) not in shared:
+            shared[id(piece.run)] = piece
+            total += gain
+        else:
+            alone.append(piece)
+    if total < _LEAST_SAVED:
+        return None
+    return Sharing(
+        (group,),
+        tuple([run for run, _ in shared.values()]),
+        numpy.array([[shift] for _, shift in shared.values()], dtype=numpy.int64),
+        {group: View(tuple(alone)) if alone else NOTHING},
+    )
+
+
+def _among_many(views: Sequence[View], alone_G: numpy.ndarray, rows_G: numpy.ndarray, shape: Shape) -> Sharing | None:
+    """Return what is to be read where it lies, whoever sees it."""
     tables = [view.table for view in views]
     number = numpy.repeat(numpy.arange(len(views)), [len(table) for table in tables])
     whole = numpy.concatenate(tables)
@@ -110,27 +136,3 @@ def _saved(lengths: numpy.ndarray, alone: numpy.ndarray, rows: numpy.ndarray, sh
     keys = shape.tiling.shared.keys
     found: numpy.ndarray = alone * lengths / keys - -(-rows // shape.rows_each[2]) * (-(-lengths // keys) + _TURNING)
     return found
-
-
-def _most_saved(views: Sequence[View], alone_G: numpy.ndarray, rows_G: numpy.ndarray, shape: Shape) -> float:
-    """Return no less than what can be saved: quickly, if a single group sees anything."""
-    seeing = [number for number, view in enumerate(views) if view.pieces]
-    if len(seeing) != 1:
-        return float("inf") if seeing else 0.0
-    [group] = seeing
-    saved = _saved(views[group].lengths, alone_G[group], rows_G[group], shape)
-    return float(saved[saved > 0].sum())
-
-
-def _costs(bundles: Bundles, shape: Shape) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Return what every group's tiles of rows cost for a tile of keys that it sees alone, and how many rows it has."""
-    rows_B, num_groups = bundles.rows_B, len(bundles.views)
-    narrow, wide, _ = shape.rows_each
-    moving = _MOVING_SPECIALISED if shape.tiling.wide.is_specialised else _MOVING
-    cost_B = numpy.where(
-        bundles.is_wide(shape), -(-rows_B // wide) * moving, -(-rows_B // narrow) * (_NARROW * _MOVING)
-    )
-    return (
-        numpy.bincount(bundles.group_B, cost_B, num_groups),
-        numpy.bincount(bundles.group_B, rows_B, num_groups).astype(numpy.int64),
-    )

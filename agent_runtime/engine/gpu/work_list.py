@@ -6,9 +6,9 @@ places as the forward has rows lies at the front, where a graph that was capture
 Shapes: T rows of the forward (of its bucket, where it is padded), W rows whose logits are wanted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy
 import torch
@@ -33,6 +33,7 @@ _KINDS, _HEAD_SIZE = 3, 16
 _ALIGNED = 4
 # What stands in the places of padding: no row is kept, and nothing is merged.
 _PADDING = {"ids_T": 0, "positions_T": 0, "slots_T": -1, "seen_to_T": 0, "merges_T": 0, "rows_W": 0}
+_BEHIND = tuple(name for name in HEAD if name not in _PADDING)
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,10 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Arrays:
-    """A work list on the host, named as in `HEAD` and `front`, and how many items and parts there are."""
+    """A work list on the host, named as in `HEAD` and `front`, and how many items and parts there are.
+
+    Forwards that are asked alike have parts in common: they are read only.
+    """
 
     parts: dict[str, numpy.ndarray]
     counts: tuple[int, int, int]
@@ -89,7 +93,7 @@ class Arrays:
 
     def size(self, num_rows: int, num_wanted: int) -> int:
         """Return how many words it takes for so many rows and wanted rows."""
-        return _front_size(num_rows, num_wanted) + sum(_aligned(self.parts[name].size) for name in _behind())
+        return _front_size(num_rows, num_wanted) + sum(_aligned(self.parts[name].size) for name in _BEHIND)
 
     def write(self, whole: numpy.ndarray, num_rows: int, num_wanted: int) -> None:
         """Write the list into int32 `whole`, padded up to so many rows and wanted rows."""
@@ -97,9 +101,10 @@ class Arrays:
         for name, (begin, length) in front(num_rows, num_wanted).items():
             array, begins[name] = self.parts[name], begin
             whole[begin : begin + array.size] = array
-            whole[begin + array.size : begin + length] = _PADDING[name]
+            if array.size < length:
+                whole[begin + array.size : begin + length] = _PADDING[name]
         begin = _front_size(num_rows, num_wanted)
-        for name in _behind():
+        for name in _BEHIND:
             array, begins[name] = self.parts[name], begin
             whole[begin : begin + array.size] = array
             begin += _aligned(array.size)
@@ -130,7 +135,8 @@ class WorkList:
         return self.whole[begin : begin + length]
 
 
-def front(num_rows: int, num_wanted: int) -> dict[str, tuple[int, int]]:
+@lru_cache(maxsize=64)
+def front(num_rows: int, num_wanted: int) -> Mapping[str, tuple[int, int]]:
     """Return where the parts lie that have as many places as there are rows, or wanted rows, and how many those are.
 
     `ids_T` are the tokens, `slots_T` where they are kept (-1: nowhere), `seen_to_T` the first row that does not see a
@@ -152,10 +158,6 @@ def is_pinned(device: torch.device) -> bool:
 def _front_size(num_rows: int, num_wanted: int) -> int:
     begin, length = front(num_rows, num_wanted)["rows_W"]
     return begin + _aligned(length)
-
-
-def _behind() -> Sequence[str]:
-    return [name for name in HEAD if name not in _PADDING]
 
 
 def _aligned(size: int) -> int:

@@ -50,7 +50,7 @@ def test_the_longest_program_takes_little_more_than_the_mean(
         return order(lengths)
 
     order = balance.longest_first
-    monkeypatch.setattr("agent_runtime.engine.gpu.planning.longest_first", remembered)
+    monkeypatch.setattr("agent_runtime.engine.gpu.items.longest_first", remembered)
     plan_work(lay_out(made()), SHAPE)
     kind = max(range(3), key=lambda kind: sum(asked[kind]))
     found = loads(asked[kind], SHAPE.num_groups, SHAPE.num_programs(kind))

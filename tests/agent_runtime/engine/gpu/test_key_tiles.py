@@ -1,6 +1,7 @@
 """Tiles of keys are all keys of a view in its order, of two extents each, and as few as can be."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy
 import pytest
@@ -19,8 +20,8 @@ def keys_by_tile(extents: Sequence[tuple[int, int, int]], most_keys: int) -> lis
     """Return the keys of every tile."""
     table = numpy.array(extents, dtype=numpy.int64).reshape(-1, 3)
     found, counts = key_tiles(table, numpy.array([len(table)]), most_keys)
-    assert counts.tolist() == [len(found)]
-    assert found.shape[1] == KEY_TILE_FIELDS and found.dtype == numpy.int64
+    assert counts == [len(found)]
+    assert found.shape[1] == KEY_TILE_FIELDS and found.dtype == numpy.int32
     return [_keys_of(tile) for tile in found.tolist()]
 
 
@@ -65,9 +66,9 @@ def test_tiles_of_many_views_are_those_of_each(views: list[list[tuple[int, int, 
     together = numpy.array([extent for view in views for extent in view], dtype=numpy.int64).reshape(-1, 3)
     found, counts = key_tiles(together, numpy.array(list(map(len, views)), dtype=numpy.int64), most_keys)
     tiles = [_keys_of(tile) for tile in found.tolist()]
-    for view, end, count in zip(views, numpy.cumsum(counts).tolist(), counts.tolist(), strict=True):
+    for view, end, count in zip(views, accumulate(counts), counts, strict=True):
         assert tiles[end - count : end] == token_by_token(view, most_keys)
-    assert len(tiles) == counts.sum()
+    assert len(tiles) == sum(counts)
 
 
 @given(
@@ -84,13 +85,30 @@ def test_what_a_view_has_grown_by_begins_a_tile_and_the_rest_is_found_out_once(
     found, counts = tiles_of([view] * len(tails), grown, 32)
     known = view.tiles[32]
     tiles = [_keys_of(tile) for tile in found.tolist()]
-    for tail, end, count in zip(grown, numpy.cumsum(counts).tolist(), counts.tolist(), strict=True):
+    for tail, end, count in zip(grown, accumulate(counts), counts, strict=True):
         own, behind = (
             token_by_token(list(map(tuple, extents_of(pieces).tolist())), 32) for pieces in (view.pieces, tail)
         )
         assert tiles[end - count : end] == own + behind
     tiles_of([view], [()], 32)
     assert view.tiles[32] is known
+
+
+@given(
+    lengths=st.lists(st.lists(st.integers(0, 80), max_size=3), max_size=9),
+    places=st.lists(st.integers(0, 9_000), min_size=2, max_size=2, unique=True),
+)
+def test_views_of_the_same_lengths_are_cut_alike_wherever_they_lie(lengths: list[list[int]], places: list[int]) -> None:
+    for place in places:
+        runs = [
+            Run(tuple((place + 300 * n + 90 * m, each) for m, each in enumerate(some)), sum(some))
+            for n, some in enumerate(lengths)
+        ]
+        view = View(tuple(Placed(run, place % 50 + n) for n, run in enumerate(runs)))
+        found, counts = tiles_of([view], [()], 32)
+        assert counts == (len(found),)
+        expected = token_by_token(list(map(tuple, view.extents.tolist())), 32)
+        assert [_keys_of(tile) for tile in found.tolist()] == expected
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,16 @@ def test_a_forward_leaves_nothing_behind_for_the_next() -> None:
     assert torch.equal(first[0], first[1]) and torch.equal(first[0], w.runner.run([again])[again])
 
 
+def test_logits_stay_what_they_were_when_the_next_forward_comes() -> None:
+    w, rng = world(way=BY_KERNELS), numpy.random.default_rng(6)
+    one, other = (Span(random_ids(rng, 4), 0, NOTHING, wanted="all") for _ in range(2))
+    first = w.runner.run([one])
+    before = first[one].clone()
+    second = w.runner.run([other])
+    assert torch.equal(first[one], before) and not torch.equal(second[other], before)
+    assert first.best(one) == int(before[-1].argmax()) and first[one].dtype is torch.float32
+
+
 def test_what_the_kernels_cannot_serve_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     w = world(way=BY_KERNELS)
     with pytest.raises(IndexError, match=f"of {CONTEXT}"):

@@ -7,14 +7,13 @@ import pytest
 import torch
 
 from agent_runtime.engine.gpu import sharing
-from agent_runtime.engine.gpu.bundles import bundles_of
 from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS
 from agent_runtime.engine.gpu.planning import plan_work
 from agent_runtime.engine.gpu.tiling import tiling_of
 from agent_runtime.engine.gpu.work_list import ITEM_FIELDS, Shape
-from agent_runtime.engine.layout import groups_of, lay_out
+from agent_runtime.engine.layout import lay_out
 from agent_runtime.engine.pool import Run
-from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
+from agent_runtime.engine.span import Placed, Span, View, view_of_blocks
 
 # Llama 8B's heads on a GPU of 132 multiprocessors.
 SHAPE = Shape(4, 8, 131_072, tiling_of(torch.bfloat16, 128), 132)
@@ -48,23 +47,6 @@ def test_what_an_item_shows_are_tiles_of_its_view_each_once(monkeypatch: pytest.
             for key in keys_of(tile)
         ]
         assert listed == keys
-
-
-def test_bundles_are_those_of_the_other_ways() -> None:
-    rng = random.Random(1)
-    view = view_of_blocks([Run(((0, 40),), 40)], anchored=False)
-    spans = []
-    for seen in (NOTHING, view, view.followed_by(Placed(Run(((50, 3),), 3), 0))):
-        for _ in range(6):
-            spans.append(Span([0] * rng.randint(1, 30), seen.behind, seen))
-            spans.append(Span([0] * 2, seen.behind, seen, parent=spans[-1]))
-    layout = lay_out(spans)
-    groups = groups_of(layout)
-    found = bundles_of(layout)
-    assert found.views == tuple(group.view for group in groups)
-    expected = [(n, each.first, each.num_rows) for n, group in enumerate(groups) for each in group.bundles]
-    assert list(zip(*(each.tolist() for each in (found.group_B, found.first_B, found.rows_B)), strict=True)) == expected
-    assert len(expected) > 3
 
 
 def test_what_a_view_has_grown_by_is_shown_behind_the_rest() -> None:

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_runtime.engine.gpu import sharing
-from agent_runtime.engine.gpu.bundles import bundles_of
+from agent_runtime.engine.gpu.forms import form_of, views_of
 from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS
 from agent_runtime.engine.gpu.planning import plan_work
 from agent_runtime.engine.gpu.sharing import shared_among
 from agent_runtime.engine.layout import Layout, lay_out
 from agent_runtime.engine.pool import Run
-from agent_runtime.engine.span import Placed, Span, View
+from agent_runtime.engine.span import NOTHING, Placed, Span, View
 from tests.agent_runtime.engine.gpu.layers import Layer, error_of
 from tests.agent_runtime.engine.worlds import view_of
 
@@ -47,7 +47,7 @@ def test_sessions_over_one_world(num_heads: int, num_groups: int, head_dim: int,
     layer = Layer.of(num_heads, num_groups, head_dim, dtype)
     layout = lay_out(sessions(layer, layer.blocks([90, 7, 120, 64, 33]), 5, seed=1))
     rows = layer.rows(layout)
-    assert shared_among(bundles_of(layout), layer.shape()) is not None
+    assert shared_among(views_of(layout), form_of(layout, layer.shape()), layer.shape()) is not None
     assert error_of(layer.attend(layout, rows), layer.exact(layout, rows)) < LARGEST[dtype]
 
 
@@ -86,11 +86,35 @@ def test_a_long_run_is_read_where_it_lies_by_one_session_too() -> None:
     view = view_of([short, long, fragmented])
     asked = Span([0] * 70, view.length, view)
     layout = lay_out([asked, Span([0] * 3, view.length + 70, view, parent=asked)])
-    found = shared_among(bundles_of(layout), layer.shape())
+    found = shared_among(views_of(layout), form_of(layout, layer.shape()), layer.shape())
     assert found is not None and [run.length for run in found.runs] == [400, 200]
     rows = layer.rows(layout)
     for num_multiprocessors in (1, 8, 100):
         assert error_of(layer.attend(layout, rows, num_multiprocessors), layer.exact(layout, rows)) < 2e-6
+
+
+@settings(deadline=None)
+@given(
+    pieces=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3000)), min_size=1, max_size=9),
+    lengths=st.lists(st.integers(0, 600), min_size=6, max_size=6),
+    rows=st.integers(1, 90),
+    is_encoding=st.booleans(),
+)
+def test_what_one_session_shares_is_what_would_be_found_among_many(
+    pieces: list[tuple[int, int]], lengths: list[int], rows: int, is_encoding: bool
+) -> None:
+    shape = Layer.of().shape()
+    runs = [Run(((number * 600, length),), length) for number, length in enumerate(lengths)]
+    view = View(tuple(Placed(runs[number], shift) for number, shift in pieces))
+    fresh = [Span([0] * 9, 0, NOTHING)] if is_encoding else []
+    layout = lay_out([*fresh, Span([0] * rows, view.length, view)])
+    views, form = views_of(layout), form_of(layout, shape)
+    one, many = shared_among(views, form, shape), sharing._among_many(views, form.costs_G, form.rows_G, shape)
+    assert (one is None) == (many is None)
+    if one is not None and many is not None:
+        assert (one.members, one.private) == (many.members, many.private)
+        assert one.shifts_US.tolist() == many.shifts_US.tolist()
+        assert list(map(id, one.runs)) == list(map(id, many.runs))
 
 
 def planned(layer: Layer, layout: Layout) -> tuple[int, int]:

@@ -1,8 +1,9 @@
-"""What sessions shared in the forward before is remembered, and nothing else comes of it."""
+"""What was found out for the forward before is remembered, and nothing else comes of it."""
 
 import gc
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from weakref import ref
 
 import pytest
 import torch
@@ -11,15 +12,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from agent_runtime.engine.cursor import Cursor
-from agent_runtime.engine.gpu import shared_items, sharing
-from agent_runtime.engine.gpu.bundles import bundles_of
+from agent_runtime.engine.gpu import remembered as kept
+from agent_runtime.engine.gpu import sharing
+from agent_runtime.engine.gpu.forms import form_of
 from agent_runtime.engine.gpu.planning import plan_work
-from agent_runtime.engine.gpu.shared_items import Remembered
+from agent_runtime.engine.gpu.remembered import Remembered
 from agent_runtime.engine.gpu.tiling import tiling_of
 from agent_runtime.engine.gpu.work_list import Shape
 from agent_runtime.engine.layout import lay_out
 from agent_runtime.engine.pool import KVGeometry, Pool, Run
-from agent_runtime.engine.span import NOTHING, Span, View, view_of_blocks
+from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
 
 SHAPE = Shape(4, 2, 8192, tiling_of(torch.bfloat16, 128), 8)
 
@@ -93,6 +95,22 @@ class Sessions(RuleBasedStateMachine):
             session.cursor.release()
             session.order, session.cursor = order, self.behind(order)
 
+    @rule(which=st.integers(0, 99), number=st.integers(0, 99), is_cut=st.booleans())
+    def replace_by_one_as_long(self, which: int, number: int, is_cut: bool) -> None:
+        old = self.world[number % len(self.world)]
+        if self.sessions and self.pool.num_free > 1000:
+            fresh = self.pool.acquire(old.length)
+            if is_cut:
+                fresh = Run(
+                    (*fresh.part(old.length // 2, old.length).extents, *fresh.part(0, old.length // 2).extents),
+                    old.length,
+                )
+            self.world[number % len(self.world)] = fresh
+            session = self.sessions[which % len(self.sessions)]
+            session.order = [fresh if run is old else run for run in session.order]
+            session.cursor.release()
+            session.cursor = self.behind(session.order)
+
     @rule(which=st.integers(0, 99))
     def close(self, which: int) -> None:
         if self.sessions:
@@ -126,7 +144,8 @@ class Sessions(RuleBasedStateMachine):
     @invariant()
     def little_is_kept(self) -> None:
         if hasattr(self, "remembered"):
-            assert len(self.remembered) <= shared_items._MOST_KEPT
+            assert len(self.remembered) <= kept._MOST_SHARED
+            assert max(len(self.remembered.forms), len(self.remembered.items)) <= kept._MOST_ALIKE
 
 
 TestSessions = Sessions.TestCase
@@ -138,7 +157,9 @@ def sessions(runs: list[Run], count: int) -> list[View]:
 
 
 def stepped(remembered: Remembered, views: list[View]) -> object:
-    return remembered.of(bundles_of(lay_out([Span([0], view.behind, view) for view in views])), SHAPE)
+    layout = lay_out([Span([0], view.behind, view) for view in views])
+    form = remembered.forms.of(len(views), lambda: form_of(layout, SHAPE))
+    return remembered.shared(views, form, SHAPE)
 
 
 def test_a_step_finds_what_the_one_before_it_found_until_a_view_is_gone() -> None:
@@ -153,14 +174,27 @@ def test_a_step_finds_what_the_one_before_it_found_until_a_view_is_gone() -> Non
     assert len(remembered) == 1
 
 
+def test_views_go_though_their_forward_is_remembered() -> None:
+    remembered = Remembered()
+    views = sessions([Run(((number * 100, 100),), 100) for number in range(8)], 3)
+    grown = [view.followed_by(Placed(Run(((900 + number, 1),), 1), 0)) for number, view in enumerate(views)]
+    spans = [Span([0] * 50, view.behind, view) for view in (views[0], *grown)]
+    plan_work(lay_out(spans), SHAPE, remembered=remembered)
+    left = [ref(each) for each in (*views, *grown)]
+    del views, grown, spans
+    gc.collect()
+    assert len(remembered) == 0 and len(remembered.forms) == len(remembered.items) == 1
+    assert [each() for each in left] == [None] * len(left)
+
+
 def test_the_least_recently_used_goes_first() -> None:
     runs = [Run(((number * 100, 100),), 100) for number in range(8)]
     views = sessions(runs, 8)
     remembered = Remembered()
-    steps = [views[begin:end] for begin in range(8) for end in range(begin + 3, 9)][: shared_items._MOST_KEPT + 1]
+    steps = [views[begin:end] for begin in range(8) for end in range(begin + 3, 9)][: kept._MOST_SHARED + 1]
     first = stepped(remembered, steps[0])
     for step in steps[1:-1]:
         stepped(remembered, step)
     assert stepped(remembered, steps[0]) is first
     stepped(remembered, steps[-1])
-    assert len(remembered) == shared_items._MOST_KEPT and stepped(remembered, steps[0]) is first
+    assert len(remembered) == kept._MOST_SHARED and stepped(remembered, steps[0]) is first
