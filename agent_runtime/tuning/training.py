@@ -4,7 +4,8 @@ A run is a folder:
 
     run.json        what it is of: configuration, weights, tokenizer; another run is refused in the same folder
     metrics.jsonl   a line per step, written when the next step is under way
-    saved/          accelerate's state of the step in saved/step.json, replaced as a whole
+    saved/          accelerate's state of the step in saved/step.json, replaced as a whole: of the weights those that
+                    are trained, the optimizer's state and that of random numbers
     adapter/        what came out: a PEFT adapter with its card (`model/` if all weights were tuned)
 """
 
@@ -42,7 +43,7 @@ from agent_runtime.tuning.packing import Batch
 from agent_runtime.tuning.preparing import check_samples, claim, held, load_for, served_card
 from agent_runtime.tuning.remembering import Memory, Remembered, bare_rope
 from agent_runtime.tuning.rows import Room
-from agent_runtime.tuning.saving import Savings, further_names
+from agent_runtime.tuning.saving import Savings
 from agent_runtime.tuning.stream import BatchStream, FileSource, Schedule, Source, TokenSource, longest_of
 from agent_runtime.tuning.student import Agreement, Losses, Student, losses_of, wanted_of
 from agent_runtime.turn import Mode
@@ -327,8 +328,6 @@ class _Run:
         state = accelerator.get_state_dict(self._student)
         if accelerator.is_main_process:
             weights = {name.removeprefix("model."): weight for name, weight in state.items()}
-            for name in further_names(self._loaded.model):  # where they were in parts, they would be written twice
-                weights.pop(name, None)
             if self._adapted is not None:
                 named = {f"base_model.model.{name}": weight for name, weight in weights.items()}
                 self._adapted.save_pretrained(str(folder), state_dict=named)

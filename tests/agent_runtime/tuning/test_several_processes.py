@@ -123,6 +123,8 @@ def test_two_processes_make_what_one_makes_of_the_same_batches(home: Path) -> No
         assert weights[0].keys() == weights[1].keys()
         for key, weight in weights[0].items():
             torch.testing.assert_close(weight, weights[1][key], atol=1e-4, rtol=1e-3)
+        saved = load_file(home / name / "saved" / "model.safetensors")
+        assert saved.keys() and all(("lora_" in key) == (name == "lora") for key in saved)
     # The second process alone was asked, in step 1; both learned of it in step 2.
     (step, is_stopped, heard), (step_too, is_stopped_too, unheard) = (
         json.loads((home / f"heard-{rank}.json").read_text()) for rank in (0, 1)
