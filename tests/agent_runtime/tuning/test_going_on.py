@@ -78,8 +78,10 @@ def test_a_run_begun_before_there_were_some_keys_is_taken_up_as_it_was(home: Pat
     for part, key in (
         ("data", "remember"),
         ("data", "splits"),
+        ("data", "validation"),
         ("training", "full_every"),
         ("training", "remember_every"),
+        ("training", "validate_every"),
     ):
         del began["config"][part][key]
     file.write_text(json.dumps(began))

@@ -18,7 +18,7 @@ from torch.distributed.checkpoint import FileSystemReader
 from agent_runtime.engine.loading import ModelSpec, load_model
 from agent_runtime.tuning.errors import BadLaunch, OtherLaunch
 from agent_runtime.tuning.launching import _refused, check_layers, kind_of, launched
-from tests.agent_runtime.tuning.test_several_processes import ROOT, lines
+from tests.agent_runtime.tuning.test_several_processes import HELD_OUT, ROOT, lines
 from tests.agent_runtime.tuning.test_training import config, run, write_samples
 from tests.tiny_models import save_tiny_model, tiny_model
 
@@ -34,7 +34,7 @@ SAID = {
     "FSDP_OFFLOAD_PARAMS": "false",
 }
 # accumulate is 2 in each of two processes, and 4 in one. How a step is saved is another setting for each.
-RUNS: dict[str, dict[str, Any]] = {"lora": {}, "gathered": {}, "all": {"lora_rank": 0}}
+RUNS: dict[str, dict[str, Any]] = {"lora": HELD_OUT, "gathered": {}, "all": {"lora_rank": 0}}
 STATES = {"lora": "SHARDED_STATE_DICT", "gathered": "FULL_STATE_DICT", "all": "FULL_STATE_DICT"}
 
 # Each of two processes: the runs, each through, and once more with a stop that the second process asks for behind
@@ -102,6 +102,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     model.tie_weights()
     model.save_pretrained(tmp_path / "guard")
     write_samples(tmp_path / "train.jsonl", 40)
+    write_samples(tmp_path / "held.jsonl", 5, "validation")
     return tmp_path
 
 
@@ -154,11 +155,11 @@ def test_two_processes_with_weights_in_parts_make_what_one_makes_of_the_same_bat
     code, said = ended(running)
     assert code == 0, said
     for name, changes in RUNS.items():
-        made = "model/model.safetensors" if changes else "adapter/adapter_model.safetensors"
+        made = "model/model.safetensors" if "lora_rank" in changes else "adapter/adapter_model.safetensors"
         assert_alike(home, name, f"{name}-alone", made)
         assert_alike(home, f"{name}-halves", name, made)
         saved = saved_weights(home / f"{name}-halves" / "saved")
-        assert saved and all(("lora_" in each) != bool(changes) for each in saved)
+        assert saved and all(("lora_" in each) != ("lora_rank" in changes) for each in saved)
     load_model(ModelSpec(str(home / "guard"), adapter=home / "lora" / "adapter", device="cpu"))
     load_model(ModelSpec(str(home / "all" / "model"), device="cpu"))
     (stops, parts, heard), (stops_too, parts_too, unheard) = (
