@@ -25,9 +25,10 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import set_seed
 from torch.utils.data import DataLoader
 
-from agent_runtime.engine.adapters import check_base
+from agent_runtime.engine.adapters import check_base, way_out
 from agent_runtime.engine.card import Card, write_card
 from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.engine.merging import check_weights
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.sources import cache_folder
 from agent_runtime.tuning.agreement import Teacher, Turns, is_noted, note_agreement
@@ -92,6 +93,8 @@ def tune(
         kept = [each.result() for each in reading]
     if start is not None:  # a hub's weights are here only now
         check_base(start.folder, config.model.source, cache_folder())
+        with way_out(start.folder):
+            check_weights(loaded.model, start.folder)
     recorded = None if turns is None else turns(loaded)
     served = served_card(config, start)
     if recorded is not None and config.data.remember:
