@@ -43,8 +43,22 @@ class Steps:
             if first < done < self._steps:
                 parts.append(f"{_span((now - began) / (done - first) * (self._steps - done))} left")
             say(f"step {done:>6} of {self._steps}  {'  '.join(parts)}")
+        if not self._as_json and (validated := _validated(line)):
+            say(f"step {done:>6} validation  {validated}")
         if line["left_out"]:
             say(f"step {done}: {line['left_out']} samples are too long for a row or the model, and left out.")
+
+
+def _validated(line: dict[str, Any]) -> str:
+    """Return what a line has of validation in words, empty if it has nothing."""
+    start = "validation_loss_"
+    modes = [name.removeprefix(start) for name in line if name.startswith(start)]
+    parts = [
+        f"{mode} {line[start + mode]:.3f} ({100 * line[f'validation_right_{mode}']:.1f} % right)" for mode in modes
+    ]
+    if left_out := line.get("validation_left_out"):
+        parts.append(f"{left_out} samples are too long for a row or the model, and left out")
+    return "  ".join(parts)
 
 
 def say_agreement(report: Path) -> None:

@@ -98,7 +98,7 @@ def adapter_folder(adapter: Path) -> Path:
         raise ModelNotFound(
             str(adapter), "no such folder", "Name the folder that PEFT saved the adapter in.", "adapter"
         )
-    if not (folder / CONFIG).is_file() or not _adapter_files(folder):
+    if not (folder / CONFIG).is_file() or not adapter_files(folder):
         raise BrokenModel(
             str(adapter),
             f"the folder has no {CONFIG} or no {WEIGHTS}",
@@ -115,7 +115,8 @@ def require_peft(purpose: str = "This adapter") -> None:
         raise MissingPackage("peft", purpose, 'pip install "hotseat[tuning]"')
 
 
-def _adapter_files(folder: Path) -> list[Path]:
+def adapter_files(folder: Path) -> list[Path]:
+    """Return the file of an adapter's weights, none if it has none."""
     return [file for name in (WEIGHTS, "adapter_model.bin") if (file := folder / name).is_file()][:1]
 
 
@@ -158,7 +159,7 @@ def adapter_digest(folder: Path, cache: Path) -> str:
     """Return the digest of an adapter's weights and of how they are applied."""
     config = adapter_config(folder)
     config.pop("base_model_name_or_path", None)
-    return digest_of(files_digest(_adapter_files(folder), cache), canonical_json(config))
+    return digest_of(files_digest(adapter_files(folder), cache), canonical_json(config))
 
 
 def base_digest(source: str, cache: Path) -> str:

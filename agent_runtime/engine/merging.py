@@ -4,7 +4,9 @@ Shapes: I inputs and O outputs of a linear layer, R the adapter's rank.
 """
 
 import importlib
+import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +14,83 @@ import torch
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
-from agent_runtime.engine.adapters import PLAIN_WEIGHT, WEIGHTS, adapter_config, is_plain, require_peft
+from agent_runtime.engine.adapters import PLAIN_WEIGHT, adapter_config, adapter_files, is_plain, require_peft
 from agent_runtime.engine.errors import BrokenModel, first_line
 
 _ADVICE = "Name an adapter of this model."
+_AGAIN = "Copy the adapter again, or tune it again."
+# What PEFT says of an adapter without some weight, and of one with a weight of another shape.
+_MISSING = "Found missing adapter keys"
+_SAID = re.compile(
+    rf"{_MISSING}[^']*'(?P<missing>[^']+)'|size mismatch for (?P<name>\S+): (?P<shapes>[^\n]+?)\.?(\n|$)"
+)
 
 
 def merged(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     """Return the model with an adapter added to its weights.
 
-    Raises BrokenModel if it does not fit, and MissingPackage if it is more than plain LoRA of plain layers and PEFT is
-    not installed.
+    Raises BrokenModel if it does not fit or has values that are no numbers, and MissingPackage if it is more than plain
+    LoRA of plain layers and PEFT is not installed.
     """
     if is_plain(adapter) and (layers := _layers(model, adapter)) is not None:
         _add(layers, adapter)
         return model
     require_peft()
     return _merged_by_peft(model, adapter)
+
+
+def with_adapter(model: PreTrainedModel, adapter: Path, *, is_trainable: bool = False) -> Any:
+    """Return PEFT's view of a model with an adapter beside its weights, in place.
+
+    Raises BrokenModel, which names the weight that is missing, does not fit, or has values that are no numbers.
+    """
+    check_weights(model, adapter)
+    peft = importlib.import_module("peft")
+    try:
+        with warnings.catch_warnings():
+            # PEFT leaves weights it does not find at their random start and warns.
+            warnings.filterwarnings("error", message=_MISSING)
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+            return peft.PeftModel.from_pretrained(model, str(adapter), is_trainable=is_trainable)
+    except Exception as error:
+        raise BrokenModel(str(adapter), f"it does not fit the model: {_in_words(error)}", _ADVICE) from error
+
+
+def check_weights(model: PreTrainedModel, adapter: Path) -> None:
+    """Raise BrokenModel if an adapter's weights are damaged or, as far as can be told without PEFT, do not fit."""
+    if is_plain(adapter) and (layers := _layers(model, adapter)) is not None:
+        _fitting(layers, adapter)
+    else:
+        check_numbers(adapter, _weights_of(adapter))
+
+
+def check_numbers(adapter: Path, weights: Mapping[str, torch.Tensor]) -> None:
+    """Raise BrokenModel if one of an adapter's weights is of no floating type, or has values that are not finite."""
+    for name, weight in sorted(weights.items()):
+        if not weight.is_floating_point():
+            raise BrokenModel(str(adapter), f"its weight {name} is of {weight.dtype}, which no adapter is", _AGAIN)
+        if num_bad := int((~weight.float().isfinite()).sum()):
+            many = f"{num_bad} of its {weight.numel()} values"
+            raise BrokenModel(str(adapter), f"its weight {name} is damaged: {many} are no finite numbers", _AGAIN)
+
+
+def _weights_of(adapter: Path) -> dict[str, torch.Tensor]:
+    """Return an adapter's weights by their names in its file. Raises BrokenModel."""
+    [file] = adapter_files(adapter)
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        return dict(torch.load(file, map_location="cpu", weights_only=True))
+    except Exception as error:
+        raise BrokenModel(str(adapter), f"its {file.name} is torn ({first_line(error)})", _AGAIN) from error
+
+
+def _in_words(error: Exception) -> str:
+    """Return what PEFT has against an adapter: of several weights the first."""
+    if (said := _SAID.search(str(error))) is None:
+        return first_line(error)
+    name = (said["missing"] or said["name"]).replace(".default", "")
+    return f"it has no weight {name}" if said["missing"] else f"{name}: {said['shapes']}"
 
 
 def _layers(model: PreTrainedModel, adapter: Path) -> dict[str, torch.nn.Linear] | None:
@@ -56,8 +118,20 @@ def _is_plain_layer(module: torch.nn.Module) -> bool:
 def _add(layers: dict[str, torch.nn.Linear], adapter: Path) -> None:
     """Add an adapter to all its layers, or to none. Raises BrokenModel."""
     config = adapter_config(adapter)
-    rank, scale = config["r"], config["lora_alpha"] / config["r"]
-    weights = load_file(adapter / WEIGHTS)
+    scale = config["lora_alpha"] / config["r"]
+    for name, (a_RI, b_OR) in _fitting(layers, adapter).items():
+        layer = layers[name]
+        a_RI, b_OR = (weight.to(layer.weight.device, torch.float32) for weight in (a_RI, b_OR))
+        layer.weight += b_OR @ a_RI * scale
+
+
+def _fitting(layers: Mapping[str, torch.nn.Linear], adapter: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Return what an adapter has for each of its layers, A [R, I] and B [O, R].
+
+    Raises BrokenModel if one is missing, of another shape or damaged, or if there is one for another layer.
+    """
+    rank, weights = adapter_config(adapter)["r"], _weights_of(adapter)
+    check_numbers(adapter, weights)
     parts = {(match["layer"], match["part"]): name for name in weights if (match := PLAIN_WEIGHT.fullmatch(name))}
     wanted = {(name, part) for name in layers for part in "AB"}
     if differing := sorted(wanted ^ set(parts)):
@@ -69,22 +143,18 @@ def _add(layers: dict[str, torch.nn.Linear], adapter: Path) -> None:
         if shapes != ((rank, layer.in_features), (layer.out_features, rank)):
             why = f"it does not fit the model: {name} takes {layer.in_features} values to {layer.out_features}"
             raise BrokenModel(str(adapter), f"{why}, and lora_A and lora_B are {shapes[0]} and {shapes[1]}", _ADVICE)
-    for name, layer in layers.items():
-        a_RI, b_OR = (weights[parts[name, part]].to(layer.weight.device, torch.float32) for part in "AB")
-        layer.weight += b_OR @ a_RI * scale
+    return {name: (weights[parts[name, "A"]], weights[parts[name, "B"]]) for name in layers}
 
 
 def _merged_by_peft(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
-    peft = importlib.import_module("peft")
     try:
         with warnings.catch_warnings():
-            # PEFT leaves weights it does not find at their random start and warns.
-            warnings.filterwarnings("error", message="Found missing adapter keys")
             warnings.filterwarnings("ignore", message=".*tie_word_embeddings")
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-            adapted = peft.PeftModel.from_pretrained(model, str(adapter))
+            adapted = with_adapter(model, adapter)
             _untie(model)
             whole = adapted.merge_and_unload()
+    except BrokenModel:
+        raise
     except Exception as error:
         raise BrokenModel(str(adapter), f"it does not fit the model: {first_line(error)}", _ADVICE) from error
     assert isinstance(whole, PreTrainedModel)

@@ -9,6 +9,7 @@ context = 32768
 [data]
 train = ["train-gamecore.jsonl.gz", "train-games.jsonl.gz"]     # files that `hotseat data` wrote
 weights = [3.0, 1.0]                                            # optional: how many rows are of each
+validation = ["validation.jsonl.gz"]                            # optional: what the run is measured on as it goes
 
 [training]
 modes = ["full", "anchored"]    # optional: over recordings they are those that the model is served in
@@ -51,12 +52,14 @@ class DataPart:
     """Files of samples, relative to the configuration's folder, and the share of rows that each fills.
 
     Those of `remember`, conversations of the model with itself, are not learned: there it is to stay as it was.
+    Those of `validation` are not learned either: the run is measured on all their samples now and then.
     Files have to be of one of `splits`: what a model has learned by heart is no measure of it.
     """
 
     train: tuple[str, ...] = ()
     weights: tuple[float, ...] = ()
     remember: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
     splits: tuple[str, ...] = ("train",)
 
 
@@ -75,7 +78,8 @@ class TrainingPart:
 
     With `full_every` n full mode learns in every n-th step alone, and the others are filled with rows in the block
     mode: full mode, where later blocks have seen earlier ones, learns more from a row. With files to remember, every
-    `remember_every`-th step is theirs: the model comes closer to what its bare weights say there.
+    `remember_every`-th step is theirs: the model comes closer to what its bare weights say there. With files for
+    validation the model is measured on them behind every `validate_every`-th step, and behind the last one.
     """
 
     modes: tuple[str, ...] | None = None
@@ -91,6 +95,7 @@ class TrainingPart:
     distillation: float = 0.0
     full_every: int = 1
     remember_every: int = 20
+    validate_every: int = 100
     lora_rank: int = 32
     lora_alpha: int = 64
     seed: int = 0
@@ -148,7 +153,10 @@ _ROW_TOKENS = 8192
 _UNSAID = (Mode.FULL.value, Mode.ANCHORED.value)
 _NO_SAMPLES = "no file of samples. Make one with `hotseat data`, or name --recordings"
 TEACHER = "over recordings full mode teaches the block modes: put full first, and a block mode behind it"
+_HAS_ITS_OWN = "a run over recordings is measured on turns of its own, before and after. Leave it out"
 _NO_USE = "a run over recordings learns from no samples. Leave it out"
+_EVERY = ("save_every", "full_every", "remember_every", "validate_every")
+_AT_LEAST_1 = ("steps", "rows", "row_tokens", "accumulate", *_EVERY)
 _PARTS = {"model": ModelPart, "data": DataPart, "training": TrainingPart}
 
 
@@ -176,6 +184,8 @@ def read_config(path: Path, *, needs_samples: bool = True) -> TuneConfig:
         raise BadTuneConfig(path, "training.full_every", why)
     if config.data.remember and not needs_samples:
         raise BadTuneConfig(path, "data.remember", _NO_USE)
+    if config.data.validation and not needs_samples:
+        raise BadTuneConfig(path, "data.validation", _HAS_ITS_OWN)
     if not config.full_mode_teaches and not needs_samples:
         raise BadTuneConfig(path, "training.modes", TEACHER)
     return config
@@ -238,7 +248,7 @@ def _check(path: Path, config: TuneConfig) -> None:
     for name, known in (("positions", Positions), ("lead", Lead)):
         if (said := getattr(training, name)) not in [None, *(each.value for each in known)]:
             raise BadTuneConfig(path, f"training.{name}", f"{said!r} is none of {', '.join(known)}")
-    for name in ("steps", "rows", "row_tokens", "accumulate", "save_every", "full_every", "remember_every"):
+    for name in _AT_LEAST_1:
         if (number := getattr(training, name)) is not None and number < 1:
             raise BadTuneConfig(path, f"training.{name}", "at least 1")
     if training.full_every > 1 and (training.distillation or len(modes) != 2 or "full" not in modes):

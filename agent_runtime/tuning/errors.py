@@ -6,6 +6,7 @@ HotseatError (agent_runtime.errors)
     ├── BadArgument        a generator cannot do what it is asked for
     ├── NotTrainable       a mode or a view of a sample that no row can hold
     ├── SampleTooLong      samples of more tokens than a row has
+    ├── NotHeldOut         samples that a run is to be measured on as it goes, and that it learns from
     ├── BadTuneConfig      a configuration with a key or a value that cannot be
     ├── LossNotFinite      training that has come apart
     ├── OtherRun           a folder with a run of another configuration
@@ -73,6 +74,21 @@ class SampleTooLong(TuningError):
     def __str__(self) -> str:
         return (
             f"The samples have {self.tokens} tokens and a row holds {self.limit}. Make rows longer or samples shorter."
+        )
+
+
+@dataclass(eq=False)
+class NotHeldOut(TuningError):
+    """A file that is to validate a run, and that the run learns from, or one of a split that it learns from."""
+
+    file: str
+    why: str
+    code: ClassVar[str] = "not_held_out"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file} cannot validate the run: {self.why}. Make samples of --split validation with `hotseat data` "
+            "and name them, or leave the file out of data.validation."
         )
 
 

@@ -1,12 +1,15 @@
 """What a step came to, read one step late: the host has launched the next one by then, and a GPU never waits for it."""
 
+import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from agent_runtime.engine.digests import write_atomically
 from agent_runtime.tuning.remembering import Remembered
 from agent_runtime.tuning.student import Agreement, Losses
 from agent_runtime.turn import Mode
@@ -45,7 +48,8 @@ class Figures:
     """A step's figures on their way to the host, the same ones in all processes: there when `done` is reached.
 
     `values` are first those of `names`, then the number of samples left out, then more than 0 if some process was
-    asked to stop; each the mean over `num_processes`. `tokens` are those of all processes.
+    asked to stop; each the mean over `num_processes`. `tokens` are those of all processes. `further` are fields of
+    what was measured behind the step.
     """
 
     step: int
@@ -56,6 +60,7 @@ class Figures:
     tokens: int
     begin: Mark
     done: Mark
+    further: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def to_host(cls, values: torch.Tensor) -> torch.Tensor:
@@ -72,6 +77,7 @@ class Figures:
             "learning_rate": self.learning_rate,
             "left_out": round(left_out * self.num_processes),
             "tokens_per_s": round(self.tokens / self.done.seconds_since(self.begin), 1),
+            **self.further,
         }
         return line, stop > 0
 
@@ -94,3 +100,17 @@ def columns_of(
     names = ["loss", *[f"{what}_{mode}" for what in ("loss", "variation", "agreed") for mode in modes]]
     agreements = [each for each in losses if isinstance(each, Agreement)]
     return names, [torch.stack([x.total.detach(), *x.divergence, *x.variation, *x.agreed]) for x in agreements]
+
+
+def forget_from(metrics: Path, step: int) -> None:
+    """Leave out the lines of steps that will be done again, and one that was cut."""
+    if not metrics.is_file():
+        return
+    kept = []
+    for line in metrics.read_text("utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] < step:
+                kept.append(line)
+        except (ValueError, KeyError):
+            continue
+    write_atomically(metrics, "".join(f"{line}\n" for line in kept))

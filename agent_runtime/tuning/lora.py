@@ -14,8 +14,9 @@ from typing import Any
 import torch
 
 from agent_runtime.adapter_choice import AdapterChoice
-from agent_runtime.engine.adapters import adapter_config, adapter_digest, find_adapter, require_peft
+from agent_runtime.engine.adapters import adapter_config, adapter_digest, find_adapter, require_peft, way_out
 from agent_runtime.engine.card import Card
+from agent_runtime.engine.merging import with_adapter
 from agent_runtime.engine.sources import cache_folder
 from agent_runtime.tuning.config import TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import NotTrainable
@@ -77,13 +78,16 @@ def start_of(config: TuneConfig, *, recorded: bool = False) -> Start | None:
 
 
 def with_lora(model: Any, part: TrainingPart, start: Start | None) -> Any:
-    """Put low-rank adapters beside all linear layers of a model, in place; return PEFT's view of it."""
+    """Put low-rank adapters beside all linear layers of a model, in place; return PEFT's view of it.
+
+    Raises BrokenModel, which names the weight, if the adapter to go on from lacks one or has one that cannot be.
+    """
     peft = importlib.import_module("peft")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         if start is not None:
-            warnings.filterwarnings("error", message="Found missing adapter keys")
-            return peft.PeftModel.from_pretrained(model, str(start.folder), is_trainable=True)
+            with way_out(start.folder):
+                return with_adapter(model, start.folder, is_trainable=True)
         settings = peft.LoraConfig(
             r=part.lora_rank, lora_alpha=part.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
         )

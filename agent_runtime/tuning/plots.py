@@ -27,13 +27,22 @@ def require_plotting(out: Path, without: str = "") -> None:
 
 
 def plot_losses(metrics: Path, out: Path) -> None:
-    """Draw the losses of a run's metrics.jsonl by step, one line per mode. Raises LacksTuningExtra, CannotWrite."""
+    """Draw the losses of a run's metrics.jsonl by step, one line per mode, and of the same colour, dashed, that on
+    samples for validation. Raises LacksTuningExtra, CannotWrite.
+    """
     lines = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()]
     names = dict.fromkeys(name for line in lines for name in line if name.startswith("loss_"))
     figure, axes = _axes("step", "loss (nats a token)")
-    for name in names:
+
+    def draw(name: str, label: str, **how: Any) -> Any:
         points = [(line["step"], line[name]) for line in lines if name in line]
-        axes.plot(*zip(*points, strict=True), label=name.removeprefix("loss_"))
+        [drawn] = axes.plot(*zip(*points, strict=True), label=label, **how) if points else [None]
+        return drawn
+
+    for name in names:
+        mode = name.removeprefix("loss_")
+        learned = draw(name, mode)
+        draw(f"validation_{name}", f"{mode}, validation", color=learned.get_color(), linestyle="--", marker="o")
     axes.set_yscale("log")
     axes.legend(frameon=False, labelcolor=INK)
     save_figure(figure, out)

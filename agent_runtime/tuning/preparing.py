@@ -1,7 +1,7 @@
 """Before a run: its model with all that the run asks of it, and its folder, which is one run's alone."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from agent_runtime.engine.text import Lead
 from agent_runtime.errors import CannotWrite
 from agent_runtime.tuning.agreement import Turns
 from agent_runtime.tuning.config import TrainingPart, TuneConfig
-from agent_runtime.tuning.errors import NotTrainable, OtherRun, RunInUse
+from agent_runtime.tuning.errors import NotHeldOut, NotTrainable, OtherRun, RunInUse
 from agent_runtime.tuning.lora import Start
 from agent_runtime.tuning.samples import read_header
 from agent_runtime.turn import Mode
@@ -37,8 +37,10 @@ _SAID = {"config": "configuration", "samples": "set of samples"}
 _LATER_KEYS: tuple[tuple[str, str, Any], ...] = (
     ("data", "remember", []),
     ("data", "splits", ["train"]),
+    ("data", "validation", []),
     ("training", "full_every", 1),
     ("training", "remember_every", TrainingPart().remember_every),
+    ("training", "validate_every", TrainingPart().validate_every),
 )
 
 
@@ -53,7 +55,8 @@ def served_card(config: TuneConfig, start: Start | None) -> Card:
 def check_samples(config: TuneConfig) -> None:
     """Look at files of samples before half a minute goes into a model.
 
-    Raises SamplesError for one that is not there or is none, and NotTrainable for one of another split.
+    Raises SamplesError for one that is not there or is none, NotTrainable for one of another split, and NotHeldOut for
+    one that is to validate the run and is among those that it learns from, or of their split.
     """
     for name in config.data.remember:
         read_header(config.folder / name)
@@ -63,6 +66,25 @@ def check_samples(config: TuneConfig) -> None:
                 f"{name} is of the split {split}: what was learned from it cannot be measured by it. Make samples of "
                 f'--split train, or, if you mean it, name the split: splits = ["train", "{split}"] under [data].'
             )
+    _check_held_out(config)
+
+
+def _check_held_out(config: TuneConfig) -> None:
+    learned = {(config.folder / name).resolve() for name in (*config.data.train, *config.data.remember)}
+    for name in config.data.validation:
+        split = read_header(config.folder / name).split
+        if (config.folder / name).resolve() in learned:
+            raise NotHeldOut(name, "the run learns from it")
+        if split in config.data.splits:
+            raise NotHeldOut(name, f"it is of the split {split}, which the run learns from")
+
+
+def check_texts(config: TuneConfig, digests: Mapping[str, str]) -> None:
+    """Look at what files of samples hold, by the digests of their texts. Raises NotHeldOut for one under two names."""
+    learned = {digests[name]: name for name in (*config.data.train, *config.data.remember)}
+    for name in config.data.validation:
+        if (same := learned.get(digests[name])) is not None:
+            raise NotHeldOut(name, f"its samples are those of {same}, which the run learns from")
 
 
 @contextmanager

@@ -2,12 +2,10 @@
 
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
-import torch
 from accelerate import Accelerator
 from safetensors import SafetensorError, safe_open
 
@@ -27,7 +25,6 @@ class Savings:
         self._folder, self._accelerator, self._launch = folder, accelerator, launch
         self._saved, self._old, self._fresh = (folder / f"{_SAVED}{end}" for end in ("", ".old", ".new"))
         self.step = 0
-        accelerator.register_save_state_pre_hook(_leave_out_further_names)
 
     def save(self, step: int) -> None:
         """Replace what was saved. Raises NotSaved, and then what was saved before is still there."""
@@ -114,19 +111,3 @@ def _first_damaged(folder: Path) -> Path | None:
         except (OSError, SafetensorError, BadZipFile):
             return file
     return None
-
-
-def further_names(model: torch.nn.Module) -> set[str]:
-    """Return the further names of parameters that have several: a head that is the embeddings."""
-    once, all_of_them = (model.named_parameters(remove_duplicate=each) for each in (True, False))
-    return {name for name, _ in all_of_them} - {name for name, _ in once}
-
-
-def _leave_out_further_names(models: Sequence[torch.nn.Module], weights: Sequence[dict[str, Any]], _: str) -> None:
-    """Leave each parameter one name, as safetensors wants it: accelerate would, with a warning at every save.
-
-    Where weights lie in parts there are none here: each process writes its own.
-    """
-    for model, state in zip(models, weights, strict=False):
-        for name in further_names(model):
-            state.pop(name, None)

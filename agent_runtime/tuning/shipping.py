@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from agent_runtime.engine.adapters import CONFIG, WEIGHTS, adapter_config, adapter_folder, is_plain
 from agent_runtime.engine.card import CARD, read_card
+from agent_runtime.engine.merging import check_numbers
 from agent_runtime.tuning.errors import NotTrainable
 
 
@@ -26,8 +27,10 @@ def ship(adapter: Path, folder: Path) -> int:
         raise NotTrainable(f"{source} is more than plain LoRA, and would need PEFT wherever it is served.")
     if read_card(source / CARD).base is None:
         raise NotTrainable(f"{source} has no card ({CARD}) that names the weights it belongs to.")
+    tuned = load_file(source / WEIGHTS)
+    check_numbers(source, tuned)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: weight.to(torch.bfloat16).contiguous() for name, weight in load_file(source / WEIGHTS).items()}
+    weights = {name: weight.to(torch.bfloat16).contiguous() for name, weight in tuned.items()}
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     config = {**adapter_config(source), "base_model_name_or_path": None}
     if isinstance(modules := config.get("target_modules"), list):

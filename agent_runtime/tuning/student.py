@@ -22,6 +22,9 @@ _TOLERANCE = 1e-4
 class Student(torch.nn.Module):
     """A transformers model whose attention is that of packed rows; one module, as accelerate wants to wrap it.
 
+    Its state (`state_dict`) is what is trained, each parameter under one name: whoever saves it, whole or in parts,
+    leaves out weights that stay as they are, and whoever loads it misses none of them.
+
     Raises NotTrainable if the model does more to its logits than its head does.
     """
 
@@ -32,6 +35,8 @@ class Student(torch.nn.Module):
         self._check_head()
         register()
         model.set_attn_implementation(TRAINING)
+        self.register_state_dict_post_hook(_leave_out_untrained)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_miss_trained_alone)  # type: ignore[no-untyped-call]
 
     @property
     def _no_split_modules(self) -> set[str]:
@@ -88,6 +93,24 @@ class Student(torch.nn.Module):
         by_head = self._head()(self._decoded(self._embedded(ids_BT))).float()
         if (own - by_head).abs().max() > _TOLERANCE * own.abs().max():
             raise NotTrainable("the model changes its logits behind its head, which tuning does not do. Use another.")
+
+
+def _untrained(student: torch.nn.Module) -> set[str]:
+    """Return the names of frozen parameters, and the further names of those that have several: a tied head's."""
+    trained = {name for name, weight in student.named_parameters() if weight.requires_grad}
+    return {name for name, _ in student.named_parameters(remove_duplicate=False)} - trained
+
+
+def _leave_out_untrained(student: torch.nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+    for name in _untrained(student):
+        state.pop(f"{prefix}{name}", None)
+
+
+def _miss_trained_alone(student: torch.nn.Module, keys: Any) -> None:
+    """Let `keys`, what a state lacks and what it has too many, name no weight that no state has."""
+    untrained = _untrained(student)
+    # Where every process has all weights, the student is the `module` of what shares its gradients.
+    keys.missing_keys[:] = [name for name in keys.missing_keys if name.removeprefix("module.") not in untrained]
 
 
 def _compiled(layer: torch.nn.Module) -> torch.nn.Module:

@@ -3,8 +3,9 @@
 A run is a folder:
 
     run.json        what it is of: configuration, weights, tokenizer; another run is refused in the same folder
-    metrics.jsonl   a line per step, written when the next step is under way
-    saved/          accelerate's state of the step in saved/step.json, replaced as a whole
+    metrics.jsonl   a line per step, written when the next step is under way; of some with what validation came to
+    saved/          accelerate's state of the step in saved/step.json, replaced as a whole: of the weights those that
+                    are trained, the optimizer's state and that of random numbers
     adapter/        what came out: a PEFT adapter with its card (`model/` if all weights were tuned)
 """
 
@@ -13,7 +14,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from multiprocessing import get_all_start_methods
 from pathlib import Path
@@ -24,27 +25,28 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import set_seed
 from torch.utils.data import DataLoader
 
-from agent_runtime.engine.adapters import check_base
+from agent_runtime.engine.adapters import check_base, way_out
 from agent_runtime.engine.card import Card, write_card
-from agent_runtime.engine.digests import write_atomically
 from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.engine.merging import check_weights
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.sources import cache_folder
 from agent_runtime.tuning.agreement import Teacher, Turns, is_noted, note_agreement
 from agent_runtime.tuning.attention import Planner
 from agent_runtime.tuning.config import TEACHER, TrainingPart, TuneConfig
 from agent_runtime.tuning.errors import LossNotFinite, NotTrainable
-from agent_runtime.tuning.figures import Figures, Mark, columns_of
+from agent_runtime.tuning.figures import Figures, Mark, columns_of, forget_from
 from agent_runtime.tuning.kept_texts import KeptTexts
 from agent_runtime.tuning.launching import check_layers, is_sharded, kind_of, launched
 from agent_runtime.tuning.lora import Start, as_bare, as_it_began, start_of, with_lora
 from agent_runtime.tuning.packing import Batch
-from agent_runtime.tuning.preparing import check_samples, claim, held, load_for, served_card
+from agent_runtime.tuning.preparing import check_samples, check_texts, claim, held, load_for, served_card
 from agent_runtime.tuning.remembering import Memory, Remembered, bare_rope
 from agent_runtime.tuning.rows import Room
-from agent_runtime.tuning.saving import Savings, further_names
+from agent_runtime.tuning.saving import Savings
 from agent_runtime.tuning.stream import BatchStream, FileSource, Schedule, Source, TokenSource, longest_of
 from agent_runtime.tuning.student import Agreement, Losses, Student, losses_of, wanted_of
+from agent_runtime.tuning.validation import Validation
 from agent_runtime.turn import Mode
 
 ADAPTER, MODEL, METRICS = "adapter", "model", "metrics.jsonl"
@@ -75,7 +77,7 @@ def tune(
     (`Agreement`), in the model as it is served; and the report of before and after is in the folder, as agreement.json.
 
     Raises TuningError (BadLaunch, OtherLaunch, OtherRun, RunInUse, DamagedSaving, NotSaved, LossNotFinite,
-    NotTrainable, SamplesError), MissingPackage before anything is loaded, and what loading a model raises.
+    NotTrainable, NotHeldOut, SamplesError), MissingPackage before anything is loaded, and what loading a model raises.
     """
     if turns is not None and not config.full_mode_teaches:
         raise NotTrainable(f"{TEACHER}.")
@@ -85,12 +87,14 @@ def tune(
     start = start_of(config, recorded=turns is not None)
     check_samples(config)
     with ThreadPoolExecutor(1) as beside:  # samples are read while the model is loaded
-        names = (*config.data.train, *config.data.remember) if turns is None else ()
+        names = (*config.data.train, *config.data.remember, *config.data.validation) if turns is None else ()
         reading = [beside.submit(KeptTexts, config.folder / name) for name in names]
         config, loaded, card = load_for(config, start, accelerator.device, recorded=turns is not None)
         kept = [each.result() for each in reading]
     if start is not None:  # a hub's weights are here only now
         check_base(start.folder, config.model.source, cache_folder())
+        with way_out(start.folder):
+            check_weights(loaded.model, start.folder)
     recorded = None if turns is None else turns(loaded)
     served = served_card(config, start)
     if recorded is not None and config.data.remember:
@@ -101,15 +105,18 @@ def tune(
             "another way. Leave them out."
         )
     texts = dict(zip(names, kept, strict=True))
-    sources = _sources(config, loaded, texts) if recorded is None else [(1.0, TokenSource(recorded.train))]
-    remembered = [(1.0, FileSource(config.folder / name, loaded.text, texts[name])) for name in config.data.remember]
+    check_texts(config, {name: each.digest for name, each in texts.items()})
+    files = {name: FileSource(config.folder / name, loaded.text, each) for name, each in texts.items()}
+    sources = _sources(config, files) if recorded is None else [(1.0, TokenSource(recorded.train))]
+    remembered = [(1.0, files[name]) for name in config.data.remember]
     is_short = accelerator.device.type == "cpu" and config.training.row_tokens is None
     measured = TokenSource(() if recorded is None else recorded.held_out)
     everything = (*(source for _, source in (*sources, *remembered)), measured)
+    validation = _validation(config, [files[name] for name in config.data.validation], loaded, card, is_short)
     config = config.saying_rows(longest_of(everything, loaded.context_limit) if is_short else None)
     claim(folder, config, loaded, card, accelerator, start, recorded, [each.digest for each in kept])
     with held(folder) if accelerator.is_main_process else nullcontext():
-        run = _Run(config, folder, accelerator, loaded, card, start, recorded, sources, remembered)
+        run = _Run(config, folder, accelerator, loaded, card, start, recorded, sources, remembered, validation)
         return run.go(tell, is_stopped)
 
 
@@ -137,9 +144,10 @@ class _Run:
         turns: Turns | None,
         sources: Sequence[tuple[float, Source]],
         remembered: Sequence[tuple[float, Source]],
+        validation: Validation | None,
     ) -> None:
         self._config, self._folder, self._accelerator, self._card = config, folder, accelerator, card
-        self._loaded = loaded
+        self._loaded, self._validation = loaded, validation
         part = config.training
         self._turns = turns
         if turns is not None and not part.lora_rank:
@@ -187,7 +195,7 @@ class _Run:
         part = self._config.training
         first = self._savings.resume()
         if self._accelerator.is_main_process:
-            _forget_from(self._folder / METRICS, first)
+            forget_from(self._folder / METRICS, first)
         has_after = is_noted(self._folder, "after")
         if first == 0:
             self._note_agreement("before")
@@ -211,6 +219,9 @@ class _Run:
             stopped = is_asked and world == 1
             if before is not None:
                 stopped |= self._settle(before, tell)
+            if self._validation is not None and ((step + 1) % part.validate_every == 0 or step + 1 == part.steps):
+                pending = replace(pending, further=self._validated(self._validation))
+                begin = Mark.here(self._accelerator.device)
             if (step + 1) % part.save_every == 0 or step + 1 == part.steps or stopped:
                 stopped |= self._settle(pending, tell)
                 pending = None
@@ -280,16 +291,28 @@ class _Run:
             logits: torch.Tensor = self._student(batch.ids, plan, wanted)
         return logits, batch.label.flatten().index_select(0, wanted)
 
+    def _validated(self, validation: Validation) -> dict[str, float]:
+        """Measure the model on the samples for validation, as fields of a line of metrics."""
+        with self._measuring():
+            return validation.measured(self._accelerator, self._answered)
+
+    @contextmanager
+    def _measuring(self) -> Iterator[None]:
+        self._student.train(False)
+        try:
+            yield
+        finally:
+            self._student.train(True)
+
     def _note_agreement(self, when: str) -> None:
         """Measure the agreement on the turns that are held out, and write it into the folder's report."""
         if self._turns is None:
             return
         row_tokens, device = self._config.row_tokens, self._accelerator.device
-        self._student.train(False)
         room = Room(row_tokens, self._loaded.context_limit)
         length = row_tokens if device.type == "cuda" else None
-        measured = self._teacher.measured(self._turns.held_out, room, length, device)
-        self._student.train(True)
+        with self._measuring():
+            measured = self._teacher.measured(self._turns.held_out, room, length, device)
         if self._accelerator.is_main_process:
             note_agreement(self._folder, when, {**measured, "repeated": self._turns.repeated})
         self._accelerator.wait_for_everyone()
@@ -327,8 +350,6 @@ class _Run:
         state = accelerator.get_state_dict(self._student)
         if accelerator.is_main_process:
             weights = {name.removeprefix("model."): weight for name, weight in state.items()}
-            for name in further_names(self._loaded.model):  # where they were in parts, they would be written twice
-                weights.pop(name, None)
             if self._adapted is not None:
                 named = {f"base_model.model.{name}": weight for name, weight in weights.items()}
                 self._adapted.save_pretrained(str(folder), state_dict=named)
@@ -342,12 +363,20 @@ class _Run:
         return folder
 
 
-def _sources(config: TuneConfig, loaded: LoadedModel, texts: Mapping[str, KeptTexts]) -> list[tuple[float, Source]]:
+def _sources(config: TuneConfig, files: Mapping[str, Source]) -> list[tuple[float, Source]]:
     weights = config.data.weights or (1.0,) * len(config.data.train)
-    return [
-        (weight, FileSource(config.folder / name, loaded.text, texts[name]))
-        for weight, name in zip(weights, config.data.train, strict=True)
-    ]
+    return [(weight, files[name]) for weight, name in zip(weights, config.data.train, strict=True)]
+
+
+def _validation(
+    config: TuneConfig, files: Sequence[Source], loaded: LoadedModel, card: Card, is_short: bool
+) -> Validation | None:
+    """Return what the run is measured on as it goes, if on anything; its rows change nothing about those of the run."""
+    if not files:
+        return None
+    limit = loaded.context_limit
+    row_tokens = config.saying_rows(longest_of(files, limit) if is_short else None).row_tokens
+    return Validation(files, config.modes, config.training.rows, Room(row_tokens, limit), card.positions)
 
 
 def _rate(part: TrainingPart, step: int) -> float:
@@ -365,17 +394,3 @@ def _set_rate(optimizer: Any, rate: float) -> None:
 def _stand_apart(worker: int) -> None:
     """Leave the run's group of processes: a signal to all of it is to end the run, which still needs its batches."""
     os.setpgid(0, 0)
-
-
-def _forget_from(metrics: Path, step: int) -> None:
-    """Leave out the lines of steps that will be done again, and one that was cut."""
-    if not metrics.is_file():
-        return
-    kept = []
-    for line in metrics.read_text("utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] < step:
-                kept.append(line)
-        except (ValueError, KeyError):
-            continue
-    write_atomically(metrics, "".join(f"{line}\n" for line in kept))

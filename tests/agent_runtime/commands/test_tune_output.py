@@ -48,6 +48,18 @@ def test_samples_that_are_left_out_are_said_of_every_step(capsys: pytest.Capture
     ]
 
 
+def test_what_validation_came_to_is_said_whenever_there_was_one(capsys: pytest.CaptureFixture[str]) -> None:
+    line = {"step": 0, "loss": 1.0, "loss_star": 0.5, "left_out": 0, "tokens_per_s": 99.6}
+    measured = {"validation_loss_star": 0.75, "validation_right_star": 0.875, "validation_left_out": 3}
+    for as_json in (False, True):
+        progress = Steps(9, as_json=as_json, clock=lambda: 0.0)
+        progress.tell(line)
+        progress.tell({**line, "step": 1, **measured})
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "step      2 validation  star 0.750 (87.5 % right)  3 samples are too long for a row or the model, and left out"
+    ]
+
+
 def test_as_json_metrics_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     progress = Steps(3, as_json=True)
     progress.tell({"step": 0, "left_out": 0})

@@ -262,6 +262,17 @@ def test_an_adapter_of_another_model_is_refused(folder, tmp_path, cache):
         _load(folder, cache, adapter=adapter)
 
 
+def test_an_adapter_with_a_value_that_is_no_number_is_refused(folder, tmp_path, cache):
+    adapter = _adapter(tmp_path / "brave")
+    file = adapter / "adapter_model.safetensors"
+    weights = load_file(file)
+    name = max(weights)
+    weights[name][0] = torch.nan
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(BrokenModel, match=f"brave.*its weight {name} is damaged.*Copy the adapter again"):
+        _load(folder, cache, adapter=adapter)
+
+
 def test_an_adapter_of_other_weights_is_refused_before_any_are_loaded(folder, tmp_path, cache, monkeypatch):
     adapter = _adapter(tmp_path / "brave")
     write_card(adapter, Card(("star",), base=base_digest(str(folder), cache)))

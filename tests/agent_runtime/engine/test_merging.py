@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from agent_runtime.engine import merging
+from agent_runtime.engine.adapters import is_plain
 from agent_runtime.engine.errors import BrokenModel, MissingPackage
-from agent_runtime.engine.merging import merged
+from agent_runtime.engine.merging import merged, with_adapter
 from tests.tiny_models import save_tiny_adapter, tiny_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -100,6 +101,85 @@ def test_an_adapter_of_another_model_is_refused_with_nothing_done(tmp_path: Path
         merged(model, folder)
     plain = tiny_model("llama").state_dict()
     assert all(torch.equal(weight, plain[name]) for name, weight in model.state_dict().items())
+
+
+NAME = "base_model.model.model.layers.1.self_attn.q_proj.lora_B.weight"
+Weights = dict[str, torch.Tensor]
+
+
+def cut(weights: Weights) -> None:
+    weights[NAME] = weights[NAME][:, :1].contiguous()
+
+
+def flat(weights: Weights) -> None:
+    weights[NAME] = weights[NAME].flatten()
+
+
+def no_number(weights: Weights) -> None:
+    weights[NAME][3, 1] = float("nan")
+
+
+def infinite(weights: Weights) -> None:
+    weights[NAME][3:5, 1] = float("-inf")
+
+
+def whole_numbers(weights: Weights) -> None:
+    weights[NAME] = weights[NAME].to(torch.int8)
+
+
+def lacking(weights: Weights) -> None:
+    del weights[NAME]
+
+
+@pytest.mark.parametrize(
+    ("damage", "said", "to_do"),
+    [
+        (
+            no_number,
+            f"its weight {NAME} is damaged: 1 of its 128 values are no",
+            "Copy the adapter again",
+        ),
+        (infinite, f"its weight {NAME} is damaged: 2 of its 128 values", "Copy the adapter again"),
+        (whole_numbers, rf"its weight {NAME} is of torch\.int8", "Copy the adapter again"),
+        (lacking, r"it has no weight .*layers\.1\.self_attn\.q_proj", "Name an adapter of this model"),
+        (cut, r"layers\.1\.self_attn\.q_proj.*64, 1", "Name an adapter of this model"),
+        (flat, r"layers\.1\.self_attn\.q_proj.*128", "Name an adapter of this model"),
+    ],
+)
+@pytest.mark.parametrize("changes", [{}, {"use_rslora": True}])
+def test_a_weight_that_lacks_or_is_damaged_is_named_with_what_to_do(
+    tmp_path: Path, damage: Any, said: str, to_do: str, changes: dict[str, Any]
+) -> None:
+    """Whether it is merged here or by PEFT, and where a run goes on from it."""
+    pytest.importorskip("peft")
+    folder = save_tiny_adapter(tmp_path / "brave")
+    change(folder, **changes)
+    assert is_plain(folder) != bool(changes)
+    file = folder / "adapter_model.safetensors"
+    weights = load_file(file)
+    damage(weights)
+    save_file(weights, file, metadata={"format": "pt"})
+    for load in (merged, with_adapter):
+        with pytest.raises(BrokenModel, match=f"brave.*{said}.*{to_do}"):
+            load(tiny_model("llama"), folder)
+
+
+@pytest.mark.parametrize("is_torn", [True, False])
+def test_what_peft_saved_by_torch_is_looked_at_too(tmp_path: Path, is_torn: bool) -> None:
+    pytest.importorskip("peft")
+    folder = save_tiny_adapter(tmp_path / "brave")
+    weights = load_file(folder / "adapter_model.safetensors")
+    (folder / "adapter_model.safetensors").unlink()
+    file = folder / "adapter_model.bin"
+    torch.save(weights, file)
+    merged(tiny_model("llama"), folder)
+    if is_torn:
+        file.write_bytes(file.read_bytes()[:-200])
+    else:
+        no_number(weights)
+        torch.save(weights, file)
+    with pytest.raises(BrokenModel, match="adapter_model.bin is torn" if is_torn else f"{NAME} is damaged"):
+        merged(tiny_model("llama"), folder)
 
 
 def test_one_of_other_sizes_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from agent_runtime.tuning.errors import BadTuneConfig
 from agent_runtime.turn import Mode
 
 DATA = '[data]\ntrain = ["a.jsonl"]\n'
+HELD = '[data]\nvalidation = ["held.jsonl"]\n'
 TALK = '[data]\nremember = ["talk.jsonl"]\n'
 
 
@@ -60,6 +61,8 @@ def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
         (f"{DATA}[training]\nfull_every = 2\ndistillation = 1\n", "no distillation"),
         (f'{DATA}[training]\nfull_every = 2\nmodes = ["star"]\n', "takes full mode, one block mode"),
         (f"{DATA}[training]\nfull_every = 0\n", "at least 1"),
+        (f"{DATA}[training]\nvalidate_every = 0\n", r"training\.validate_every: at least 1"),
+        (f'{DATA}validation = "b.jsonl"\n', r"data\.validation: 'b\.jsonl' is not a list of texts"),
         (f'{DATA}remember = ["b.jsonl"]\n[training]\nlora_rank = 0\n', "nobody has the bare ones"),
         (f'{DATA}remember = ["b.jsonl"]\n[training]\nremember_every = 1\n', r"remember_every: .* no step"),
         (f'{DATA}remember = ["b.jsonl"]\n[training]\nremember_every = 2\nfull_every = 2\n', "the block mode"),
@@ -116,6 +119,10 @@ def test_over_recordings_modes_may_be_left_to_the_card(tmp_path: Path, said: str
 
 
 def test_over_recordings_full_mode_teaches_in_every_step_and_nothing_else_does(tmp_path: Path) -> None:
-    for text, said in (("[training]\nfull_every = 2\n", r"training\.full_every"), (TALK, r"data\.remember")):
+    for text, said in (
+        ("[training]\nfull_every = 2\n", r"training\.full_every"),
+        (TALK, r"data\.remember"),
+        (HELD, r"data\.validation"),
+    ):
         with pytest.raises(BadTuneConfig, match=f"{said}: .*over recordings"):
             read_config(written(tmp_path, text), needs_samples=False)

@@ -1,12 +1,14 @@
 """What a run begins from, an adapter or weights with a card, and when an earlier one is taken up or refused."""
 
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from agent_runtime.engine.card import CARD, Card, read_card, write_card
 from agent_runtime.engine.errors import BrokenModel
@@ -78,8 +80,10 @@ def test_a_run_begun_before_there_were_some_keys_is_taken_up_as_it_was(home: Pat
     for part, key in (
         ("data", "remember"),
         ("data", "splits"),
+        ("data", "validation"),
         ("training", "full_every"),
         ("training", "remember_every"),
+        ("training", "validate_every"),
     ):
         del began["config"][part][key]
     file.write_text(json.dumps(began))
@@ -130,6 +134,28 @@ def test_an_adapter_that_is_not_of_a_run_is_not_gone_on_from(home: Path, changes
     file.write_text("{" if changes is None else json.dumps({**json.loads(file.read_text()), **changes}))
     with pytest.raises(error, match="adapter"):
         run(config(home, adapter="first/adapter"), home / "second")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("lacks", r"it has no weight lora_A for model\.layers\.0\..*Name an adapter of this model"),
+        ("nan", r"its weight .*layers\.0\..*lora_A.* is damaged: 1 of .*Copy the adapter again, or tune it again"),
+    ],
+)
+def test_a_damaged_adapter_is_not_gone_on_from_and_its_weight_is_named(home: Path, damage: str, said: str) -> None:
+    run(config(home, steps=1), home / "first")
+    file = home / "first/adapter/adapter_model.safetensors"
+    weights = load_file(file)
+    name = min(weights)
+    if damage == "lacks":
+        del weights[name]
+    else:
+        weights[name][0, 0] = math.nan
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(BrokenModel, match=f"first/adapter.*{said}"):
+        run(config(home, adapter="first/adapter"), home / "second")
+    assert not (home / "second").exists(), "with the adapter made whole the same command goes"
 
 
 def test_an_adapter_of_other_weights_is_not_gone_on_from(home: Path) -> None:

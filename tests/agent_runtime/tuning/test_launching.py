@@ -13,11 +13,12 @@ import pytest
 import torch
 from accelerate.utils import DistributedType, DynamoBackend
 from safetensors.torch import load_file
+from torch.distributed.checkpoint import FileSystemReader
 
 from agent_runtime.engine.loading import ModelSpec, load_model
 from agent_runtime.tuning.errors import BadLaunch, OtherLaunch
 from agent_runtime.tuning.launching import _refused, check_layers, kind_of, launched
-from tests.agent_runtime.tuning.test_several_processes import ROOT, lines
+from tests.agent_runtime.tuning.test_several_processes import HELD_OUT, ROOT, lines
 from tests.agent_runtime.tuning.test_training import config, run, write_samples
 from tests.tiny_models import save_tiny_model, tiny_model
 
@@ -33,8 +34,8 @@ SAID = {
     "FSDP_OFFLOAD_PARAMS": "false",
 }
 # accumulate is 2 in each of two processes, and 4 in one. How a step is saved is another setting for each.
-RUNS: dict[str, dict[str, Any]] = {"lora": {}, "all": {"lora_rank": 0}}
-STATES = {"lora": "SHARDED_STATE_DICT", "all": "FULL_STATE_DICT"}
+RUNS: dict[str, dict[str, Any]] = {"lora": HELD_OUT, "gathered": {}, "all": {"lora_rank": 0}}
+STATES = {"lora": "SHARDED_STATE_DICT", "gathered": "FULL_STATE_DICT", "all": "FULL_STATE_DICT"}
 
 # Each of two processes: the runs, each through, and once more with a stop that the second process asks for behind
 # step 2; and one whose loss is no number in the second process. accelerate shares parts between GPUs alone: it is told
@@ -101,6 +102,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     model.tie_weights()
     model.save_pretrained(tmp_path / "guard")
     write_samples(tmp_path / "train.jsonl", 40)
+    write_samples(tmp_path / "held.jsonl", 5, "validation")
     return tmp_path
 
 
@@ -138,6 +140,13 @@ def assert_alike(home: Path, ours: str, theirs: str, made: str) -> None:
         torch.testing.assert_close(weight, weights[1][key], atol=1e-4, rtol=1e-3)
 
 
+def saved_weights(saved: Path) -> set[str]:
+    """Return the names of the weights that FSDP has saved, in parts or whole."""
+    if (saved / "pytorch_model_fsdp_0").is_dir():
+        return {*FileSystemReader(saved / "pytorch_model_fsdp_0").read_metadata().state_dict_metadata}
+    return {*torch.load(saved / "pytorch_model_fsdp.bin", weights_only=True)}
+
+
 def test_two_processes_with_weights_in_parts_make_what_one_makes_of_the_same_batches(home: Path) -> None:
     (home / "script.py").write_text(SCRIPT)
     running = launch(home, "script.py", str(home))
@@ -145,18 +154,20 @@ def test_two_processes_with_weights_in_parts_make_what_one_makes_of_the_same_bat
         run(config(home, steps=6, accumulate=4, **changes), home / f"{name}-alone")
     code, said = ended(running)
     assert code == 0, said
-    made = {"lora": "adapter/adapter_model.safetensors", "all": "model/model.safetensors"}
-    for name in RUNS:
-        assert_alike(home, name, f"{name}-alone", made[name])
-        assert_alike(home, f"{name}-halves", name, made[name])
+    for name, changes in RUNS.items():
+        made = "model/model.safetensors" if "lora_rank" in changes else "adapter/adapter_model.safetensors"
+        assert_alike(home, name, f"{name}-alone", made)
+        assert_alike(home, f"{name}-halves", name, made)
+        saved = saved_weights(home / f"{name}-halves" / "saved")
+        assert saved and all(("lora_" in each) != ("lora_rank" in changes) for each in saved)
     load_model(ModelSpec(str(home / "guard"), adapter=home / "lora" / "adapter", device="cpu"))
     load_model(ModelSpec(str(home / "all" / "model"), device="cpu"))
     (stops, parts, heard), (stops_too, parts_too, unheard) = (
         json.loads((home / f"heard-{rank}.json").read_text()) for rank in (0, 1)
     )
     # The second process alone was asked, in step 1, and both learned of it in step 2; its loss alone was no number.
-    assert stops == stops_too == [[3, True], [3, True], 0]
-    assert (heard, unheard) == (4 * 6, 0)
+    assert stops == stops_too == [[3, True], [3, True], [3, True], 0]
+    assert (heard, unheard) == (2 * 6 * len(RUNS), 0)
     units = 1 + tiny_model("llama").config.num_hidden_layers  # each layer, and what is beside them
     for share, number in parts + parts_too:
         assert share == pytest.approx(0.5, abs=0.05) and number == units

@@ -29,6 +29,20 @@ def test_a_mode_is_drawn_where_it_was_learned(tmp_path: Path) -> None:
     assert drawn.count('id="legend_1"') == 1 and "line2d" in drawn
 
 
+def test_validation_is_drawn_beside_its_mode_in_the_steps_that_have_it(tmp_path: Path) -> None:
+    lines = [{"step": step, "loss_full": 2.0, "loss_star": 3.0} for step in range(4)]
+    for place in (1, 3):
+        lines[place] |= {"validation_loss_star": 2.5, "validation_loss_full": 2.25}
+    (tmp_path / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    plot_losses(tmp_path / "metrics.jsonl", tmp_path / "with.svg")
+    for line in lines:
+        line.pop("validation_loss_full", None)
+    (tmp_path / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    plot_losses(tmp_path / "metrics.jsonl", tmp_path / "half.svg")
+    both, half = ((tmp_path / name).read_text("utf-8") for name in ("with.svg", "half.svg"))
+    assert both.count("stroke-dasharray") == half.count("stroke-dasharray") + 2 > 2, "a line, and one in the legend"
+
+
 def test_without_matplotlib_it_is_said_what_installs_it_and_what_does_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is d
 
 ROOT = Path(__file__).parents[3]
 # accumulate is 2 in each of two processes, and 4 in one.
-RUNS: dict[str, dict[str, Any]] = {"lora": {}, "all": {"lora_rank": 0}}
+HELD_OUT: dict[str, Any] = {"validation": ("held.jsonl",), "validate_every": 4}
+RUNS: dict[str, dict[str, Any]] = {"lora": HELD_OUT, "all": {"lora_rank": 0}}
 
 # What each of the processes does: the runs, and one that its second process wants to stop behind step 2.
 SCRIPT = """
@@ -62,6 +63,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     save_tiny_model(tmp_path / "guard", "llama")
     write_samples(tmp_path / "train.jsonl", 40)
+    write_samples(tmp_path / "held.jsonl", 5, "validation")
     return tmp_path
 
 
@@ -123,6 +125,8 @@ def test_two_processes_make_what_one_makes_of_the_same_batches(home: Path) -> No
         assert weights[0].keys() == weights[1].keys()
         for key, weight in weights[0].items():
             torch.testing.assert_close(weight, weights[1][key], atol=1e-4, rtol=1e-3)
+        saved = load_file(home / name / "saved" / "model.safetensors")
+        assert saved.keys() and all(("lora_" in key) == (name == "lora") for key in saved)
     # The second process alone was asked, in step 1; both learned of it in step 2.
     (step, is_stopped, heard), (step_too, is_stopped_too, unheard) = (
         json.loads((home / f"heard-{rank}.json").read_text()) for rank in (0, 1)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from agent_runtime.engine.adapters import is_plain
+from agent_runtime.engine.errors import BrokenModel
 from agent_runtime.tuning.errors import NotTrainable
 from agent_runtime.tuning.shipping import ship
 from tests.tiny_models import save_tiny_adapter
@@ -41,5 +42,16 @@ def test_what_could_not_be_served_by_everybody_is_not_shipped(tmp_path: Path) ->
         ship(save_tiny_adapter(tmp_path / "tuned"), tmp_path / "shipped")
     changed(save_tiny_adapter(tmp_path / "tuned", base="12ab"), use_rslora=True)
     with pytest.raises(NotTrainable, match="more than plain LoRA"):
+        ship(tmp_path / "tuned", tmp_path / "shipped")
+    assert not (tmp_path / "shipped").exists()
+
+
+def test_what_is_damaged_is_not_shipped(tmp_path: Path) -> None:
+    file = save_tiny_adapter(tmp_path / "tuned", base="12ab") / "adapter_model.safetensors"
+    weights = load_file(file)
+    name = max(weights)
+    weights[name][0, 0] = torch.nan
+    save_file(weights, file)
+    with pytest.raises(BrokenModel, match=f"its weight {name} is damaged"):
         ship(tmp_path / "tuned", tmp_path / "shipped")
     assert not (tmp_path / "shipped").exists()
