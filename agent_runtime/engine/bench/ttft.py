@@ -134,28 +134,35 @@ class _World:
         """Return tokens that were not there before."""
         return self._random.choices(range(self._vocab_size), k=count)
 
-    def spans(self, num_asked: int) -> tuple[list[Span], list[Span]]:
-        """Return what a turn computes, and of that the observations."""
-        case, spans = self.case, []
-        views = self._views
-        if case.swapped or case.encoded:
-            runs = list(self._runs)
-            for place in self._random.sample(range(len(runs)), max(case.swapped, case.encoded)):
-                spare = self._spare.pop(0)
-                self._spare.append(runs[place])
-                runs[place] = spare
-                if case.encoded:
-                    spans.append(Span(self.ids(case.block_tokens), 0, NOTHING, keep=spare))
-            self._runs = runs
-            views = [view_of_blocks(runs, anchored=False)]
-        asked = [Span(self.ids(num_asked), view.behind, view, wanted="last") for view in views]
-        actions = [action for each in asked for action in self._actions(each)]
-        return [*spans, *asked, *actions], asked
+    def turn(self, num_asked: int) -> Callable[[], tuple[list[Span], list[Span]]]:
+        """Draw the tokens and the blocks of a turn; return what makes its spans of them, and says which are asked."""
+        case = self.case
+        places = self._random.sample(range(len(self._runs)), max(case.swapped, case.encoded))
+        for place in places:
+            self._spare.append(self._runs[place])
+            self._runs[place] = self._spare.pop(0)
+        encoded = [(self.ids(case.block_tokens), self._runs[place]) for place in places[: case.encoded]]
+        asked = [self.ids(num_asked) for _ in self._views]
+        actions = [[self.ids(case.action_tokens) for _ in range(case.num_actions)] for _ in asked]
+        return partial(self._spans, encoded, asked, actions, is_changed=bool(places))
 
-    def _actions(self, asked: Span) -> list[Span]:
-        end, view = asked.start + len(asked.ids), asked.view
-        count, length = self.case.num_actions, self.case.action_tokens
-        return [Span(self.ids(length), end, view, parent=asked, wanted="all") for _ in range(count)]
+    def _spans(
+        self,
+        encoded: list[tuple[list[int], Run]],
+        asked: list[list[int]],
+        actions: list[list[list[int]]],
+        is_changed: bool,
+    ) -> tuple[list[Span], list[Span]]:
+        if is_changed:
+            self._views = [view_of_blocks(self._runs, anchored=False)]
+        blocks = [Span(ids, 0, NOTHING, keep=run) for ids, run in encoded]
+        asking = [Span(ids, view.behind, view, wanted="last") for ids, view in zip(asked, self._views, strict=True)]
+        answers = [
+            Span(ids, span.start + len(span.ids), span.view, parent=span, wanted="all")
+            for span, some in zip(asking, actions, strict=True)
+            for ids in some
+        ]
+        return [*blocks, *asking, *answers], asking
 
     def close(self) -> None:
         """Give all slots back."""
@@ -171,7 +178,7 @@ def _measure(case: Case, setting: Setting) -> dict[str, Any]:
     num_asked = case.num_asked(observation)
     try:
         taken = [
-            setting.compute(partial(_timed, setting.runner, partial(world.spans, num_asked), setting.device))
+            setting.compute(partial(_timed, setting.runner, world.turn(num_asked), setting.device))
             for _ in range(WARM_UP + setting.sizes.turns)
         ][WARM_UP:]
         device_s = setting.compute(partial(setting.runner.device_seconds, setting.sizes.turns))

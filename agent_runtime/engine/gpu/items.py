@@ -5,7 +5,6 @@ of keys have the same items.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy
 
@@ -13,21 +12,10 @@ from agent_runtime.engine.gpu.balance import longest_first
 from agent_runtime.engine.gpu.forms import Form
 from agent_runtime.engine.gpu.own_items import Shown, own_items
 from agent_runtime.engine.gpu.shared_items import SharedCut
-from agent_runtime.engine.gpu.work_list import ITEM_FIELDS, MERGE_FIELDS, Shape
+from agent_runtime.engine.gpu.work_list import ITEM_FIELDS, MERGE_FIELDS, Items, Shape
 
 _NOTHING = numpy.empty(0, dtype=numpy.int64)
 _NO_ITEMS = numpy.empty((0, ITEM_FIELDS), dtype=numpy.int64)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Items:
-    """The parts of a work list that list items, rows that share, and what is merged, int32; how many items and parts
-    there are.
-    """
-
-    parts: dict[str, numpy.ndarray]
-    counts: tuple[int, int, int]
-    num_parts: int
 
 
 def items_of(
@@ -70,7 +58,7 @@ def items_of(
     rows = _NOTHING if shared is None else shared.rows
     listed = dict(zip(("narrow", "wide", "shared", "shared_rows", "merges_T"), (*ordered, rows, merges), strict=True))
     return Items(
-        {name: some.ravel().astype(numpy.int32) for name, some in listed.items()},
+        {"seen_to_T": form.seen_to_T, **{name: some.ravel().astype(numpy.int32) for name, some in listed.items()}},
         (len(items[0]), len(items[1]), len(items[2])),
         num_parts,
     )

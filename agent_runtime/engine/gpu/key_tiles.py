@@ -35,13 +35,14 @@ def tiles_of(
 ) -> tuple[numpy.ndarray, tuple[int, ...]]:
     """Return the tiles of up to `most_keys` keys of some views, int32 [B, KEY_TILE_FIELDS], and how many each has.
 
-    Each view is a root and a tail that it has grown by. Tiles lie view by view.
+    Each view is a root and a tail that it has grown by; there is one at least. Tiles lie view by view. They are read
+    only: a view keeps its own.
     """
     parts = [_kept(root, most_keys) for root in roots]
     numbers = tuple(map(len, parts))
     grown = [piece for tail in tails for piece in tail]
     if not grown:
-        return numpy.concatenate(parts or [_NO_TILES]), numbers
+        return parts[0] if len(parts) == 1 else numpy.concatenate(parts), numbers
     counts = [sum([len(run.extents) for run, _ in tail]) for tail in tails]
     found, behind = key_tiles(extents_of(grown), numpy.array(counts), most_keys)
     if not any(numbers):

@@ -41,34 +41,36 @@ def plan_work(
     roots = [view.root for view in views]
     shared = remembered.shared(roots, form, shape)
     cut, private = (None, {}) if shared is None else (shared.cut, shared.private)
-    tiles, counts = [], []
+    tiles: list[numpy.ndarray] = []
+    counts: list[tuple[int, ...]] = []
     for kind, tile in zip(form.kinds, shape.tiling, strict=False):
+        if not kind.groups:
+            counts.append(())
+            continue
         tails = [() if views[group].stem is None else views[group].tail for group in kind.groups]
         found, numbers = tiles_of([private.get(group, roots[group]) for group in kind.groups], tails, tile.keys)
         tiles.append(found)
         counts.append(numbers)
     items = remembered.items.of((form, cut, *counts), lambda: items_of(form, shape, counts, tuple(private), cut))
-    key_tiles = numpy.concatenate(tiles)
-    positions_T = numpy.array([span.start for span in layout.spans])[form.span_T] + form.place_T
+    key_tiles = tiles[0] if len(tiles) == 1 else numpy.concatenate(tiles)
+    starts = [span.start for span in layout.spans]
+    positions_T = form.place_T + (starts[0] if len(starts) == 1 else numpy.array(starts)[form.span_T])
     shifts = _NOTHING if shared is None else shared.shifts
-    for places in (positions_T, key_tiles[:, SHIFT_FIELDS], numpy.maximum(shifts, 0)):
+    for places in (positions_T, key_tiles[:, SHIFT_FIELDS], numpy.maximum(shifts, 0) if shifts.size else shifts):
         if places.size and not 0 <= int(places.min()) <= int(places.max()) < shape.num_positions:
             raise IndexError(f"positions {places.min()} to {places.max()} of {shape.num_positions}")
     ids = chain.from_iterable([span.ids for span in layout.spans])
     return Arrays(
+        items,
         {
-            **items.parts,
             "ids_T": numpy.fromiter(ids, numpy.int32, layout.num_rows),
             "positions_T": positions_T,
             "slots_T": _kept_at(layout),
-            "seen_to_T": form.seen_to_T,
             "rows_W": rows_W,
             "key_tiles": key_tiles.ravel(),
             "runs": _NOTHING if shared is None else shared.runs,
             "shifts": shifts,
         },
-        items.counts,
-        items.num_parts,
     )
 
 

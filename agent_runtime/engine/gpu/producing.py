@@ -97,6 +97,7 @@ def produce(
                 ready = step - AHEAD
                 is_turned = (ready >= 0) & (ready < num_tiles)
                 turned_a = gl.load(extents + ready * TILE_FIELDS + 2, mask=is_turned, other=0)
+                turned_b = gl.load(extents + ready * TILE_FIELDS + 5, mask=is_turned, other=0)
 
                 if step < num_steps:
                     number = brought + step
@@ -128,17 +129,25 @@ def produce(
                     slot = (brought + ready) % STAGES
                     async_copy.wait_group(AHEAD)
                     if ready < num_tiles:
-                        is_a = (n_turn < turned_a)[:, None]
-                        cos_a = cos_a_ring.index(slot).load(ANGLE_LAYOUT)[None, :]
-                        sin_a = sin_a_ring.index(slot).load(ANGLE_LAYOUT)[None, :]
-                        cos_b = cos_b_ring.index(slot).load(ANGLE_LAYOUT)[None, :]
-                        sin_b = sin_b_ring.index(slot).load(ANGLE_LAYOUT)[None, :]
-                        x1 = k1_ring.index(slot).load(TURN_LAYOUT).to(gl.float32)
-                        x2 = k2_ring.index(slot).load(TURN_LAYOUT).to(gl.float32)
-                        c = gl.where(is_a, cos_a, cos_b)
-                        s = gl.where(is_a, sin_a, sin_b)
-                        k1_ring.index(slot).store((x1 * c - x2 * s).to(keys.dtype.element_ty))
-                        k2_ring.index(slot).store((x2 * c + x1 * s).to(keys.dtype.element_ty))
+                        if turned_b == 0:  # all keys of most tiles are moved alike: nothing to be chosen
+                            cos_one = cos_a_ring.index(slot).load(ANGLE_LAYOUT)[None, :]
+                            sin_one = sin_a_ring.index(slot).load(ANGLE_LAYOUT)[None, :]
+                            y1 = k1_ring.index(slot).load(TURN_LAYOUT).to(gl.float32)
+                            y2 = k2_ring.index(slot).load(TURN_LAYOUT).to(gl.float32)
+                            k1_ring.index(slot).store((y1 * cos_one - y2 * sin_one).to(keys.dtype.element_ty))
+                            k2_ring.index(slot).store((y2 * cos_one + y1 * sin_one).to(keys.dtype.element_ty))
+                        else:
+                            is_a = (n_turn < turned_a)[:, None]
+                            cos_a = cos_a_ring.index(slot).load(ANGLE_LAYOUT)[None, :]
+                            sin_a = sin_a_ring.index(slot).load(ANGLE_LAYOUT)[None, :]
+                            cos_b = cos_b_ring.index(slot).load(ANGLE_LAYOUT)[None, :]
+                            sin_b = sin_b_ring.index(slot).load(ANGLE_LAYOUT)[None, :]
+                            x1 = k1_ring.index(slot).load(TURN_LAYOUT).to(gl.float32)
+                            x2 = k2_ring.index(slot).load(TURN_LAYOUT).to(gl.float32)
+                            c = gl.where(is_a, cos_a, cos_b)
+                            s = gl.where(is_a, sin_a, sin_b)
+                            k1_ring.index(slot).store((x1 * c - x2 * s).to(keys.dtype.element_ty))
+                            k2_ring.index(slot).store((x2 * c + x1 * s).to(keys.dtype.element_ty))
                     # Products read shared memory by another way than these warps write it.
                     fence_async_shared()
                     wait_all_warps()

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from weakref import ref
 
 from agent_runtime.engine.gpu.forms import Form
-from agent_runtime.engine.gpu.items import Items
 from agent_runtime.engine.gpu.latest import Latest
 from agent_runtime.engine.gpu.shared_items import SharedCut, SharedItems, shared_items
-from agent_runtime.engine.gpu.work_list import Shape
+from agent_runtime.engine.gpu.work_list import Items, Shape
 from agent_runtime.engine.span import View
 
 # How many forwards' shared runs are kept: those of 64 sessions over 300 blocks take 80 kB.

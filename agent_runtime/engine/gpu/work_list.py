@@ -7,7 +7,7 @@ Shapes: T rows of the forward (of its bucket, where it is padded), W rows whose 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 import numpy
@@ -33,7 +33,10 @@ _KINDS, _HEAD_SIZE = 3, 16
 _ALIGNED = 4
 # What stands in the places of padding: no row is kept, and nothing is merged.
 _PADDING = {"ids_T": 0, "positions_T": 0, "slots_T": -1, "seen_to_T": 0, "merges_T": 0, "rows_W": 0}
-_BEHIND = tuple(name for name in HEAD if name not in _PADDING)
+# What is numbers alone (`Items`) lies before what is new in a turn, and is written together.
+_ITEMS_FRONT, _ITEMS_BEHIND = ("seen_to_T", "merges_T"), ("narrow", "wide", "shared", "shared_rows")
+_NEW_FRONT, _NEW_BEHIND = ("ids_T", "positions_T", "slots_T", "rows_W"), ("key_tiles", "runs", "shifts")
+_PLACE_IN_HEAD = {name: _KINDS + number for number, name in enumerate(HEAD)}
 
 
 @dataclass(frozen=True)
@@ -70,46 +73,97 @@ class Shape:
         return self.tiling[kind].programs * self.num_multiprocessors
 
 
-@dataclass(frozen=True, slots=True)
-class Arrays:
-    """A work list on the host, named as in `HEAD` and `front`, and how many items and parts there are.
+@dataclass(frozen=True, slots=True, eq=False)
+class Items:
+    """The parts of a work list that forwards which are asked alike have in common, int32, and read only.
 
-    Forwards that are asked alike have parts in common: they are read only.
+    Who sees which rows, what is merged, all items, and rows that share; how many items and parts there are.
     """
 
     parts: dict[str, numpy.ndarray]
     counts: tuple[int, int, int]
     num_parts: int
+    _begun: dict[tuple[int, int], numpy.ndarray] = field(default_factory=dict)
+
+    def begun(self, num_rows: int, num_wanted: int) -> numpy.ndarray:
+        """Return a list for so many rows and wanted rows that has these parts, and padding in the places of new ones.
+
+        It is made once for each bucket; what is new lies in its front, and behind it.
+        """
+        key = num_rows, num_wanted
+        if key not in self._begun:
+            self._begun[key] = self._made(num_rows, num_wanted)
+        return self._begun[key]
+
+    def _made(self, num_rows: int, num_wanted: int) -> numpy.ndarray:
+        places = front(num_rows, num_wanted)
+        begin, length = places["rows_W"]
+        size = begin + _aligned(length)
+        whole = numpy.zeros(size + sum(_aligned(self.parts[name].size) for name in _ITEMS_BEHIND), dtype=numpy.int32)
+        whole[:_KINDS] = self.counts
+        for name, (begin, length) in places.items():
+            whole[begin : begin + length] = _PADDING[name]
+        for name in _ITEMS_FRONT:
+            begin, _ = places[name]
+            whole[begin : begin + self.parts[name].size] = self.parts[name]
+        whole[_PLACE_IN_HEAD["seen_to_T"]] = places["seen_to_T"][0]
+        for name in _ITEMS_BEHIND:
+            whole[_PLACE_IN_HEAD[name]] = size
+            whole[size : size + self.parts[name].size] = self.parts[name]
+            size += _aligned(self.parts[name].size)
+        return whole
+
+
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """A work list on the host: what it has in common with others, and what is new, named as in `HEAD` and `front`."""
+
+    items: Items
+    new: dict[str, numpy.ndarray]
+
+    @property
+    def parts(self) -> dict[str, numpy.ndarray]:
+        """Return all parts by their names."""
+        return {**self.items.parts, **self.new}
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Return how many narrow, wide and shared items there are."""
+        return self.items.counts
+
+    @property
+    def num_parts(self) -> int:
+        """Return how many parts are merged."""
+        return self.items.num_parts
 
     @property
     def num_rows(self) -> int:
         """Return T."""
-        return int(self.parts["positions_T"].size)
+        return int(self.new["positions_T"].size)
 
     @property
     def num_wanted(self) -> int:
         """Return W."""
-        return int(self.parts["rows_W"].size)
+        return int(self.new["rows_W"].size)
 
     def size(self, num_rows: int, num_wanted: int) -> int:
         """Return how many words it takes for so many rows and wanted rows."""
-        return _front_size(num_rows, num_wanted) + sum(_aligned(self.parts[name].size) for name in _BEHIND)
+        behind = sum([_aligned(self.new[name].size) for name in _NEW_BEHIND])
+        return int(self.items.begun(num_rows, num_wanted).size) + behind
 
     def write(self, whole: numpy.ndarray, num_rows: int, num_wanted: int) -> None:
         """Write the list into int32 `whole`, padded up to so many rows and wanted rows."""
-        begins = {}
-        for name, (begin, length) in front(num_rows, num_wanted).items():
-            array, begins[name] = self.parts[name], begin
+        begun, places = self.items.begun(num_rows, num_wanted), front(num_rows, num_wanted)
+        end = begun.size
+        whole[:end] = begun
+        for name in _NEW_FRONT:
+            begin, array = places[name][0], self.new[name]
             whole[begin : begin + array.size] = array
-            if array.size < length:
-                whole[begin + array.size : begin + length] = _PADDING[name]
-        begin = _front_size(num_rows, num_wanted)
-        for name in _BEHIND:
-            array, begins[name] = self.parts[name], begin
-            whole[begin : begin + array.size] = array
-            begin += _aligned(array.size)
-        whole[:_KINDS] = self.counts
-        whole[_KINDS : _KINDS + len(HEAD)] = [begins[name] for name in HEAD]
+        for name in _NEW_BEHIND:
+            array, whole[_PLACE_IN_HEAD[name]] = self.new[name], end
+            if array.size:
+                whole[end : end + array.size] = array
+                end += _aligned(array.size)
 
     def on(self, device: torch.device) -> "WorkList":
         """Return the list on `device`, copied there at once."""
@@ -153,11 +207,6 @@ def front(num_rows: int, num_wanted: int) -> Mapping[str, tuple[int, int]]:
 def is_pinned(device: torch.device) -> bool:
     """Whether the host's side of a copy to `device` lies in memory from where it does not make the host wait."""
     return device.type == "cuda"
-
-
-def _front_size(num_rows: int, num_wanted: int) -> int:
-    begin, length = front(num_rows, num_wanted)["rows_W"]
-    return begin + _aligned(length)
 
 
 def _aligned(size: int) -> int:

@@ -100,8 +100,9 @@ def test_kernels_go_on_without_one_that_only_some_gpus_have_where_that_fails(cap
 
 def wrong(*given: Any, **named: Any) -> Any:
     arrays = planning_of(*given, **named)
-    tiles = arrays.parts["key_tiles"].reshape(-1, KEY_TILE_FIELDS)
+    tiles = arrays.new["key_tiles"].reshape(-1, KEY_TILE_FIELDS).copy()
     tiles[:, SHIFT_FIELDS] += 1
+    arrays.new["key_tiles"] = tiles.ravel()
     return arrays
 
 
