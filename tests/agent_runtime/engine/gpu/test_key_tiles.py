@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS, key_tiles, tiles_of
+from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS, _few_tiles, key_tiles, tiles_of
 from agent_runtime.engine.pool import Run
 from agent_runtime.engine.span import Placed, View, extents_of
 
@@ -118,3 +118,21 @@ def test_views_of_the_same_lengths_are_cut_alike_wherever_they_lie(lengths: list
 def test_how_many_tiles_usual_blocks_take(length: int, num_blocks: int, most_keys: int, num_tiles: int) -> None:
     extents = [(10_000 - number * length, length, number) for number in range(num_blocks)]
     assert len(keys_by_tile(extents, most_keys)) == num_tiles
+
+
+@given(
+    tails=st.lists(
+        st.lists(st.lists(st.tuples(st.integers(0, 900), st.integers(0, 90)), max_size=3), max_size=3),
+        min_size=1,
+        max_size=4,
+    ),
+    most_keys=st.sampled_from([2, 8, 32]),
+)
+def test_few_tiles_are_cut_as_many_are(tails: list[list[list[tuple[int, int]]]], most_keys: int) -> None:
+    grown = [
+        [Placed(Run(tuple(run), sum(n for _, n in run)), shift) for shift, run in enumerate(tail)] for tail in tails
+    ]
+    every = extents_of([piece for tail in grown for piece in tail])
+    together, counts = key_tiles(every, numpy.array([sum(map(len, tail)) for tail in tails]), most_keys)
+    one_by_one, others = _few_tiles(grown, most_keys)
+    assert counts == others and together.tolist() == one_by_one.tolist() and one_by_one.dtype == together.dtype
