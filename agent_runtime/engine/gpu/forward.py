@@ -24,10 +24,11 @@ import torch
 from transformers import PreTrainedModel
 
 from agent_runtime.engine.gpu.attention import KernelStep, shape_of
+from agent_runtime.engine.gpu.host_lists import HostLists
 from agent_runtime.engine.gpu.merged import Merged
 from agent_runtime.engine.gpu.planning import plan_work
 from agent_runtime.engine.gpu.remembered import Remembered
-from agent_runtime.engine.gpu.work_list import Arrays, WorkList, is_pinned
+from agent_runtime.engine.gpu.work_list import Arrays, WorkList
 from agent_runtime.engine.layout import Layout
 from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
@@ -80,7 +81,7 @@ class KernelForward:
         self._num_parts = _PARTS_EACH * largest
         self._is_graphed = self._device.type == "cuda" if is_graphed is None else is_graphed
         self._graphs: dict[_Key, torch.cuda.CUDAGraph] = {}
-        self._words = torch.empty(0, dtype=torch.int32)
+        self._lists: HostLists | None = None
         self._logits = torch.empty(0)
         self._scratch = Scratch()
         self._last: torch.cuda.CUDAGraph | None = None
@@ -120,14 +121,13 @@ class KernelForward:
         self._last = None
         if key is None:
             return self._computed(arrays.on(self._device), Scratch(), None).float()
-        if not self._words.numel():
-            self._make_buffers()
-        self._load(key, arrays, size)
+        lists = self._lists or self._make_buffers()
+        lists.send(arrays, key.num_rows, key.num_wanted, size)
         if not self._is_graphed:
-            self._compute(key)
+            self._compute(key, lists)
         else:
             if key not in self._graphs:
-                self._graphs[key] = self._captured(key)
+                self._graphs[key] = self._captured(key, lists)
             self._last = self._graphs[key]
             self._last.replay()
         return self._logits[: len(rows_W)].to(torch.float32, copy=True)  # the next forward writes there
@@ -141,7 +141,7 @@ class KernelForward:
         narrow, wide, shared = (count > 0 for count in arrays.counts)
         return _Key(rows, wanted, (narrow, wide, shared)) if size <= _WORDS else None, size
 
-    def _make_buffers(self) -> None:
+    def _make_buffers(self) -> HostLists:
         geometry, rows = self._pool.geometry, self.largest_bucket
         like = torch.empty(0, dtype=geometry.dtype, device=self._device)
         single = torch.empty(0, device=self._device)
@@ -155,18 +155,13 @@ class KernelForward:
         vocab = self._merged.num_logits
         self._logits = like.new_zeros((_WANTED_BUCKETS[-1], vocab))  # one for all graphs, which would have one each
         self._attended = like.new_zeros((rows, self._num_heads, geometry.head_dim))
-        self._words = torch.zeros(_WORDS, dtype=torch.int32, device=self._device)
+        self._lists = HostLists(_WORDS, self._device)
+        return self._lists
 
-    def _load(self, key: _Key, arrays: Arrays, size: int) -> None:
-        """Copy a forward to where graphs read it. Memory it is copied from is torch's, and free once it has left."""
-        host = torch.empty(size, dtype=torch.int32, pin_memory=is_pinned(self._device))
-        arrays.write(host.numpy(), key.num_rows, key.num_wanted)
-        self._words[:size].copy_(host, non_blocking=True)
-
-    def _compute(self, key: _Key) -> None:
+    def _compute(self, key: _Key, lists: HostLists) -> None:
         # As many items as there are programs: how many there are, kernels read.
         counts = [self._shape.num_programs(kind) * has for kind, has in enumerate(key.has_items)]
-        work = WorkList(self._words, key.num_rows, key.num_wanted, (counts[0], counts[1], counts[2]), self._num_parts)
+        work = WorkList(lists.there, key.num_rows, key.num_wanted, (counts[0], counts[1], counts[2]), self._num_parts)
         self._logits[: key.num_wanted] = self._computed(work, self._scratch, self._attended)
 
     def _computed(self, work: WorkList, scratch: Scratch, attended: torch.Tensor | None) -> torch.Tensor:
@@ -174,7 +169,7 @@ class KernelForward:
         step = KernelStep(self._pool, work, self._shape, *self._rope.halves(self._device), scratch, attended)
         return self._merged.logits(self._merged.hidden(work.at("ids_T"), step), work.at("rows_W"))
 
-    def _captured(self, key: _Key) -> torch.cuda.CUDAGraph:
+    def _captured(self, key: _Key, lists: HostLists) -> torch.cuda.CUDAGraph:
         """Capture the forward of a bucket; before that it runs once, since kernels are compiled as they are met.
 
         What it writes into the pool then is what it is to write there.
@@ -183,12 +178,12 @@ class KernelForward:
             stream = torch.cuda.Stream(self._device)
             stream.wait_stream(torch.cuda.current_stream(self._device))
             with torch.cuda.stream(stream):
-                self._compute(key)
+                self._compute(key, lists)
             torch.cuda.current_stream(self._device).wait_stream(stream)
             graph = torch.cuda.CUDAGraph()
             pool = next(iter(self._graphs.values())).pool() if self._graphs else None
             with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
-                self._compute(key)
+                self._compute(key, lists)
             return graph
 
 
