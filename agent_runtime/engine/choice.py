@@ -20,6 +20,7 @@ from agent_runtime.engine import attention
 from agent_runtime.engine.errors import first_line
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.gpu.support import not_of_this_model, not_on_this_machine, specialises
+from agent_runtime.engine.gpu.tiling import tiling_of
 from agent_runtime.engine.likeness import UNLIKE, distances, rounding
 from agent_runtime.engine.pool import Pool, Run
 from agent_runtime.engine.rope import RotaryTable
@@ -28,7 +29,10 @@ from agent_runtime.engine.span import NOTHING, Placed, Span, View
 _log = logging.getLogger(__name__)
 
 # The proof's blocks and rows. Many sessions see one block many times over: enough to be read once for all of them.
-_BLOCK_TOKENS, _ROWS, _SESSIONS, _TIMES = 24, 10, 16, 20
+_BLOCK_TOKENS, _ROWS, _SESSIONS, _TIMES = 24, 17, 16, 20
+# How many blocks one prompt sees that no other does: enough that tiles of keys are of two blocks, and that a program
+# has more of them than there is room for at once. The kernel for few rows takes fewer than a prompt has.
+_OWN_BLOCKS = 200
 _PLACE = 97
 # Behind the first layers kernels may differ from plain torch as two of its own ways do. Of what rounding leaves there
 # (1 % in bfloat16) a model can make twenty times as much until its last layer: behind that, but for float32, only what
@@ -84,7 +88,8 @@ def _proved_at_best(
 ) -> tuple[ForwardRunner | None, _Trouble | None]:
     """Return what runs a model by the kernels, all of them if possible, or what is wrong with them."""
     prove = partial(_proved, model, pool, rope, max_rows)
-    if not all(specialises(device) for device in pool.geometry.devices):
+    best = tiling_of(pool.geometry.dtype, pool.geometry.head_dim, specialised=True)
+    if not best.wide.is_specialised or not all(specialises(device) for device in pool.geometry.devices):
         return prove(specialised=False)
     runner, trouble = prove(specialised=True)
     if trouble is None:
@@ -164,7 +169,7 @@ def _failed(error: Exception) -> _Trouble:
 def _asked(runner: ForwardRunner) -> list[torch.Tensor]:
     """Return the logits of one forward, [rows, V] of each kind of work.
 
-    A block, a prompt behind it, that one's forks, a prompt behind many blocks, many views.
+    A block, a prompt behind it, that one's forks, a prompt behind many blocks of its own, many views.
     """
     pool, vocabulary = runner.pool, runner.model.config.get_text_config().vocab_size
     ids = torch.randint(vocabulary, (256,), generator=torch.Generator().manual_seed(0)).tolist()
@@ -179,7 +184,9 @@ def _asked(runner: ForwardRunner) -> list[torch.Tensor]:
         spans.append(Span(ids[30 : 30 + _ROWS], place + _BLOCK_TOKENS, view, wanted="all"))
         ends = spans[1].start + _ROWS
         spans += [Span(ids[n : n + 2], ends, view, parent=spans[1], wanted="all") for n in (60, 70)]
-        spans.append(Span(ids[40 : 40 + _ROWS], long.length, View((Placed(long, 0),)), wanted="all"))
+        num_own = min(_OWN_BLOCKS, (runner.rope.num_positions - _ROWS) // _BLOCK_TOKENS)
+        own = [Placed(Run(block.extents, block.length), number * _BLOCK_TOKENS) for number in range(num_own)]
+        spans.append(Span(ids[50 : 50 + _ROWS], num_own * _BLOCK_TOKENS, View(tuple(own)), wanted="all"))
         for number in range(_SESSIONS):
             shown = View((Placed(Run(block.extents, block.length), number), Placed(long, number % 7)))
             spans.append(Span([ids[80 + number]], runner.rope.num_positions - 1 - number, shown, wanted="all"))

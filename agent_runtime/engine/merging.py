@@ -61,12 +61,18 @@ def check_weights(model: PreTrainedModel, adapter: Path) -> None:
     if is_plain(adapter) and (layers := _layers(model, adapter)) is not None:
         _fitting(layers, adapter)
     else:
-        check_numbers(adapter, _weights_of(adapter))
+        is_lora = adapter_config(adapter).get("peft_type") == "LORA"
+        check_numbers(adapter, _weights_of(adapter), are_floating=is_lora)
 
 
-def check_numbers(adapter: Path, weights: Mapping[str, torch.Tensor]) -> None:
-    """Raise BrokenModel if one of an adapter's weights is of no floating type, or has values that are not finite."""
+def check_numbers(adapter: Path, weights: Mapping[str, torch.Tensor], *, are_floating: bool = True) -> None:
+    """Raise BrokenModel if one of an adapter's weights has values that are not finite.
+
+    If all `are_floating`, as LoRA's are, also if one is of no floating type; other kinds have indices among them.
+    """
     for name, weight in sorted(weights.items()):
+        if not weight.is_floating_point() and not are_floating:
+            continue
         if not weight.is_floating_point():
             raise BrokenModel(str(adapter), f"its weight {name} is of {weight.dtype}, which no adapter is", _AGAIN)
         if num_bad := int((~weight.float().isfinite()).sum()):

@@ -28,6 +28,7 @@ class Run:
 
     def part(self, start: int, stop: int) -> "Run":
         """Return the run of tokens `start` to `stop` of this one."""
+        assert 0 <= start <= stop <= self.length
         if len(self.extents) == 1 and start < stop:  # as most runs are
             return Run(((self.extents[0][0] + start, stop - start),), stop - start)
         extents, position = [], 0

@@ -81,6 +81,10 @@ def tune(
     """
     if turns is not None and not config.full_mode_teaches:
         raise NotTrainable(f"{TEACHER}.")
+    if turns is not None and (config.data.train or config.data.validation):
+        raise NotTrainable(
+            "over recordings the model learns what it says itself, not from samples: name no files of them."
+        )
     # Batches are made in forked processes, and the tokenizer's threads do not survive a fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     accelerator = launched(exchanges=turns is not None or bool(config.data.remember))

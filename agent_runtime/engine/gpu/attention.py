@@ -22,7 +22,7 @@ from agent_runtime.engine.gpu.kernels import attend, attend_shared, merge
 from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS
 from agent_runtime.engine.gpu.planning import plan_work
 from agent_runtime.engine.gpu.support import specialises
-from agent_runtime.engine.gpu.tiling import Tile, tiling_of
+from agent_runtime.engine.gpu.tiling import MOST_PER_GROUP, Tile, tiling_of
 from agent_runtime.engine.gpu.work_list import ITEM_FIELDS, MERGE_FIELDS, Shape, WorkList
 from agent_runtime.engine.layout import Layout
 from agent_runtime.engine.pool import Pool
@@ -74,8 +74,9 @@ def shape_of(pool: Pool, rope: RotaryTable, num_heads: int, device: torch.device
     `specialised` False leaves out the kernel whose warps are specialised, where a device has that.
     """
     geometry = pool.geometry
-    tiling = tiling_of(geometry.dtype, geometry.head_dim, specialised=specialised and specialises(device))
     per_group = num_heads // geometry.num_kv_heads
+    specialised = specialised and per_group <= MOST_PER_GROUP and specialises(device)
+    tiling = tiling_of(geometry.dtype, geometry.head_dim, specialised=specialised)
     return Shape(per_group, geometry.num_kv_heads, rope.num_positions, tiling, _num_multiprocessors(device))
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy
@@ -16,16 +17,22 @@ from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.gpu import attention, merged, planning, support
 from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS, SHIFT_FIELDS
 from agent_runtime.engine.gpu.tiling import Tiling, tiling_of
-from agent_runtime.engine.span import NOTHING, Span
+from agent_runtime.engine.gpu.work_list import ITEM_FIELDS, Shape
+from agent_runtime.engine.layout import Layout
+from agent_runtime.engine.span import Span
 from tests.agent_runtime.engine.gpu.emulated import EmulatedKernel
 from tests.agent_runtime.engine.worlds import World, encode, random_ids, view_of, world
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are compiled here, for a GPU")
 
+OWN_BLOCKS = choice._OWN_BLOCKS
+BLOCKS = (40, 25, 33, 1, 30, 7, 25, 12)
+
 
 @pytest.fixture
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "agent_runtime.engine.choice")
+    monkeypatch.setattr(choice, "_OWN_BLOCKS", 30)  # the interpreter takes long over much
     monkeypatch.setattr(choice, "is_for_kernels", lambda pool: True)
     monkeypatch.setattr(choice, "not_on_this_machine", lambda device: None)
 
@@ -36,12 +43,14 @@ def chosen(w: World) -> tuple[str, ForwardRunner]:
 
 
 def answers_as_torch_does(w: World, runner: ForwardRunner) -> bool:
-    ids = random_ids(numpy.random.default_rng(0), 60)
-    runs, spans = encode(w, [ids[:40]])
-    asked = Span(ids[40:], 40, view_of(runs), wanted="all")
-    whole = Span(ids, 0, NOTHING, wanted="all")
-    ours = runner.run([*spans, asked])[asked]
-    return torch.allclose(ours, world().runner.run([whole])[whole][40:], atol=1e-4)
+    rng, answers = numpy.random.default_rng(0), []
+    blocks, ids = [random_ids(rng, length) for length in BLOCKS], None
+    for each in (World(runner, w.twin), world()):
+        runs, spans = encode(each, blocks)
+        ids = ids or random_ids(rng, 20)
+        asked = Span(ids, sum(map(len, blocks)), view_of(runs), wanted="all")
+        answers.append(each.runner.run([*spans, asked])[asked])
+    return torch.allclose(*answers, atol=1e-4)
 
 
 @pytest.mark.usefixtures("as_on_a_gpu")
@@ -52,7 +61,7 @@ def test_kernels_that_agree_with_torch_are_taken_and_the_log_says_so_once(caplog
     assert [record.getMessage() for record in caplog.records] == [
         "attention runs in our kernels, which agree with plain torch"
     ]
-    assert runner.forwards == 1 and w.pool.num_free == w.pool.num_slots - 40
+    assert runner.forwards == 1 and w.pool.num_free == w.pool.num_slots - sum(BLOCKS)
 
 
 @pytest.mark.usefixtures("as_on_a_gpu")
@@ -71,7 +80,7 @@ def as_on_hopper(as_on_a_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in (choice, attention):
         monkeypatch.setattr(module, "specialises", lambda device: True)
-    monkeypatch.setattr(attention, "tiling_of", tiling)
+        monkeypatch.setattr(module, "tiling_of", tiling)
 
 
 @pytest.mark.usefixtures("as_on_hopper")
@@ -106,6 +115,35 @@ def wrong(*given: Any, **named: Any) -> Any:
     return arrays
 
 
+def wrong_in_second_blocks(*given: Any, **named: Any) -> Any:
+    arrays = planning_of(*given, **named)
+    tiles = arrays.new["key_tiles"].reshape(-1, KEY_TILE_FIELDS).copy()
+    tiles[tiles[:, -1] > 0, -2] += 1
+    arrays.new["key_tiles"] = tiles.ravel()
+    return arrays
+
+
+def test_the_proof_has_all_that_a_kernel_may_do_wrong(as_on_a_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def seen(layout: Layout, shape: Shape, *given: Any, **named: Any) -> Any:
+        asked.append((layout, replace(shape, num_multiprocessors=132, tiling=tiling_of(torch.float16, 128))))
+        raise RuntimeError("that is enough")
+
+    asked: list[tuple[Layout, Shape]] = []
+    monkeypatch.setattr(choice, "_OWN_BLOCKS", OWN_BLOCKS)
+    monkeypatch.setattr("agent_runtime.engine.gpu.forward.plan_work", seen)
+    chosen(world())
+    [(layout, shape)] = asked
+    for per_group, groups in ((4, 8), (1, 8), (8, 8)):  # Llama 8B's heads, ungrouped ones, and 64 to 8
+        arrays = planning_of(layout, replace(shape, per_group=per_group, num_groups=groups))
+        tiles = arrays.parts["key_tiles"].reshape(-1, KEY_TILE_FIELDS)
+        items = arrays.parts["wide"].reshape(-1, ITEM_FIELDS)
+        longest = items[items[:, 4].argmax()]
+        shown = tiles[longest[3] : longest[3] + longest[4]]
+        # More tiles of two blocks than a program has room for at once, and rows of its own behind them.
+        assert len(shown) >= 4 and (shown[:, -1] > 0).sum() >= 3
+        assert all(arrays.counts[1:]) and arrays.num_parts
+
+
 def broken(*given: Any, **named: Any) -> Any:
     raise RuntimeError("out of resource: shared memory, Required: 327680, Hardware limit: 232448.\nReduce")
 
@@ -122,6 +160,7 @@ planning_of = planning.plan_work
     ("instead", "said"),
     [
         (wrong, ["behind the first 8 layers their logits are", "may be rounding", "Please report this"]),
+        (wrong_in_second_blocks, ["behind the first 8 layers their logits are", "Please report this"]),
         (broken, ["RuntimeError: out of resource: shared memory", "python -m agent_runtime.engine.bench"]),
         (without_memory, ["OutOfMemoryError: CUDA out of memory", "Lower --pool-mib"]),
     ],

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from agent_runtime.engine import merging
 from agent_runtime.engine.adapters import is_plain
 from agent_runtime.engine.errors import BrokenModel, MissingPackage
-from agent_runtime.engine.merging import merged, with_adapter
+from agent_runtime.engine.merging import check_numbers, merged, with_adapter
 from tests.tiny_models import save_tiny_adapter, tiny_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -129,6 +129,13 @@ def whole_numbers(weights: Weights) -> None:
 
 def lacking(weights: Weights) -> None:
     del weights[NAME]
+
+
+def test_indices_are_weights_of_other_kinds_than_lora(tmp_path: Path) -> None:
+    indices = {"shira_indices": torch.arange(4, dtype=torch.int32)}
+    check_numbers(tmp_path, indices, are_floating=False)
+    with pytest.raises(BrokenModel, match=r"shira_indices is of torch\.int32"):
+        check_numbers(tmp_path, indices)
 
 
 @pytest.mark.parametrize(

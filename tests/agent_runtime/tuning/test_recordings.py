@@ -201,6 +201,14 @@ def test_a_run_that_was_cut_off_behind_its_last_step_is_measured_when_it_is_take
     assert go() == whole
 
 
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_no_samples_are_learned_from_beside_recordings(home: Path, tmp_path: Path, part: str) -> None:
+    run = config(home)
+    run = replace(run, data=replace(run.data, **{part: ("samples.jsonl",)}))
+    with pytest.raises(NotTrainable, match="name no files of them"):
+        tune(run, tmp_path / "run", lambda line: None, turns=lambda loaded: short_turns(2))
+
+
 @pytest.mark.parametrize("modes", [("star", "full"), ("star",), ("anchored", "star"), ("full",)])
 def test_nothing_but_full_mode_teaches_and_this_is_said_before_the_model_is_loaded(
     home: Path, tmp_path: Path, modes: tuple[str, ...]

@@ -198,3 +198,40 @@ def test_the_least_recently_used_goes_first() -> None:
     assert stepped(remembered, steps[0]) is first
     stepped(remembered, steps[-1])
     assert len(remembered) == kept._MOST_SHARED and stepped(remembered, steps[0]) is first
+
+
+def assert_as_if_new(forwards: list[list[Span]]) -> None:
+    remembered = Remembered()
+    for spans in forwards:
+        found, fresh = (plan_work(lay_out(spans), SHAPE, remembered=each) for each in (remembered, None))
+        assert found.counts == fresh.counts and found.num_parts == fresh.num_parts
+        assert {name: array.tobytes() for name, array in found.parts.items()} == {
+            name: array.tobytes() for name, array in fresh.parts.items()
+        }
+
+
+def asked(views: list[View], rows: int) -> list[Span]:
+    return [Span([0] * rows, view.behind, view) for view in views]
+
+
+def test_the_same_views_asked_by_more_rows_are_shared_by_those() -> None:
+    views = sessions([Run(((number * 100, 100),), 100) for number in range(8)], 5)
+    assert_as_if_new([asked(views, 1), asked(views, 7)])
+
+
+def test_spans_of_the_same_lengths_that_descend_otherwise_see_otherwise() -> None:
+    [view] = sessions([Run(((0, 100),), 100)], 1)
+
+    def family(is_chain: bool) -> list[Span]:
+        root = Span([0] * 5, view.behind, view)
+        first = Span([0] * 3, root.start + 5, view, parent=root)
+        behind = first if is_chain else root
+        return [root, first, Span([0] * 3, behind.start + len(behind.ids), view, parent=behind)]
+
+    assert_as_if_new([family(False), family(True)])
+
+
+def test_as_many_tiles_of_another_world_are_cut_otherwise() -> None:
+    runs = [Run(((number * 100, 100),), 100) for number in range(8)]
+    few = [view_of_blocks(runs[:5], anchored=False) for _ in range(5)]
+    assert_as_if_new([asked(sessions(runs, 5), 7), asked(few, 7)])
