@@ -139,7 +139,7 @@ class Emulation:
         return found
 
     def arrive(self, barrier: Barrier) -> None:
-        time.sleep(self._jitter.random() * 2e-4)
+        time.sleep(self._jitter.random() * 2e-4)  # waits for nothing: partitions meet in another order every time
         with barrier.changed:
             barrier.arrived += 1
             if barrier.arrived == barrier.count:
