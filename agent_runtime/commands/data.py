@@ -47,6 +47,10 @@ def data_gamecore(
     bare_quests: Annotated[
         float, typer.Option(metavar="SHARE", help="Of train: lands whose quests have no hero and no goal.")
     ] = 0.0,
+    links: Annotated[
+        str,
+        typer.Option(metavar="known|new", help="New: by labels that train has none of; asks new_link, not for train."),
+    ] = "known",
     workers: WorkersOption = 1,
     as_json: JsonOption = False,
 ) -> None:
@@ -55,7 +59,8 @@ def data_gamecore(
 
     sizes = _range("--blocks", blocks), _range("--block-tokens", block_tokens)
     ways = cast(Any, tuple(each.strip() for each in writing.split(",")))
-    recipe = GameCore(seed, _split(split), *sizes, asks, _kinds(kinds), cast(Any, names), ways, bare_quests)
+    manner, drawn = cast(Any, names), cast(Any, links)
+    recipe = GameCore(seed, _split(split), *sizes, asks, _kinds(kinds), manner, ways, bare_quests, drawn)
     _write(recipe, samples, out, workers, as_json)
 
 

@@ -52,8 +52,11 @@ class QuestionRecipe(ABC):
     """The fewest and the most blocks of a sample."""
     askers: ClassVar[Mapping[str, Any]]
     """All kinds of questions that there are, by name."""
-    held_out: ClassVar[tuple[str, ...]] = ()
-    """Those that are asked in no split called train."""
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """Those that are asked in no split called train."""
+        return ()
 
     @abstractmethod
     def draw(self, random: Random, size: int) -> tuple[Mapping[str, Any], Sequence[tuple[str, Question]]]:

@@ -105,6 +105,7 @@ def test_what_cannot_be_done_is_one_sentence(
     for words, sentence in (
         (("gamecore", "--out", out, "--kinds", "quest"), "held out"),
         (("gamecore", "--out", out, "--names", "unlike"), "for validation and test"),
+        (("gamecore", "--out", out, "--links", "new"), "for validation and test"),
         (("gamecore", "--out", out, "--blocks", "4-9"), "no range within 8 to 400"),
         (("gamecore", "--out", out, "--writing", "prose,rhyme"), "'rhyme' is none of prose, json, renamed, lines"),
         (("passages", "--out", out, "--kinds", "hp"), "none of passage_fact"),
@@ -136,7 +137,7 @@ def test_what_cannot_be_read_is_a_usage_error(tmp_path: Path, words: tuple[str, 
 def test_the_options_are_those_that_are_needed_and_no_more() -> None:
     commands = typer.main.get_command(app).commands["data"].commands  # type: ignore[attr-defined]
     common = ["asks", "blocks", "json", "kinds", "out", "samples", "seed", "split", "workers"]
-    of_gamecore = ["bare-quests", "block-tokens", "names", "writing"]
+    of_gamecore = ["bare-quests", "block-tokens", "links", "names", "writing"]
     for name, own in (("gamecore", of_gamecore), ("passages", []), ("demonstrations", [])):
         options = sorted(option.removeprefix("--") for each in commands[name].params for option in each.opts)
         assert options == sorted([*common, *own])

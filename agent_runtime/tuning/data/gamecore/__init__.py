@@ -16,8 +16,11 @@ which links lead from record to record differs from land to land (`links.py`).
     rules_errand     the rules, a block, listed actions    buy bow for 57
     linked_errand    two linked blocks, listed actions     find Banor in Fen
     quest            two blocks, linked as in no other     Kazimor; bow         (held out: never in `train`)
+    new_link         the same, of lands with new links     Kazimor; 31          (held out: never in `train`)
+
+The links of `quest` stand in lands of `train`, where nobody asks for them; those of `new_link` stand in none.
 """
 
-from agent_runtime.tuning.data.gamecore.recipe import HELD_OUT, KINDS, GameCore
+from agent_runtime.tuning.data.gamecore.recipe import HELD_OUT, KINDS, NEW_LINK, GameCore
 
-__all__ = ["HELD_OUT", "KINDS", "GameCore"]
+__all__ = ["HELD_OUT", "KINDS", "NEW_LINK", "GameCore"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, NamedTuple
 
-from agent_runtime.tuning.data.gamecore.links import DRAWN, Kind, Record
+from agent_runtime.tuning.data.gamecore.links import DRAWN, Drawn, Kind, Record
 
 RANKS = ("captain", "guard", "healer", "rider", "scout", "smith")
 MOODS = ("angry", "calm", "eager", "proud", "shaken", "weary")
@@ -48,7 +48,7 @@ class _Detail(NamedTuple):
     is_link: bool = False
 
 
-def add_details(random: Random, state: Record, block_tokens: float) -> None:
+def add_details(random: Random, state: Record, block_tokens: float, links: Drawn = "known") -> None:
     """Add details to all records of a state, so that a block has about `block_tokens` tokens in the mean."""
     names = _Names(
         tuple([region["id"] for region in state["regions"]]),
@@ -56,14 +56,14 @@ def add_details(random: Random, state: Record, block_tokens: float) -> None:
         state["clock"]["day"],
     )
     for kind, (room, core, details, events) in _KINDS.items():
-        every = (*details, *_links(random, kind))
+        every = (*details, *_links(random, kind, links))
         for record in state.get(room, ()):
             _enrich(random, record, block_tokens * random.uniform(0.7, 1.3) - core, every, events, names)
 
 
-def _links(random: Random, kind: Kind) -> list["_Detail"]:
+def _links(random: Random, kind: Kind, links: Drawn) -> list["_Detail"]:
     """The links that records of a kind may have in this land."""
-    drawn = random.sample([link for link in DRAWN if link.kind == kind], _NUM_LINKS[kind])
+    drawn = random.sample([link for link in DRAWN[links] if link.kind == kind], _NUM_LINKS[kind])
     makers = {"unit": _a_unit, "region": _a_region}
     return [_Detail(link.label, 4.5 + len(link.label.split()), makers[link.to], is_link=True) for link in drawn]
 

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from agent_runtime.tuning.data.gamecore.details import add_details
-from agent_runtime.tuning.data.gamecore.links import BY_LABEL, Kind, Link, Record, links_of
+from agent_runtime.tuning.data.gamecore.links import BY_LABEL, Drawn, Kind, Link, Record, links_of
 from agent_runtime.tuning.data.names import Manner, names, things
 from agent_runtime.tuning.samples import Split
 
@@ -134,7 +134,14 @@ class Land:
         return [other for other in self.units_of[unit["region"]] if other["team"] != unit["team"]]
 
 
-def make_land(random: Random, split: Split, num_blocks: int, block_tokens: float, manner: Manner = "like") -> Land:
+def make_land(
+    random: Random,
+    split: Split,
+    num_blocks: int,
+    block_tokens: float,
+    manner: Manner = "like",
+    links: Drawn = "known",
+) -> Land:
     """Return a land of `num_blocks` blocks (at least `SMALLEST_LAND`) of about `block_tokens` tokens each."""
     num_regions, num_units, num_items, num_quests = _sizes(random, num_blocks)
     taken: set[str] = set()
@@ -159,7 +166,7 @@ def make_land(random: Random, split: Split, num_blocks: int, block_tokens: float
     if described:  # an empty array would be a block of its own
         state["items"] = [_item(random, name, regions if name in set(lying) else ()) for name in described]
     state["quests"] = _quests(random, state, quests, described or carried, carried)
-    add_details(random, state, block_tokens)
+    add_details(random, state, block_tokens, links)
     return Land(state, largest_count)
 
 

@@ -2,7 +2,7 @@
 
 Every record of a kind has the few core links. Of the others each land has some, drawn from many, so that what is
 learned is to follow a link by its name, whichever it is. None is a word for what the held-out quests are asked for:
-their hero, and where they lead.
+their hero, and where they lead. New links have labels of their own, which no land of train has.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 Record = dict[str, Any]
 Kind = Literal["region", "unit", "item", "quest"]
+Drawn = Literal["known", "new"]
+"""Which links lands have some of beside the core: those that train has, or others."""
 
 # Every record has the links of the core, so they lead to more.
 _CORE_SHARE = 0.4
@@ -81,17 +83,31 @@ _PLACES = (
     "tavern temple theatre tomb tower treasury tribunal university vault village vineyard warehouse watchtower "
     "well wharf winery workshop yard"
 ).split()
+_NEW_ROLES = (
+    "abbess acrobat astronomer auctioneer beekeeper biographer bugler censor chauffeur chieftain "
+    "conspirator constable counsellor crofter curator cyclist dentist diplomat duchess empress fencer forester "
+    "gambler goldsmith harpist highwayman janitor locksmith matchmaker mermaid optician orator pedlar "
+    "perfumer pharaoh pharmacist plumber postman publisher puppeteer rabbi regent rower saddler sleuth "
+    "soothsayer sultan tattooist tracker umpire undertaker valet ventriloquist wrestler zookeeper"
+).split()
+_NEW_PLACES = (
+    "airfield allotment amphitheatre aqueduct arcade arena asylum ballroom bathhouse belfry boathouse boulevard "
+    "canteen casino catacomb citadel clinic cloister courtyard crossroads dormitory fishpond fountain gallery "
+    "gatehouse greenhouse hangar hayloft icehouse larder lido manor mausoleum moat monastery nunnery oasis pavilion "
+    "playground racetrack rookery sauna shipyard stockade terrace tollhouse trench viaduct villa waterfall windmill"
+).split()
 # What a record of each kind may have by a noun: anybody as a role, any region as a place.
-_NOUNS: tuple[tuple[Kind, Kind, list[str]], ...] = (
-    ("unit", "unit", _ROLES),
-    ("unit", "region", _PLACES),
-    ("region", "unit", _ROLES),
-    ("item", "unit", _ROLES),
-    ("item", "region", _PLACES),
-    ("quest", "unit", _ROLES),
-    ("quest", "region", _PLACES),
+_NOUNS: tuple[tuple[Kind, Kind], ...] = (
+    ("unit", "unit"),
+    ("unit", "region"),
+    ("region", "unit"),
+    ("item", "unit"),
+    ("item", "region"),
+    ("quest", "unit"),
+    ("quest", "region"),
 )
-_PHRASES: Mapping[tuple[Kind, Kind], tuple[tuple[str, str, str], ...]] = {
+_Phrases = Mapping[tuple[Kind, Kind], tuple[tuple[str, str, str], ...]]
+_PHRASES: _Phrases = {
     ("unit", "unit"): (
         ("fears", "the one that {} fears", "Who fears {}?"),
         ("hunts", "the one that {} hunts", "Who hunts {}?"),
@@ -135,21 +151,57 @@ _PHRASES: Mapping[tuple[Kind, Kind], tuple[tuple[str, str, str], ...]] = {
         ("forbidden in", "the region where {} is forbidden", "Which quest is forbidden in {}?"),
     ),
 }
+_NEW_PHRASES: _Phrases = {
+    ("unit", "unit"): (
+        ("adores", "the one that {} adores", "Who adores {}?"),
+        ("betrayed by", "the one who betrayed {}", "Whom did {} betray?"),
+        ("writes to", "the one to whom {} writes", "Who writes to {}?"),
+    ),
+    ("unit", "region"): (
+        ("hides in", "the region where {} hides", "Who hides in {}?"),
+        ("sails for", "the region for which {} sails", "Who sails for {}?"),
+    ),
+    ("region", "unit"): (
+        ("bought by", "the one who bought {}", "Which region did {} buy?"),
+        ("shelled by", "the one who shelled {}", "Which region did {} shell?"),
+    ),
+    ("item", "unit"): (
+        ("admired by", "the one who admires {}", "Which item does {} admire?"),
+        ("pawned by", "the one who pawned {}", "Which item did {} pawn?"),
+    ),
+    ("item", "region"): (
+        ("dug up in", "the region where {} was dug up", "Which item was dug up in {}?"),
+        ("displayed in", "the region where {} is displayed", "Which item is displayed in {}?"),
+    ),
+    ("quest", "unit"): (
+        ("dreaded by", "the one who dreads {}", "Which quest does {} dread?"),
+        ("sung by", "the one who sings of {}", "Of which quest does {} sing?"),
+    ),
+    ("quest", "region"): (
+        ("halts in", "the region where {} halts", "Which quest halts in {}?"),
+        ("retold in", "the region where {} is retold", "Which quest is retold in {}?"),
+    ),
+}
 
 
-def _drawn() -> Iterator[Link]:
-    for noun_of, names, nouns in _NOUNS:
-        for label in nouns:
+def _drawn(roles: list[str], places: list[str], phrases: _Phrases) -> Iterator[Link]:
+    for noun_of, names in _NOUNS:
+        for label in roles if names == "unit" else places:
             yield _noun(noun_of, label, names)
-    for (kind, to), rows in _PHRASES.items():
+    for (kind, to), rows in phrases.items():
         for label, called, back in rows:
             yield Link(kind, label, to, (called,), (back,))
 
 
-DRAWN: tuple[Link, ...] = tuple(_drawn())
+DRAWN: Mapping[Drawn, tuple[Link, ...]] = MappingProxyType(
+    {
+        "known": tuple(_drawn(_ROLES, _PLACES, _PHRASES)),
+        "new": tuple(_drawn(_NEW_ROLES, _NEW_PLACES, _NEW_PHRASES)),
+    }
+)
 """The links of which a land has some; no two of a kind of records have one label."""
 BY_LABEL: Mapping[tuple[Kind, str], Link] = MappingProxyType(
-    {(link.kind, link.label): link for link in (*CORE, *DRAWN)}
+    {(link.kind, link.label): link for link in (*CORE, *DRAWN["known"], *DRAWN["new"])}
 )
 
 

@@ -10,7 +10,7 @@ from random import Random
 from agent_runtime.tuning.data.asking import Question
 from agent_runtime.tuning.data.gamecore.details import PACKED, STORED
 from agent_runtime.tuning.data.gamecore.land import TERRAINS, WEAPONS, WINNERS, Land
-from agent_runtime.tuning.data.gamecore.links import BY_LABEL, Kind, Record, draw_link, record_called
+from agent_runtime.tuning.data.gamecore.links import BY_LABEL, DRAWN, Kind, Link, Record, draw_link, record_called
 
 Asker = Callable[[Random, Land], Question | None]
 
@@ -109,7 +109,16 @@ def rules_and_unit(random: Random, land: Land) -> Question | None:
 
 def linked(random: Random, land: Land) -> Question | None:
     """Two blocks, of which the first names the second."""
-    link = draw_link(random, land.linked)
+    return _linked(random, land, draw_link(random, land.linked))
+
+
+def new_link(random: Random, land: Land) -> Question | None:
+    """Held out: the same by a link whose label no land of train has."""
+    links = [link for link in DRAWN["new"] if link in land.linked]
+    return _linked(random, land, random.choice(links)) if links else None
+
+
+def _linked(random: Random, land: Land, link: Link) -> Question:
     record, other = random.choice(land.linked[link])
     field = random.choice(_asked_fields(link.to, other))
     # A link from what another leads to is worded one way: "the rival of Ann's ally" could be two.

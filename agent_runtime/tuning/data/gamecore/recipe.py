@@ -19,6 +19,7 @@ from agent_runtime.tuning.data.asking import (
 from agent_runtime.tuning.data.gamecore import questions
 from agent_runtime.tuning.data.gamecore.decisions import decision, errand, linked_errand, rules_errand
 from agent_runtime.tuning.data.gamecore.land import SMALLEST_LAND, make_land
+from agent_runtime.tuning.data.gamecore.links import Drawn
 from agent_runtime.tuning.data.gamecore.questions import Asker
 from agent_runtime.tuning.data.gamecore.renaming import renamed
 from agent_runtime.tuning.data.generating import check_range, game_of
@@ -40,11 +41,13 @@ KINDS: Mapping[str, Asker] = MappingProxyType(
         "rules_errand": rules_errand,
         "linked_errand": linked_errand,
         "quest": questions.quest,
+        "new_link": questions.new_link,
     }
 )
 Writing = Literal["prose", "json", "renamed", "lines"]
 _TEMPLATES: Mapping[Writing, str | None] = MappingProxyType({"json": None, "renamed": None, "lines": "lines.md"})
 HELD_OUT = "quest"
+NEW_LINK = "new_link"
 MOST_BLOCKS = 400
 _LEAST_TOKENS, _MOST_TOKENS = 30, 120
 
@@ -55,7 +58,9 @@ class GameCore(QuestionRecipe):
 
     Sizes are drawn so that small ones are as frequent as large ones (log-uniform); `kinds` are kinds of questions with
     their weights, empty for all alike. The kind `quest` is held out: it is asked for in no split called train. `names`
-    of things and records are like those of train or, in the other splits, unlike any of them. `writing` are the
+    of things and records are like those of train or, in the other splits, unlike any of them. With `links` new, which
+    is not for train either, lands have links whose labels no land of train has, and the kind `new_link`, which is
+    asked nowhere else, is all that is asked if `kinds` say nothing. `writing` are the
     ways that records are written in, a sample in one of them: `prose`, by the templates of the game's folder; `json`,
     as a game without templates has them; `renamed`, as JSON with other names for most fields; `lines`, a line a field.
     All but prose take more tokens to say as much. `bare_quests` is the share of lands of train whose quests have
@@ -72,11 +77,16 @@ class GameCore(QuestionRecipe):
     names: Manner = "like"
     writing: tuple[Writing, ...] = ("prose",)
     bare_quests: float = 0.0
+    links: Drawn = "known"
     name: str = field(default="gamecore", init=False)
 
     sizes: ClassVar = (SMALLEST_LAND, MOST_BLOCKS)
     askers: ClassVar = KINDS
-    held_out: ClassVar = (HELD_OUT,)
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """The kinds of questions that are asked in no split called train, if these lands have what they ask about."""
+        return (HELD_OUT, NEW_LINK) if self.links == "new" else (HELD_OUT,)
 
     def arguments(self) -> dict[str, Any]:
         """All that a sample depends on besides seed, split and its number."""
@@ -86,6 +96,8 @@ class GameCore(QuestionRecipe):
             del said["writing"]
         if not self.bare_quests:
             del said["bare_quests"]
+        if self.links == "known":
+            del said["links"]
         return said
 
     def games(self) -> tuple[Game, ...]:
@@ -99,7 +111,11 @@ class GameCore(QuestionRecipe):
 
     def weights(self) -> Weights:
         """The kinds to ask, with their weights."""
-        return self.kinds or alike(kind for kind in KINDS if kind != HELD_OUT or self.split != "train")
+        if self.links == "new":
+            return self.kinds or alike([NEW_LINK])
+        return self.kinds or alike(
+            kind for kind in KINDS if kind != NEW_LINK and (kind != HELD_OUT or self.split != "train")
+        )
 
     def _without_decisions(self) -> Weights:
         return tuple((kind, weight) for kind, weight in self.weights() if kind != "decision")
@@ -119,6 +135,12 @@ class GameCore(QuestionRecipe):
             raise BadArgument("bare_quests", "Nothing is decided by bare quests: ask for another kind than decision.")
         if self.split == "train" and self.names == "unlike":
             raise BadArgument("names", "Unlike names are unlike those of train: they are for validation and test.")
+        if self.links not in get_args(Drawn):
+            raise BadArgument("links", f"{self.links!r} is neither known nor new.")
+        if self.split == "train" and self.links == "new":
+            raise BadArgument("links", "New links are those that train has none of: they are for validation and test.")
+        if self.links == "known" and any(kind == NEW_LINK for kind, _ in self.weights()):
+            raise BadArgument("kinds", f"{NEW_LINK!r} asks about new links, and these lands have known ones.")
         if self.split == "train" and any(kind == HELD_OUT for kind, _ in self.weights()):
             raise BadArgument("kinds", f"{HELD_OUT!r} is held out: it is asked in validation and test, never in train.")
         return QuestionRecipe.maker(self)
@@ -131,7 +153,7 @@ class GameCore(QuestionRecipe):
             weights = self._without_decisions()
         questions: list[tuple[str, Question]] = []
         while not questions:  # in a land of three units all may have one weapon
-            land = make_land(random, self.split, size, tokens, self.names)
+            land = make_land(random, self.split, size, tokens, self.names, self.links)
             if is_bare:
                 for record in land.state["quests"]:
                     del record["hero"], record["to"]

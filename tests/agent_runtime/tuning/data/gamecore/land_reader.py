@@ -20,7 +20,7 @@ _WORDS = {
     "days left": "days",
     **{word: word for word in "danger weather people hp ally carries rank mood armour gold".split()},
     **{word: word for word in "weight worth state age hero reward penalty".split()},
-    **{link.label: link.label for link in DRAWN},
+    **{link.label: link.label for links in DRAWN.values() for link in links},
 }
 _FIELDS = {other: field for field, others in OTHER_NAMES.items() for other in others}
 # What the records that a question has no name for are called, and by which field one comes to them.

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent_runtime.tuning.data.asking import QuestionMaker
-from agent_runtime.tuning.data.gamecore import HELD_OUT, KINDS, GameCore
+from agent_runtime.tuning.data.gamecore import HELD_OUT, KINDS, NEW_LINK, GameCore
+from agent_runtime.tuning.data.gamecore.links import DRAWN, Drawn
 from agent_runtime.tuning.data.gamecore.recipe import Writing
 from agent_runtime.tuning.data.gamecore.renaming import OTHER_NAMES
 from agent_runtime.tuning.data.generating import Tally
@@ -18,6 +19,8 @@ from agent_runtime.tuning.errors import BadArgument
 from agent_runtime.tuning.samples import SPLITS, Ask, Split, encode_sample
 from prompts import load_game
 from tests.agent_runtime.tuning.data.gamecore.land_reader import Reader
+
+ASKED = {*KINDS} - {NEW_LINK}  # of lands whose links are known
 
 
 def question_of(ask: Ask) -> str:
@@ -35,7 +38,8 @@ def maker(
     writing: tuple[Writing, ...] = ("prose",),
 ) -> QuestionMaker:
     kinds = ((kind, 1.0),) if kind else ()
-    return GameCore(seed, split, (blocks, blocks), (tokens, tokens), asks, kinds, writing=writing).maker()
+    links: Drawn = "new" if kind == NEW_LINK else "known"
+    return GameCore(seed, split, (blocks, blocks), (tokens, tokens), asks, kinds, writing=writing, links=links).maker()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -46,7 +50,10 @@ def maker(
 def test_the_blocks_alone_tell_one_right_target_and_it_is_the_samples(
     seed: int, split: Split, blocks: int, tokens: int, kind: str, writing: Writing
 ) -> None:
-    kind = "decision" if (split, kind) == ("train", HELD_OUT) else kind
+    if split == "train" and kind in (HELD_OUT, NEW_LINK):
+        kind = "decision"
+    if kind == NEW_LINK:  # records of few tokens have hardly any
+        tokens = max(tokens, 60)
     sample = maker(seed, split, blocks, tokens, kind, writing=(writing,)).sample(seed % 7)
     assert len(sample.blocks) == blocks == len({name for name, _ in sample.blocks})
     assert (sample.game, sample.family, sample.split, sample.seed) == ("gamecore", "gamecore", split, seed)
@@ -97,7 +104,7 @@ def test_bare_quests_have_neither_hero_nor_goal_and_all_else_is_asked_as_ever(wr
         reader = Reader(sample.blocks)
         assert all(reader.targets(question_of(ask), ask.actions) == [ask.target] for ask in sample.asks)
         kinds |= {ask.kind for ask in sample.asks}
-    assert kinds == {*KINDS} - {HELD_OUT, "decision"}
+    assert kinds == ASKED - {HELD_OUT, "decision"}
 
 
 def test_some_lands_have_bare_quests_and_files_without_any_do_not_name_them() -> None:
@@ -133,14 +140,36 @@ def test_links_behind_links_are_worded_in_one_sense() -> None:
 def test_every_kind_is_asked_in_lands_of_every_size_but_the_held_out_one(tokens: int) -> None:
     for blocks in (8, 12, 30, 100, 300):
         made = GameCore(3, "test", (blocks, blocks), (tokens, tokens)).maker()
-        assert {ask.kind for number in range(12) for ask in made.sample(number).asks} == {*KINDS}
+        assert {ask.kind for number in range(12) for ask in made.sample(number).asks} == ASKED
 
 
 def test_the_held_out_kind_is_never_asked_in_train() -> None:
     made = GameCore(seed=5, split="train", blocks=(8, 60)).maker()
-    assert {ask.kind for number in range(30) for ask in made.sample(number).asks} == {*KINDS} - {HELD_OUT}
+    assert {ask.kind for number in range(30) for ask in made.sample(number).asks} == ASKED - {HELD_OUT}
     with pytest.raises(BadArgument, match="held out"):
         GameCore(split="train", kinds=((HELD_OUT, 1.0),)).maker()
+
+
+@pytest.mark.parametrize("blocks", [8, 60, 300])
+def test_new_links_are_asked_about_by_a_kind_of_their_own_and_never_in_train(blocks: int) -> None:
+    recipe = GameCore(5, "test", (blocks, blocks), links="new")
+    asks = [ask for number in range(6) for ask in recipe.maker().sample(number).asks]
+    assert len(asks) > 12 and {ask.kind for ask in asks} == {NEW_LINK}
+    labels = {word for link in DRAWN["new"] for word in link.label.split()}
+    said = [{*question_of(ask).replace("'s", "").rstrip("?").split()} for ask in asks]
+    assert sum(bool(words & labels) for words in said) > 0.8 * len(said)  # phrases are worded otherwise
+    assert recipe.arguments()["links"] == "new" and recipe.held_out == (HELD_OUT, NEW_LINK)
+    known = GameCore(5, "test")
+    assert "links" not in known.arguments() and known.held_out == (HELD_OUT,)
+    for wrong, why in (
+        (GameCore(links="new"), "links: .* for validation and test"),
+        (GameCore(split="test", links="odd"), "links: 'odd' is neither known nor new"),  # type: ignore[arg-type]
+        (GameCore(split="test", kinds=((NEW_LINK, 1.0),)), "kinds: 'new_link' asks about new links"),
+    ):
+        with pytest.raises(BadArgument, match=why):
+            wrong.maker()
+    both = GameCore(5, "test", (60, 60), kinds=(("linked", 1.0), (NEW_LINK, 1.0)), links="new").maker()
+    assert {ask.kind for ask in both.sample(0).asks} == {"linked", NEW_LINK}
 
 
 @pytest.mark.parametrize("kind", KINDS)
