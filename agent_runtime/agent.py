@@ -61,7 +61,8 @@ class PendingTurn:
     def _staged(self, partial: Callable[[Partial], None] | None = None) -> Steps:
         """Read from the store what the pool lacks, and return what is left to do on the engine's thread."""
         match = self.session.match
-        staged = match.served.cache.fetch(match.mode, self.prompt.blocks, len(self.prompt.observation))
+        cache, num_rows = match.served.cache, len(self.prompt.observation)
+        staged = cache.fetch(match.mode, self.prompt.blocks, num_rows, self.session.name)
         script = Script(
             self.session,
             self.request,

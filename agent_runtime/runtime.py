@@ -220,6 +220,7 @@ class AgentRuntime:
                 match.seen_by(session.sight)
                 self._keeper.keep_session(session)
                 self._sessions[spec.session] = match.sessions[spec.session] = session
+                match.served.cache.open_session(session.name)
         bring_all(session, ready, prefetches=self._prefetches)
         return SessionOpened(session.name, match.name, resumed, session.last_turn_id)
 
@@ -238,6 +239,7 @@ class AgentRuntime:
             with closing.match.lock:
                 del self._sessions[session]
                 closing.match.sessions.pop(session, None)
+                closing.match.served.cache.forget_session(session)
                 closing.match.forget_sight(closing.sight)
                 self._keeper.forget_session(session)
 

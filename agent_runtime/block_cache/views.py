@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from agent_runtime.engine.positions import Positions
 from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
-from agent_runtime.residents import Resident
+from agent_runtime.residents import Resident, Standing
 from agent_runtime.turn import Mode
 
 _MAX_VIEWS = 256
@@ -18,12 +18,28 @@ class Views:
         self._positions = positions
         self._made: OrderedDict[tuple[int, ...], View] = OrderedDict()
 
-    def of(self, mode: Mode, residents: Sequence[Resident]) -> View:
-        """Return the view of all blocks in their order: each moved from its local start to its place here."""
-        anchored = mode is Mode.ANCHORED
-        name = (anchored, *(resident.serial for resident in residents))
+    def of(
+        self, mode: Mode, residents: Sequence[Resident], last: Standing | None, places: Sequence[int] | None
+    ) -> tuple[tuple[int, ...], View]:
+        """Return the view of all blocks in their order, and the name it goes by.
+
+        Each block is moved from its local start to its place here. As they stood `last`, all but those at `places` were
+        the same (None: more has changed).
+        """
+        if last is None or places is None:
+            name = (mode is Mode.ANCHORED, *[resident.serial for resident in residents])
+            return name, self._once(name, lambda: self._made_of(mode, residents))
+        changed = list(last.name)
+        for place in places:
+            changed[1 + place] = residents[place].serial
+        name = tuple(changed)
+        return name, self._once(
+            name, lambda: _exchanged(last.view, residents, places) or self._made_of(mode, residents)
+        )
+
+    def _made_of(self, mode: Mode, residents: Sequence[Resident]) -> View:
         runs = [resident.run for resident in residents]
-        return self._once(name, lambda: view_of_blocks(runs, anchored=anchored, positions=self._positions))
+        return view_of_blocks(runs, anchored=mode is Mode.ANCHORED, positions=self._positions)
 
     def spans_of(self, mode: Mode, anchor: Resident, fresh: Sequence[Resident]) -> list[Span]:
         """Return the spans that encode blocks: in `anchored` all but the anchor see the anchor."""
@@ -46,3 +62,16 @@ class Views:
         else:
             self._made.move_to_end(name)
         return view
+
+
+def _exchanged(view: View, residents: Sequence[Resident], places: Sequence[int]) -> View | None:
+    """Return a view with other blocks at some places, None if they have other lengths: all that follows has moved."""
+    pieces = list(view.pieces)
+    for place in places:
+        run = residents[place].run
+        if run.length != pieces[place].run.length:
+            return None
+        pieces[place] = Placed(run, pieces[place].shift)
+    made = View(tuple(pieces), view.end)
+    vars(made)["lengths"] = view.lengths  # which is found out already
+    return made
