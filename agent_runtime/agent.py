@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
 
-from agent_runtime.actions import Answers, list_answers
+from agent_runtime.actions import Answers
 from agent_runtime.deciding import MAX_PARAMETER_TOKENS, Played, Script, Steps
 from agent_runtime.engine.errors import PoolFull
 from agent_runtime.engine.scheduler import Work
@@ -178,7 +178,7 @@ def prepare_turn(
     with match.lock:
         if match.frame != request.frame:
             raise StaleFrame(match.name, request.frame, match.frame)
-        answers = list_answers(request.actions, served.loaded.text, served.grammar)
+        answers = served.answers.list(request.actions)
         seen = match.seen_by(session.sight)
         persona, private, history = session.own_blocks()
         observation = ObservationInput(
