@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from agent_runtime.engine.positions import Positions
-from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
+from agent_runtime.engine.span import NOTHING, Placed, Span, View, exchanged, view_of_blocks
 from agent_runtime.residents import Resident, Standing
 from agent_runtime.turn import Mode
 
@@ -33,8 +33,9 @@ class Views:
         for place in places:
             changed[1 + place] = residents[place].serial
         name = tuple(changed)
+        runs = {place: residents[place].run for place in places}
         return name, self._once(
-            name, lambda: _exchanged(last.view, residents, places) or self._made_of(mode, residents)
+            name, lambda: exchanged(last.view, runs, self._positions) or self._made_of(mode, residents)
         )
 
     def _made_of(self, mode: Mode, residents: Sequence[Resident]) -> View:
@@ -62,16 +63,3 @@ class Views:
         else:
             self._made.move_to_end(name)
         return view
-
-
-def _exchanged(view: View, residents: Sequence[Resident], places: Sequence[int]) -> View | None:
-    """Return a view with other blocks at some places, None if they have other lengths: all that follows has moved."""
-    pieces = list(view.pieces)
-    for place in places:
-        run = residents[place].run
-        if run.length != pieces[place].run.length:
-            return None
-        pieces[place] = Placed(run, pieces[place].shift)
-    made = View(tuple(pieces), view.end)
-    vars(made)["lengths"] = view.lengths  # which is found out already
-    return made
