@@ -37,6 +37,8 @@ _log = logging.getLogger(__name__)
 
 # Of the time to stop, this share of what is left is waited for blocks to be copied out, and then for the forward.
 _SHARE_FOR_COPIES = 0.3
+# More changed blocks than this are left to the turn that needs them: the game may send another frame before it asks.
+_MOST_AHEAD = 16
 
 
 class AgentRuntime:
@@ -182,6 +184,13 @@ class AgentRuntime:
                     f"the patch was made of frame {base} and the match is at frame {taken.frame}. Send a whole state.",
                 )
             return taken.put_state(frame, state, patch)
+
+    def look_ahead(self, match: str) -> None:
+        """Read into tokens what the last frame changed, if that is little, while its game writes the next question."""
+        taken = self._matches.get(match)
+        if taken is not None and len(taken.fresh) <= _MOST_AHEAD:
+            for block in taken.fresh:
+                taken.served.loaded.text.text_ids(block.text)
 
     def close_match(self, match: str) -> None:
         """End a match and its sessions for good; blocks that another match uses stay."""

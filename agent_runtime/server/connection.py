@@ -14,7 +14,7 @@ from agent_runtime.errors import HotseatError
 from agent_runtime.server.events import BeginTurn, Call, CancelTurn, Close, Event, Heard, Send
 from agent_runtime.server.faults import as_answer
 from agent_runtime.server.protocol import Machine
-from agent_runtime.server.runtime import Answer, Ask, CloseMatch, CloseSession, Flush, perform
+from agent_runtime.server.runtime import Answer, Ask, CloseMatch, CloseSession, Flush, PutState, perform
 from agent_runtime.server.shared import Shared
 from agent_runtime.server.turn_runner import begin_turn
 from agent_runtime.server.workers import Job, Lane, LaneJob
@@ -137,6 +137,8 @@ class Connection:
             post(partial(self._ask_refused, ticket, ask, as_answer(error)))
         else:
             post(partial(self._answered, ticket, ask, answer))
+            if isinstance(ask, PutState) and not len(self._lane):
+                self._shared.runtime.look_ahead(ask.match)
 
     # What comes back, on the loop's thread.
 
