@@ -204,19 +204,14 @@ class BlockCache:
         self.residents.tick()
         last = self._last_standing(match, mode, keep_for)
         places = None if last is None else changed_places(last.blocks, prompt.blocks)
-        found = {} if last is None else last.found
-        new = prompt.blocks if places is None else [prompt.blocks[place] for place in places]
-        if last is not None:
-            old = last.blocks if places is None else [last.blocks[place] for place in places]
-            for key in set(map(key_of, old)).difference(map(key_of, new)):
-                self.residents.unpin(found.pop(key))
-        coming = {block.key: block for block in new if block.key not in found}
+        found, coming = self._still_there(last, places, prompt.blocks)
         known = self.residents.pin_known(coming)
         found.update(known)
         missing = [block for key, block in coming.items() if key not in known]
         try:
             # Held before there is room made: what is evicted now may want the host's memory that they lie in.
             with self.supply.claimed([block.key for block in missing], staged) as claim:
+                # What stood already is linked, unless its match was closed and opened again in the meantime.
                 opening = self._outbox.opening(match)
                 is_linked = last is not None and last.opening is opening
                 linked, known = (list(coming), known) if is_linked else (list(map(key_of, prompt.blocks)), found.copy())
@@ -256,6 +251,21 @@ class BlockCache:
             self.residents.unpin_all(standing)
             return None
         return standing
+
+    def _still_there(
+        self, last: Standing | None, places: Sequence[int] | None, blocks: Sequence[TokenBlock]
+    ) -> tuple[dict[str, Resident], dict[str, TokenBlock]]:
+        """Unpin what has gone since `last`, and return by key what has stayed, and the blocks that have come.
+
+        Only the `places` that changed are looked at, or all (None).
+        """
+        if last is None:
+            return {}, {block.key: block for block in blocks}
+        old = last.blocks if places is None else [last.blocks[place] for place in places]
+        new = blocks if places is None else [blocks[place] for place in places]
+        for key in set(map(key_of, old)).difference(map(key_of, new)):
+            self.residents.unpin(last.found.pop(key))
+        return last.found, {block.key: block for block in new if block.key not in last.found}
 
     def _fill_in(
         self, staged: Staged, found: dict[str, Resident], missing: Sequence[TokenBlock], claim: Claim
