@@ -127,6 +127,21 @@ def test_what_a_turn_has_taken_over_is_no_room_for_another() -> None:
     made.make_room(1)
 
 
+def test_what_a_session_keeps_and_a_turn_needs_as_well_costs_nobody_their_blocks() -> None:
+    made = residents(12)
+    needed, other = made.add(block("needed", 4)), made.add(block("other", 4))
+    made.unpin(made.pin(made.add(block("loose", 4))))
+    left_by(made, "a", needed, other)
+    left_by(made, "b", needed)
+    made.pin(needed)
+    with pytest.raises(PoolFull):
+        made.make_room(9)
+    assert in_pool(made) == {"needed", "other", "loose"} and made.kept("a") is not None
+    made.make_room(8)
+    assert in_pool(made) == {"needed"}
+    made.check(1)
+
+
 def test_the_standings_of_many_sessions_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent_runtime.residents._MOST_KEPT", 2)
     made = residents(8)

@@ -1,10 +1,12 @@
 """What a turn leaves to the next one of its session: found again as it stood, and no obstacle to anybody."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agent_runtime.block_cache import Staged
 from agent_runtime.engine.forward import Logits
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.engine.span import Span
@@ -147,6 +149,27 @@ def test_a_standing_is_for_turns_of_its_mode_and_match_only(made: AgentRuntime, 
 
     assert made.served_model().engine.ask(placed, 30) is (ends is Mode.STAR)  # by the name that views go by
     assert kept(made) is None and {each.pins for each in before.residents} == {0}
+
+
+def test_a_block_that_stands_at_two_places_stays_pinned_when_it_leaves_one(made: AgentRuntime) -> None:
+    open_duel(made)
+    made.put_state("m", 0, state=state())
+    play(made, 0)
+    cache, prompt = made.served_model().cache, made.begin_turn(ask(1)).prompt
+    anchor, first, second = prompt.blocks[:3]
+
+    def num_pins() -> list[int]:
+        pins = []
+        for blocks in ((anchor, first, second, first), (anchor, second, second, first)):
+            placement = cache.place("m", Mode.STAR, replace(prompt, blocks=blocks), Staged(), "s")
+            assert placement.standing is not None and not placement.riding
+            pins.append(placement.standing.residents[3].pins)
+            placement.settle()
+            placement.release()
+        return pins
+
+    assert made.served_model().engine.ask(num_pins, 30) == [1, 1]
+    assert kept(made) is None
 
 
 def test_a_forward_that_fails_leaves_nothing_and_the_next_turn_is_as_if_it_had_never_been(
