@@ -9,13 +9,15 @@ from operator import eq
 from agent_runtime.engine.text import TextEncoder
 from agent_runtime.errors import BadActions
 from agent_runtime.grammar import Grammar
-from agent_runtime.legal import LegalAction, answer_text, compact, legal_actions, same_to_the_model
+from agent_runtime.legal import MAX_ANSWERS, LegalAction, answer_text, compact, legal_actions, same_to_the_model
 from agent_runtime.turn import Action, ActionOption, Json
 
 # A longer answer is no action, it is a text: let it be decoded under a schema.
 MAX_ANSWER_TOKENS = 64
 # All that is scored is part of one forward, whose memory grows with the square of these rows.
 MAX_ANSWER_ROWS = 8192
+# Beyond so many names, all are read anew: games have some hundreds, and those that make them up have no end of them.
+_MOST_KNOWN = 16_384
 # Up to here the observation lists every combination; beyond, it shows the schema.
 _LISTED_COMBINATIONS = 24
 
@@ -88,6 +90,42 @@ def list_answers(options: Sequence[ActionOption], text: TextEncoder, grammar: Gr
             "parameters shorter values, or widen a schema, so that they are decoded."
         )
     return Answers(tuple(candidates), tuple(listed))
+
+
+class KnownAnswers:
+    """Lists answers as `list_answers` does, from any thread. Names that were legal before are not read again."""
+
+    def __init__(self, text: TextEncoder, grammar: Grammar) -> None:
+        self._text = text
+        self._grammar = grammar
+        self._by_name: dict[str, Candidate] = {}
+
+    def list(self, options: Sequence[ActionOption]) -> Answers:
+        """Return the answers that `options` allow. Raises BadActions."""
+        candidates: list[Candidate] = []
+        for option in options:
+            candidate = self._by_name.get(option.id) or self._read(option)
+            if candidate is None or option.schema is not None:
+                break
+            candidates.append(candidate)
+        is_plain = 0 < len(candidates) == len(options) <= MAX_ANSWERS
+        by_ids = {candidate.ids for candidate in candidates}
+        if not is_plain or len(by_ids) < len(options) or sum(map(len, by_ids)) > MAX_ANSWER_ROWS:
+            return list_answers(options, self._text, self._grammar)  # or it says what is wrong
+        return Answers(tuple(candidates), tuple([(option.id, option.text) for option in options]))
+
+    def _read(self, option: ActionOption) -> Candidate | None:
+        """Return the one answer of an action without parameters; None if it has some, or is not legal even alone."""
+        if option.schema is not None:
+            return None
+        try:
+            (candidate,) = list_answers([option], self._text, self._grammar).candidates
+        except BadActions:
+            return None
+        if len(self._by_name) >= _MOST_KNOWN:
+            self._by_name.clear()
+        self._by_name[option.id] = candidate
+        return candidate
 
 
 def _num_rows(answers: Collection[tuple[int, ...]]) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
 
-from agent_runtime.actions import Answers, list_answers
+from agent_runtime.actions import Answers
 from agent_runtime.deciding import MAX_PARAMETER_TOKENS, Played, Script, Steps
 from agent_runtime.engine.errors import PoolFull
 from agent_runtime.engine.scheduler import Work
@@ -61,7 +61,8 @@ class PendingTurn:
     def _staged(self, partial: Callable[[Partial], None] | None = None) -> Steps:
         """Read from the store what the pool lacks, and return what is left to do on the engine's thread."""
         match = self.session.match
-        staged = match.served.cache.fetch(match.mode, self.prompt.blocks, len(self.prompt.observation))
+        cache, num_rows = match.served.cache, len(self.prompt.observation)
+        staged = cache.fetch(match.mode, self.prompt.blocks, num_rows, self.session.name)
         script = Script(
             self.session,
             self.request,
@@ -177,7 +178,7 @@ def prepare_turn(
     with match.lock:
         if match.frame != request.frame:
             raise StaleFrame(match.name, request.frame, match.frame)
-        answers = list_answers(request.actions, served.loaded.text, served.grammar)
+        answers = served.answers.list(request.actions)
         seen = match.seen_by(session.sight)
         persona, private, history = session.own_blocks()
         observation = ObservationInput(

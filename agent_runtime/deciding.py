@@ -62,7 +62,7 @@ class Script:
         match = self.session.match
         decide, cache = self.request.decide, match.served.cache
         staged, self.staged = self.staged, Staged()
-        placement = cache.place(match.name, match.mode, self.prompt, staged)
+        placement = cache.place(match.name, match.mode, self.prompt, staged, keep_for=self.session.name)
         # What it brought is in the pool: for as long as a turn thinks, others have the room on the device.
         del staged
         try:
@@ -190,13 +190,13 @@ class Script:
         match, warnings = self.session.match, list(self.warnings)
         if mass < _TINY_LEGAL_MASS:
             warnings.append(f"The prompt does not lead the model to the listed actions (legal mass {mass:.1e}).")
-        changed = tuple(use for use in placement.uses.values() if use is not None)
+        changed = tuple(placement.brought.values())
         observation = len(placement.observation)
         return Account(
             mode=match.mode,
             model=match.served.name,
             block_tuned=match.served.loaded.block_tuned,
-            blocks_hit=len(placement.uses) - len(changed),
+            blocks_hit=placement.num_hit,
             blocks_loaded=sum(use.how == "loaded" for use in changed),
             blocks_encoded=sum(use.how == "encoded" for use in changed),
             changed=changed,

@@ -24,7 +24,8 @@ _KEPT_TURNS = 16
 class Match:
     """One running game: the shared state with its frame number, and the blocks cut from it, once for every sight.
 
-    The state is replaced, never changed in place. `lock` is held while a frame is taken or a turn reads it.
+    The state is replaced, never changed in place. `fresh` are the blocks that its last frame brought. `lock` is held
+    while a frame is taken or a turn reads it.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Match:
     cache_salt: str = ""
     frame: int | None = None
     state: Json = None
+    fresh: tuple[Block, ...] = ()
     sights: dict[tuple[str, ...], StateBlocks] = field(default_factory=dict)
     sessions: dict[str, "Session"] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -58,6 +60,7 @@ class Match:
                     self._go_back(list(self.sights)[: len(changes) + 1])
                     raise BadState(self.name, str(error)) from error
             self.frame, self.state = frame, state
+            self.fresh = tuple(dict.fromkeys(block for change in changes for block in change.fresh))
             return FrameChange(
                 self.name,
                 frame,

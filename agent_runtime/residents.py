@@ -1,14 +1,19 @@
 """Which blocks are in the pool: one copy each, pinned while a turn needs them, least recently used first to go."""
 
 import itertools
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from agent_runtime.engine.errors import PoolFull
+from agent_runtime.engine.errors import PinBooksError, PoolFull
 from agent_runtime.engine.pool import EMPTY_RUN, Pool, Run
 from agent_runtime.engine.prefix_tree import PrefixTree
-from agent_runtime.token_blocks import TokenBlock
+from agent_runtime.engine.span import View
+from agent_runtime.token_blocks import TokenBlock, key_of
+from agent_runtime.turn import Mode
+
+# Standings are kept for this many sessions, those that took a turn last: each is a few references for every block.
+_MOST_KEPT = 256
 
 
 @dataclass(eq=False, slots=True)
@@ -23,11 +28,31 @@ class Resident:
     in_table: bool = True
 
 
+@dataclass(eq=False, slots=True)
+class Standing:
+    """A prompt's blocks as they stand in the pool: `found` by their keys, pinned once each, and `residents` by place.
+
+    `view`, which goes by `name`, shows them. `opening` is the one of the match that they were linked to.
+    """
+
+    match: str
+    mode: Mode
+    blocks: tuple[TokenBlock, ...]
+    found: dict[str, Resident]
+    residents: tuple[Resident, ...]
+    name: tuple[int, ...]
+    view: View
+    opening: object
+    last_used: int = 0
+
+
 class Residents:
     """Owner of all static runs: blocks in one table, ordinary prefixes in a tree for each salt, one
     least-recently-used order.
 
-    Engine thread only. The verbs: `add`, `pin` / `unpin`, `forget`, `make_room`; `match_prefix`, `insert_prefix`.
+    Engine thread only. The verbs: `add`, `pin` / `unpin`, `forget`, `make_room`; `match_prefix`, `insert_prefix`; and
+    `keep` / `take`: a turn may leave its standing, pins and all, to the next one of its session. Such pins are weak:
+    to make room they count for as much as unpinned blocks that were used when the turn ended.
 
     `evicted` is told of the blocks that `make_room` lets go, the least recently used first, with the runs that they
     had: they stand there until somebody takes those slots.
@@ -37,7 +62,11 @@ class Residents:
         self.pool = pool
         self._evicted = evicted
         self._prefixes: dict[str, PrefixTree] = {}
-        self._table: OrderedDict[str, Resident] = OrderedDict()
+        self._table: dict[str, Resident] = {}
+        # What nobody pins, and standings that no turn holds: either with the least recently used first.
+        self._loose: OrderedDict[Resident, None] = OrderedDict()
+        self._kept: OrderedDict[str, Standing] = OrderedDict()
+        # Pinned, and found by nobody any more.
         self._leaving: set[Resident] = set()
         self._serials = itertools.count()
         self._now = 0
@@ -51,38 +80,43 @@ class Residents:
         """Take slots for a block; raise PoolFull if room was not made before."""
         resident = Resident(block, self.pool.acquire(len(block.ids)), next(self._serials), self._now)
         self._table[block.key] = resident
+        self._loose[resident] = None
         return resident
 
     def pin(self, resident: Resident) -> Resident:
-        """Keep a block in the pool until it is unpinned, and count it as used now."""
+        """Keep a block in the pool until it is unpinned."""
+        if resident.pins == 0:
+            del self._loose[resident]
         resident.pins += 1
-        resident.last_used = self._now
-        self._table.move_to_end(resident.block.key)
         return resident
 
     def pin_known(self, keys: Iterable[str]) -> dict[str, Resident]:
         """Pin all of `keys` that are resident, and return them."""
-        table, now, found = self._table, self._now, {}
-        for key in keys:
-            resident = table.get(key)
-            if resident is not None:
-                resident.pins += 1
-                resident.last_used = now
-                table.move_to_end(key)
-                found[key] = resident
+        found = {key: resident for key in keys if (resident := self._table.get(key)) is not None}
+        for resident in found.values():
+            self.pin(resident)
         return found
 
     def missing(self, blocks: Iterable[TokenBlock]) -> list[str]:
         """Return the keys of `blocks` that are not resident now. A hint only on any other thread than the engine's."""
-        table = self._table
-        return [block.key for block in blocks if block.key not in table]
+        return list(itertools.filterfalse(self._table.__contains__, map(key_of, blocks)))
 
     def unpin(self, resident: Resident) -> None:
-        """Take a pin back."""
+        """Take a pin back; a block without any counts as used now."""
         resident.pins -= 1
-        if not resident.in_table and resident.pins == 0:
+        if resident.pins:
+            return
+        if resident.in_table:
+            resident.last_used = self._now
+            self._loose[resident] = None
+        else:
             self._leaving.discard(resident)
             self.pool.release(resident.run)
+
+    def unpin_all(self, standing: Standing) -> None:
+        """Take back all pins of a standing."""
+        for resident in standing.found.values():
+            self.unpin(resident)
 
     def forget(self, resident: Resident) -> None:
         """Nobody finds the block any more; its slots are free once nobody pins it."""
@@ -91,9 +125,45 @@ class Residents:
         resident.in_table = False
         del self._table[resident.block.key]
         if resident.pins == 0:
+            del self._loose[resident]
             self.pool.release(resident.run)
         else:
             self._leaving.add(resident)
+
+    def keep(self, name: str, standing: Standing) -> None:
+        """Let the next turn of a session of this name find how its last one stood; one kept before is let go."""
+        self.let_go(name)
+        standing.last_used = self._now
+        self._kept[name] = standing
+        if len(self._kept) > _MOST_KEPT:
+            self.let_go(next(iter(self._kept)))
+
+    def kept(self, name: str) -> Standing | None:
+        """Return what is kept under a name, and leave it there. A hint only on any other thread than the engine's."""
+        return self._kept.get(name)
+
+    def take(self, name: str) -> Standing | None:
+        """Hand over what was kept under a name, pins and all, if all of it may still be found."""
+        standing = self._kept.pop(name, None)
+        if standing is not None and self._leaving and not self._leaving.isdisjoint(standing.residents):
+            self.unpin_all(standing)
+            return None
+        return standing
+
+    def let_go(self, name: str) -> None:
+        """Unpin what was kept under a name, if anything was."""
+        standing = self._kept.pop(name, None)
+        if standing is not None:
+            self.unpin_all(standing)
+
+    def _dissolve_oldest(self) -> None:
+        """Unpin the standing that was used least recently; what nobody else pins is the first to go from now on."""
+        _, standing = self._kept.popitem(last=False)
+        for resident in reversed(standing.found.values()):
+            self.unpin(resident)
+            if resident in self._loose:
+                resident.last_used = standing.last_used
+                self._loose.move_to_end(resident, last=False)
 
     def match_prefix(self, ids: Sequence[int], salt: str) -> Run:
         """Return the run of the longest resident prefix of `ids` under this salt, referenced for the caller."""
@@ -127,25 +197,30 @@ class Residents:
         victims: list[Resident] = []
         try:
             while self.pool.num_free < num_slots:
-                victim = next((resident for resident in self._table.values() if resident.pins == 0), None)
-                prefix = self._oldest_prefix()
-                if victim is not None and (prefix is None or victim.last_used <= prefix[0]):
-                    self.forget(victim)
-                    victims.append(victim)
-                elif prefix is not None:
+                block, prefix = next(iter(self._loose), None), self._oldest_prefix()
+                kept = next(iter(self._kept.values()), None)
+                used = [each.last_used for each in (block, kept) if each is not None] + [*(prefix or ())[:1]]
+                if not used:
+                    raise PoolFull(needed=num_slots, free=self.pool.num_free, capacity=self.pool.num_slots)
+                oldest = min(used)
+                if block is not None and block.last_used == oldest:
+                    self.forget(block)
+                    victims.append(block)
+                elif prefix is not None and prefix[0] == oldest:
                     self._evict_prefix(prefix[1])
                 else:
-                    raise PoolFull(needed=num_slots, free=self.pool.num_free, capacity=self.pool.num_slots)
+                    self._dissolve_oldest()
         finally:
             if victims:
                 self._evicted(victims)
 
     def _could_free(self, num_slots: int) -> bool:
-        for resident in self._table.values():
-            if resident.pins == 0:
-                num_slots -= resident.run.length
+        for resident in self._loose:
+            num_slots -= resident.run.length
             if num_slots <= 0:
                 return True
+        num_kept = Counter(resident for standing in self._kept.values() for resident in standing.found.values())
+        num_slots -= sum(each.run.length for each, num_pins in num_kept.items() if each.pins == num_pins)
         return num_slots <= sum(self.pool.num_unshared(run) for run in self.held_prefixes())
 
     def acquire(self, num_slots: int) -> Run:
@@ -162,3 +237,11 @@ class Residents:
     def held_prefixes(self) -> Iterator[Run]:
         """Yield the runs of all prefixes."""
         return (run for tree in self._prefixes.values() for run in tree.held())
+
+    def check(self, num_pins: int) -> None:
+        """Raise PinBooksError unless there are as many pins as turns hold, `num_pins`, and as standings have left."""
+        expected = num_pins + sum(len(standing.found) for standing in self._kept.values())
+        found = sum(resident.pins for resident in (*self._table.values(), *self._leaving))
+        unpinned = {resident for resident in self._table.values() if not resident.pins}
+        if found != expected or self._loose.keys() != unpinned:
+            raise PinBooksError(expected, found, len(unpinned), len(self._loose))

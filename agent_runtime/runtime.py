@@ -37,6 +37,8 @@ _log = logging.getLogger(__name__)
 
 # Of the time to stop, this share of what is left is waited for blocks to be copied out, and then for the forward.
 _SHARE_FOR_COPIES = 0.3
+# More changed blocks than this are left to the turn that needs them: the game may send another frame before it asks.
+_MOST_AHEAD = 16
 
 
 class AgentRuntime:
@@ -183,6 +185,13 @@ class AgentRuntime:
                 )
             return taken.put_state(frame, state, patch)
 
+    def look_ahead(self, match: str) -> None:
+        """Read into tokens what the last frame changed, if that is little, while its game writes the next question."""
+        taken = self._matches.get(match)
+        if taken is not None and len(taken.fresh) <= _MOST_AHEAD:
+            for block in taken.fresh:
+                taken.served.loaded.text.text_ids(block.text)
+
     def close_match(self, match: str) -> None:
         """End a match and its sessions for good; blocks that another match uses stay."""
         with self._lock:
@@ -220,6 +229,7 @@ class AgentRuntime:
                 match.seen_by(session.sight)
                 self._keeper.keep_session(session)
                 self._sessions[spec.session] = match.sessions[spec.session] = session
+                match.served.cache.open_session(session.name)
         bring_all(session, ready, prefetches=self._prefetches)
         return SessionOpened(session.name, match.name, resumed, session.last_turn_id)
 
@@ -238,6 +248,7 @@ class AgentRuntime:
             with closing.match.lock:
                 del self._sessions[session]
                 closing.match.sessions.pop(session, None)
+                closing.match.served.cache.forget_session(session)
                 closing.match.forget_sight(closing.sight)
                 self._keeper.forget_session(session)
 

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
+from agent_runtime.actions import KnownAnswers
 from agent_runtime.block_cache import BlockCache, BlockStore, MemoryStore
 from agent_runtime.block_cache.budget import open_host_tier
 from agent_runtime.block_cache.measuring import measure
@@ -38,6 +39,7 @@ class ServedModel:
     prefetcher: Prefetcher
     tokenizer: BlockTokenizer
     grammar: Grammar
+    answers: KnownAnswers
     fingerprint: str
 
     def resolve_mode(self, mode: Mode | Literal["auto"]) -> Mode:
@@ -102,7 +104,8 @@ def serve_model(
     )
     cache = BlockCache(engine, store, loaded.positions, supply)
     prefetcher = Prefetcher(cache, loaded.context_limit)
-    return ServedModel(name, loaded, engine, cache, prefetcher, tokenizer, grammar, fingerprint)
+    answers = KnownAnswers(loaded.text, grammar)
+    return ServedModel(name, loaded, engine, cache, prefetcher, tokenizer, grammar, answers, fingerprint)
 
 
 def _runner(loaded: LoadedModel, pool_mib: int, max_rows: int, *, probed: bool) -> ForwardRunner:

@@ -4,8 +4,10 @@ import hashlib
 import struct
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress, count
+from operator import attrgetter, is_not
 
 from agent_runtime.engine.text import TextEncoder
 from agent_runtime.turn import Mode
@@ -26,6 +28,11 @@ class TokenBlock:
     name: str
     ids: tuple[int, ...]
     key: str
+
+
+# Mapped over hundreds of blocks several times a turn, in half the time of a comprehension.
+key_of: Callable[[TokenBlock], str] = attrgetter("key")
+name_of: Callable[[TokenBlock], str] = attrgetter("name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +146,7 @@ class BlockTokenizer:
 
             if len(table.blocks) == len(blocks):
                 made, num_tokens = list(table.made), table.num_tokens
-                changed = [place for place, block in enumerate(blocks) if block is not table.blocks[place] and place]
+                changed = [place for place in compress(count(), map(is_not, blocks, table.blocks)) if place]
             else:
                 made, num_tokens = [anchor] * len(blocks), len(blocks) * len(anchor.ids)
                 changed = list(range(1, len(blocks)))

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 Json = Any
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 How = Literal["best", "sample", "distribution"]
 
 
@@ -73,8 +74,7 @@ def body_digest(request: TurnRequest) -> str:
     decide = request.decide
     how = [decide.how, decide.temperature, decide.seed, decide.think_tokens, decide.say_tokens]
     body = [request.session, request.turn_id, request.frame, request.observation, actions, how]
-    text = json.dumps(body, separators=(",", ":"))
-    return hashlib.blake2b(text.encode("ascii"), digest_size=16).hexdigest()
+    return hashlib.blake2b(_encode(body).encode("ascii"), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,14 @@ def apply_patch(state: Json, ops: Sequence[Json]) -> Json:
             if "value" in operation:
                 canonical(operation["value"])
             patch = jsonpatch.JsonPatch([operation])
-            target = jsonpatch.JsonPointer(operation["path"]).parts
+            made = patch.operations[operation["op"]](operation)  # `patch.apply` would read it once more
+            target = made.pointer.parts
             state = _with_own_way(state, target, own)
             if operation["op"] == "move":
                 source = jsonpatch.JsonPointer(operation["from"]).parts
                 state = _with_own_way(state, source, own)
                 state = _with_own_way(state, _before_removal(target, source), own)
-            state = patch.apply(state, in_place=True)
+            state = made.apply(state)
         except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, StateError) as error:
             raise PatchError(index, f"({_short(operation)}) fails: {error}") from None
         except (TypeError, LookupError, ValueError, AttributeError, RecursionError) as error:

@@ -5,14 +5,18 @@ next walk takes over the nodes of what is still the same object, since `apply_pa
 whole new state, whose owner may have changed objects in place, those of what has the same bytes as before.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, compress, count
+from operator import is_not
 
 from prompts.block import Block
 from prompts.errors import StateError
 from prompts.json_text import Json, canonical, fingerprint, lasting_fingerprint, path_text
 from prompts.pattern import State
 from prompts.rules import CuttingRules
+
+# Up to so many nodes are looked for one by one, instead of all nodes in a table.
+_FEW_SWAPS = 4
 
 
 class Node:
@@ -192,8 +196,7 @@ class Cutter:
             return isinstance(old, dict) and new.keys() == old.keys()
         key = self._rules.segment(self._naming_rule(node)[0]).key
         return len(new) == len(old) and (
-            key is None
-            or all(identity(a, key) == identity(b, key) for a, b in zip(new, old, strict=True) if a is not b)
+            key is None or all(identity(new[at], key) == identity(old[at], key) for at in _other_objects(new, old))
         )
 
     def _gather_again(self, node: Node, before: Node, replaced: list[str], num_swaps: int) -> bool:
@@ -204,8 +207,7 @@ class Cutter:
         node.text, node.gaps, node.live = before.text, before.gaps, before.live
         if any(children[label].all_live or known[label].all_live for label in replaced):
             node.live = _all_live(children)
-        swapped = {id(old): new for old, new in (self.swaps or ())[num_swaps:]}
-        node.cuts = tuple([swapped.get(id(cut), cut) for cut in before.cuts]) if swapped else before.cuts
+        node.cuts = _swapped(before.cuts, (self.swaps or [])[num_swaps:])
         return True
 
     def _gather(self, node: Node) -> None:
@@ -318,10 +320,33 @@ def _all_live(children: Mapping[str, Node]) -> tuple[Node, ...]:
 
 def _replaced(value: Json, before: Node) -> Iterator[tuple[str, str, Json]]:
     """The members that are other objects than before, in a container that keeps its labels: step, label, value."""
-    steps = value if isinstance(value, dict) else range(len(value))
-    for step, label in zip(sorted(steps), before.children or (), strict=True):
-        if value[step] is not before.value[step]:
-            yield str(step), label, value[step]
+    labels = list(before.children or ())
+    if isinstance(value, dict):
+        for label in labels:
+            if value[label] is not before.value[label]:
+                yield label, label, value[label]
+    else:
+        for at in _other_objects(value, before.value):
+            yield str(at), labels[at], value[at]
+
+
+def _other_objects(new: Sequence[Json], old: Sequence[Json]) -> Iterator[int]:
+    """The places of two arrays of one length where other objects stand."""
+    return compress(count(), map(is_not, new, old))
+
+
+def _swapped(cuts: tuple[Node, ...], swaps: Sequence[tuple[Node, Node]]) -> tuple[Node, ...]:
+    """The cuts with new nodes for old ones that are among them."""
+    if not swaps:
+        return cuts
+    if len(swaps) > _FEW_SWAPS:
+        new_of = {id(old): new for old, new in swaps}
+        return tuple([new_of.get(id(cut), cut) for cut in cuts])
+    changed = list(cuts)
+    for old, new in swaps:
+        if old in cuts:
+            changed[cuts.index(old)] = new
+    return tuple(changed)
 
 
 def _inner_limit(node: Node, rules: CuttingRules) -> int:

@@ -7,6 +7,7 @@ disk. A match has to be open for anything to be kept for it.
 import logging
 import threading
 from collections.abc import Iterable, Sequence
+from itertools import filterfalse
 
 import torch
 
@@ -58,6 +59,10 @@ class Outbox:
 
     # The engine's thread.
 
+    def opening(self, match: str) -> object:
+        """Return what tells this opening of a match from every other under its name, None if it is not open."""
+        return self._linked.get(match)
+
     def expect(self, residents: Iterable[Resident]) -> None:
         """Say that a forward is to encode these: they are not there to be copied yet."""
         self._on_the_way.update(residents)
@@ -70,7 +75,7 @@ class Outbox:
         """Say that `match` uses `keys`; a `known` one that the store lost with its last match is written again."""
         with self._linking:
             linked = self._linked.get(match)
-            unknown = dict.fromkeys([key for key in keys if key not in linked] if linked is not None else ())
+            unknown = dict.fromkeys(filterfalse(linked.__contains__, keys) if linked is not None else ())
             if linked is None or not unknown:
                 return
             self._store.link(match, unknown)

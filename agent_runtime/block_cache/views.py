@@ -4,8 +4,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from agent_runtime.engine.positions import Positions
-from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
-from agent_runtime.residents import Resident
+from agent_runtime.engine.span import NOTHING, Placed, Span, View, exchanged, view_of_blocks
+from agent_runtime.residents import Resident, Standing
 from agent_runtime.turn import Mode
 
 _MAX_VIEWS = 256
@@ -18,12 +18,29 @@ class Views:
         self._positions = positions
         self._made: OrderedDict[tuple[int, ...], View] = OrderedDict()
 
-    def of(self, mode: Mode, residents: Sequence[Resident]) -> View:
-        """Return the view of all blocks in their order: each moved from its local start to its place here."""
-        anchored = mode is Mode.ANCHORED
-        name = (anchored, *(resident.serial for resident in residents))
+    def of(
+        self, mode: Mode, residents: Sequence[Resident], last: Standing | None, places: Sequence[int] | None
+    ) -> tuple[tuple[int, ...], View]:
+        """Return the view of all blocks in their order, and the name it goes by.
+
+        Each block is moved from its local start to its place here. As they stood `last`, all but those at `places` were
+        the same (None: more has changed).
+        """
+        if last is None or places is None:
+            name = (mode is Mode.ANCHORED, *[resident.serial for resident in residents])
+            return name, self._once(name, lambda: self._made_of(mode, residents))
+        changed = list(last.name)
+        for place in places:
+            changed[1 + place] = residents[place].serial
+        name = tuple(changed)
+        runs = {place: residents[place].run for place in places}
+        return name, self._once(
+            name, lambda: exchanged(last.view, runs, self._positions) or self._made_of(mode, residents)
+        )
+
+    def _made_of(self, mode: Mode, residents: Sequence[Resident]) -> View:
         runs = [resident.run for resident in residents]
-        return self._once(name, lambda: view_of_blocks(runs, anchored=anchored, positions=self._positions))
+        return view_of_blocks(runs, anchored=mode is Mode.ANCHORED, positions=self._positions)
 
     def spans_of(self, mode: Mode, anchor: Resident, fresh: Sequence[Resident]) -> list[Span]:
         """Return the spans that encode blocks: in `anchored` all but the anchor see the anchor."""

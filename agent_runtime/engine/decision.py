@@ -86,6 +86,13 @@ def _branches_of(answers: tuple[tuple[int, ...], ...]) -> _Branches:
             by_token.setdefault(answers[member][depth], []).append(member)
         for token, group in by_token.items():
             reads.extend((member, at, row, token) for member in group)
+            if len(group) == 1:  # as most are: what is left of an answer that shares nothing more
+                (member,) = group
+                if inner := tuple(answers[member][depth:-1]):
+                    nodes.append((at, depth, inner))
+                    rest = enumerate(answers[member][depth + 1 :])
+                    reads.extend([(member, len(nodes), index, after) for index, after in rest])
+                continue
             group = [member for member in group if len(answers[member]) > depth + 1]
             if not group:
                 continue

@@ -200,6 +200,23 @@ class HostMemoryShort(EngineError):
 
 
 @dataclass(eq=False)
+class PinBooksError(EngineError):
+    """Pins that nobody holds or that were taken back too often, or blocks that are not where unpinned ones wait."""
+
+    expected: int
+    found: int
+    num_unpinned: int
+    num_waiting: int
+    code: ClassVar[str] = "defect"
+
+    def __str__(self) -> str:
+        return (
+            f"Blocks have {self.found} pins instead of {self.expected}; {self.num_unpinned} have none, and "
+            f"{self.num_waiting} wait to be evicted. Please report this."
+        )
+
+
+@dataclass(eq=False)
 class HostBooksError(EngineError):
     """Host memory of which a part is held twice, or by nobody."""
 

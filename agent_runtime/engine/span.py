@@ -6,7 +6,7 @@ anchor's); an observation is a span that sees all its blocks; each listed action
 observation; a decoded token is a span of length 1.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import accumulate, chain
@@ -153,6 +153,38 @@ def view_of_blocks(runs: Sequence[Run], *, anchored: bool, positions: Positions 
     view = View(tuple(map(_placed, zip(runs, shifts, strict=True))), end)
     vars(view)["lengths"] = numpy.array(lengths, dtype=numpy.int64)  # which is found out already
     return view
+
+
+def exchanged(view: View, runs: Mapping[int, Run], positions: Positions) -> View | None:
+    """Return a view of blocks, made at once, with other runs at some places, at the cost of what moves by it.
+
+    Behind a run of another length all move. None where more would change: with an anchor of another length, and where
+    blocks stand side by side and the longest of them says how far.
+    """
+    pieces, lengths, end = list(view.pieces), view.lengths.copy(), view.behind
+    known = vars(view).get("extents")
+    # As many extents as pieces, of which none is empty: each piece has one.
+    extents = known.copy() if known is not None and len(known) == len(pieces) and lengths.all() else None
+    for place, run in runs.items():
+        before, shift = pieces[place]
+        by = run.length - before.length
+        if by:
+            if place == 0 or positions is not Positions.SEQUENTIAL:
+                return None
+            pieces[place + 1 :] = [_placed((each, moved + by)) for each, moved in pieces[place + 1 :]]
+            lengths[place] = run.length
+            end += by
+        pieces[place] = Placed(run, shift)
+        if extents is not None and len(run.extents) == 1:
+            extents[place, :2] = run.extents[0]
+            extents[place + 1 :, 2] += by
+        else:
+            extents = None
+    made = View(tuple(pieces), end)
+    vars(made)["lengths"] = lengths
+    if extents is not None:
+        vars(made)["extents"] = extents
+    return made
 
 
 @dataclass(eq=False, slots=True)

@@ -14,10 +14,10 @@ from agent_runtime.errors import HotseatError
 from agent_runtime.server.events import BeginTurn, Call, CancelTurn, Close, Event, Heard, Send
 from agent_runtime.server.faults import as_answer
 from agent_runtime.server.protocol import Machine
-from agent_runtime.server.runtime import Answer, Ask, CloseMatch, CloseSession, Flush, perform
+from agent_runtime.server.runtime import Answer, Ask, CloseMatch, CloseSession, Flush, PutState, perform
 from agent_runtime.server.shared import Shared
 from agent_runtime.server.turn_runner import begin_turn
-from agent_runtime.server.workers import Job, Lane
+from agent_runtime.server.workers import Job, Lane, LaneJob
 from agent_runtime.turn import MatchOpened, MatchSpec, Partial, SessionReady, TurnResult
 
 log = logging.getLogger(__name__)
@@ -119,11 +119,12 @@ class Connection:
         else:
             self._shared.turns.settle(turn, event.settled)
 
-    def _in_order(self, job: Job) -> None:
-        def then_make_room() -> None:
-            job()
+    def _in_order(self, job: LaneJob) -> None:
+        def then_make_room() -> Job | None:
+            beside = job()
             if self._is_reading_paused:
                 self._shared.post(self._has_room.set)
+            return beside
 
         self._lane.submit(then_make_room)
 
@@ -136,6 +137,8 @@ class Connection:
             post(partial(self._ask_refused, ticket, ask, as_answer(error)))
         else:
             post(partial(self._answered, ticket, ask, answer))
+            if isinstance(ask, PutState) and not len(self._lane):
+                self._shared.runtime.look_ahead(ask.match)
 
     # What comes back, on the loop's thread.
 

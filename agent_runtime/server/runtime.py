@@ -108,6 +108,9 @@ class Runtime(Protocol):
     ) -> FrameChange:
         """Take a frame: exactly one of `state` and `patch` (of frame `base`). After an error the match is as it was."""
 
+    def look_ahead(self, match: str) -> None:
+        """Do of the next turn's work what the frame taken last allows already. Optional, quick, and never raises."""
+
     def open_session(self, spec: SessionSpec, ready: Callable[[SessionReady], None]) -> SessionOpened:
         """Open a session or take it up again; `ready` is called once, from any thread, perhaps before this returns."""
 

@@ -7,11 +7,15 @@ from agent_runtime.server.faults import as_answer
 from agent_runtime.server.running_turns import RunningTurn
 from agent_runtime.server.runtime import PendingTurn
 from agent_runtime.server.shared import Shared
+from agent_runtime.server.workers import Job
 from agent_runtime.turn import Outcome, Partial, TurnResult
 
 
-def begin_turn(shared: Shared, turn: RunningTurn, arrived: float, deadline: float) -> None:
-    """Begin a turn that was asked for, or give it the result that the runtime has stored for it. On a lane's thread."""
+def begin_turn(shared: Shared, turn: RunningTurn, arrived: float, deadline: float) -> Job | None:
+    """Begin a turn that was asked for, or give it the result that the runtime has stored for it. On a lane's thread.
+
+    Returns what plays a turn that has begun.
+    """
     request = turn.ask.request
     try:
         stored = shared.runtime.stored_result(request.session, request.turn_id, turn.ask.body_digest)
@@ -19,15 +23,15 @@ def begin_turn(shared: Shared, turn: RunningTurn, arrived: float, deadline: floa
             stored = TurnResult(request.session, request.turn_id, Outcome.CANCELLED, message="Cancelled in time.")
         if stored is not None:
             shared.post(partial(shared.turns.finish, turn, stored))
-            return
+            return None
         pending = shared.runtime.begin_turn(
             request, arrived=arrived, deadline=deadline, body_digest=turn.ask.body_digest
         )
     except Exception as error:
         shared.post(partial(shared.turns.refuse, turn, as_answer(error)))
-    else:
-        turn.begun(pending)
-        shared.workers.submit(partial(_run_turn, shared, turn, pending))
+        return None
+    turn.begun(pending)
+    return partial(_run_turn, shared, turn, pending)
 
 
 def _run_turn(shared: Shared, turn: RunningTurn, pending: PendingTurn) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 Job = Callable[[], None]
+# A job of a lane may return what is left to do, beside the jobs behind it and on the thread that runs it already.
+LaneJob = Callable[[], Job | None]
 
 
 class Workers:
@@ -52,7 +54,7 @@ class Lane:
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
         self._lock = threading.Lock()
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[LaneJob] = deque()
         self._is_running = False
 
     def __len__(self) -> int:
@@ -64,8 +66,8 @@ class Lane:
         """True when no job waits or runs."""
         return not self._is_running
 
-    def submit(self, job: Job) -> None:
-        """Run the job behind the earlier ones."""
+    def submit(self, job: LaneJob) -> None:
+        """Run the job behind the earlier ones; what it returns runs beside the later ones."""
         with self._lock:
             self._waiting.append(job)
             if self._is_running:
@@ -74,10 +76,19 @@ class Lane:
         self._workers.submit(self._run)
 
     def _run(self) -> None:
-        while True:
+        beside: Job | None = None
+        while beside is None:
             with self._lock:
                 if not self._waiting:
                     self._is_running = False
                     return
                 job = self._waiting.popleft()
-            job()
+            beside = job()
+        # This thread leaves the lane: to wake another one takes longer than what most jobs do, so that one is woken
+        # for the jobs that wait, if any do, and not for what is left of this one, which somebody waits for.
+        with self._lock:
+            goes_on = self._is_running = bool(self._waiting)
+        if goes_on:
+            self._workers.submit(self._run)
+        del job
+        beside()

@@ -1,5 +1,7 @@
 """Turns through the whole runtime, on a tiny random model: modes, accounts, sharing, history, refusals."""
 
+import copy
+import random
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -95,6 +97,60 @@ def test_a_turn_computes_only_what_changed_and_gives_what_a_fresh_runtime_gives(
     else:
         assert seen.tokens_cached == 0
     assert seen.tokens_cached + seen.encoded + seen.observation == seen.tokens_prompt
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_kept_from_turn_to_turn_changes_no_prompt_no_key_and_no_account(
+    made: AgentRuntime, loaded: LoadedModel, tmp_path: Path, seed: int
+) -> None:
+    rng = random.Random(seed)
+    open_duel(made)
+    now = state(12)
+    made.put_state("m", 0, state=copy.deepcopy(now))
+    play(made, 0)
+    for turn in range(1, 8):
+        units = rng.sample(range(12), rng.choice((1, 1, 2, 6)))
+        for unit in units:
+            now["units"][unit]["hp"] = rng.choice((7, 70, 100 + turn, 100 + turn, 1000))
+        ops = [{"op": "replace", "path": f"/units/{unit}/hp", "value": now["units"][unit]["hp"]} for unit in units]
+        change = {"patch": ops} if rng.random() < 0.7 else {"state": copy.deepcopy(now)}
+        made.put_state("m", turn, **change)
+        if rng.random() < 0.5:
+            made.look_ahead("m")
+        with runtime(loaded, write_game(tmp_path / f"games-{turn}")) as fresh:
+            open_duel(fresh)
+            fresh.put_state("m", turn, state=copy.deepcopy(now))
+            turns = [each.begin_turn(ask(turn, turn)) for each in (made, fresh)]
+            kept, alone = ([(block.name, block.ids, block.key) for block in each.prompt.blocks] for each in turns)
+            assert kept == alone
+            assert turns[0].prompt.observation == turns[1].prompt.observation
+            results = [each.run() for each in turns]
+        assert logprobs(results[0]) == pytest.approx(logprobs(results[1]), abs=1e-4)
+        seen, anew = map(account, results)
+        assert (seen.tokens_prompt, seen.not_durable) == (anew.tokens_prompt, anew.not_durable)
+        assert seen.blocks_hit + seen.blocks_encoded == anew.blocks_hit + anew.blocks_encoded
+        assert {use.name for use in seen.changed} <= {f"unit/u{unit}" for unit in units}
+        assert seen.tokens_cached + seen.encoded + seen.observation == seen.tokens_prompt
+        made.served_model().engine.ask(made.served_model().cache.check)
+
+
+def test_what_a_frame_changes_is_read_into_tokens_ahead_of_a_turn_unless_it_is_much(
+    made: AgentRuntime,
+) -> None:
+    text = made.served_model().loaded.text
+    open_duel(made)
+    made.put_state("m", 0, state=state(30))
+    before = text.calls
+    made.look_ahead("m")
+    assert text.calls == before
+    play(made, 0)
+    made.put_state("m", 1, patch=[{"op": "replace", "path": "/units/2/hp", "value": 31415}])
+    before = text.calls
+    made.look_ahead("m")
+    assert text.calls == before + 1
+    play(made, 1, 1, observation="A noise.")
+    assert text.calls == before + 1  # nothing else was new
+    made.look_ahead("another")
 
 
 def test_accounts_and_background_add_up_to_the_models_own_rows(made: AgentRuntime) -> None:

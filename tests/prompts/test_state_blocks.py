@@ -106,6 +106,23 @@ def test_a_patch_leads_to_the_same_blocks_as_the_whole_state(
         assert json.dumps(blocks.live) == json.dumps(fresh.live)
 
 
+@pytest.mark.parametrize("num_changed", [1, 2, 4, 5, 12])
+def test_however_many_members_a_patch_changes_the_blocks_are_those_of_the_whole_state(
+    camp: Game, num_changed: int
+) -> None:
+    state = camp_state()
+    blocks = taken(camp, state)
+    for turn in range(3):
+        ops = [
+            {"op": "replace", "path": f"/units/{(7 * turn + 3 * place) % 20}/hp", "value": 1000 + turn}
+            for place in range(num_changed)
+        ]
+        state = apply_patch(state, ops)
+        change = blocks.patch(ops, state)
+        assert len(change.replaced) == num_changed
+        assert blocks.blocks == taken(camp, state).blocks
+
+
 def test_a_patch_that_puts_one_value_where_blocks_were_removes_them(games: dict[str, Game]) -> None:
     blocks = taken(games["anywhere"], [None, {"pos": None}], [])
     ops = [{"op": "replace", "path": "", "value": None}]
@@ -245,7 +262,9 @@ def test_whole_states_that_share_much_lead_to_the_same_blocks_however_they_come(
     # Two copies that their owner changes by turns, as an engine with two buffers does, and one that is patched.
     blocks, by_patch = taken(games[name], copy.deepcopy(state), sight), taken(games[name], state, sight)
     buffers = [copy.deepcopy(state), copy.deepcopy(state)]
-    values = st.integers(10, 99) | st.text("xyz", max_size=30) | st.just({}) | st.just([{"id": "1"}])
+    # Made anew for every place: one object in two places of a buffer could not be changed in one of them.
+    containers = st.builds(dict[str, Json]) | st.builds(lambda: [{"id": "1"}])
+    values = st.integers(10, 99) | st.text("xyz", max_size=30) | containers
     for _ in range(4):
         known = {block.name: block for block in blocks.blocks}
         if data.draw(st.booleans()):

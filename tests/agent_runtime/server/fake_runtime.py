@@ -132,6 +132,9 @@ class FakeRuntime:
         names = tuple(state) if patch is None else tuple(each["path"] for each in patch)
         return FrameChange(match, frame, added=names, replaced=(), removed=())
 
+    def look_ahead(self, match: str) -> None:
+        """Nothing."""
+
     def open_session(self, spec: SessionSpec, ready: Callable[[SessionReady], None]) -> SessionOpened:
         self.calls.append(f"open_session {spec.session}")
         if spec.match not in self._frames:

@@ -160,3 +160,22 @@ def test_pages_from_loopback_and_named_ones_may_connect(start_server: StartServe
             connection.send(HELLO)
             assert hear(connection)["type"] == "welcome"
             assert connection.subprotocol == "hotseat.v1"
+
+
+def test_a_frame_is_answered_before_the_question_about_it(url: str) -> None:
+    with raw(url) as connection:
+        connection.send(HELLO)
+        hear(connection)
+        connection.send(json.dumps({"type": "match.open", "match": "both", "game": "camp"}))
+        hear(connection)
+        connection.send(json.dumps({"type": "session.open", "session": "both-1", "match": "both"}))
+        assert [hear(connection)["type"] for _ in range(2)] == ["session.opened", "session.ready"]
+        for frame in range(1, 40):
+            observation = "fail begin" if frame % 2 else "A noise."
+            asked = {"session": "both-1", "turn_id": frame, "frame": frame, "observation": observation}
+            connection.send(
+                json.dumps({"type": "match.state", "match": "both", "frame": frame, "state": {"clock": frame}})
+            )
+            connection.send(json.dumps({"type": "turn", **asked, "actions": [{"id": "hold"}]}))
+            answer = "error" if frame % 2 else "turn.result"
+            assert [hear(connection)["type"] for _ in range(2)] == ["match.applied", answer]

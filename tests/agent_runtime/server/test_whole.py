@@ -1,13 +1,14 @@
 """The server with the real runtime behind it, over a tiny random model: the two fit."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from agent_runtime.server import Client, ServerConfig, serve_in_background
 from agent_runtime.server.errors import ServerError
 from agent_runtime.turn import ActionOption, Decide, Outcome
-from tests.agent_runtime.worlds import ACTIONS, load_tiny, runtime, state, write_game
+from tests.agent_runtime.worlds import ACTIONS, load_tiny, runtime, state, wait_until, write_game
 
 PATIENCE_S = 60.0
 
@@ -77,3 +78,18 @@ def test_a_deadline_that_has_passed_at_once_is_a_timeout_and_the_next_turn_plays
     result = client.turn("v", 1, frame=1, observation="A noise.", actions=ACTIONS, deadline_ms=0.001)
     assert (result.outcome, result.action) == (Outcome.TIMEOUT, None)
     assert client.turn("v", 2, frame=1, observation="A noise.", actions=ACTIONS).outcome is Outcome.OK
+
+
+def test_what_a_frame_changed_is_in_tokens_before_its_game_asks(tmp_path: Path) -> None:
+    with runtime(load_tiny(tmp_path), write_game(tmp_path / "games")) as made:
+        made.close, close = lambda drain_s=0.0: None, made.close  # type: ignore[method-assign]
+        text = made.served_model().loaded.text
+        with serve_in_background(made, ServerConfig(port=0)) as url, Client(url, timeout_s=PATIENCE_S) as client:
+            client.open_match("m", "duel", mode="star")
+            client.put_state("m", 1, state=state())
+            client.open_session("s", "m")
+            client.wait_ready("s")
+            before = text.calls
+            client.put_state("m", 2, patch=[{"op": "replace", "path": "/units/2/hp", "value": 31415}])
+            wait_until(lambda: text.calls == before + 1)
+        made.close = close  # type: ignore[method-assign]

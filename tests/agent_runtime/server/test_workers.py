@@ -2,7 +2,7 @@
 
 import threading
 
-from agent_runtime.server.workers import Lane, Workers
+from agent_runtime.server.workers import Job, Lane, Workers
 
 PATIENCE_S = 20.0
 
@@ -64,4 +64,36 @@ def test_a_lane_keeps_its_order_beside_a_blocked_one() -> None:
     blocked.submit(last.set)
     release.set()
     assert last.wait(PATIENCE_S) and order[-1] == -1
+    workers.close()
+
+
+def test_what_a_job_returns_runs_on_its_thread_and_the_lane_goes_on_beside_it() -> None:
+    workers = Workers("test")
+    lane = Lane(workers)
+    began, release, done = threading.Event(), threading.Event(), threading.Event()
+    ran_on: list[str] = []
+
+    def name_thread() -> None:
+        ran_on.append(threading.current_thread().name)
+
+    def beside() -> None:
+        name_thread()
+        began.set()
+        release.wait(PATIENCE_S)
+        done.set()
+
+    def job() -> Job:
+        name_thread()
+        return beside
+
+    lane.submit(job)
+    assert began.wait(PATIENCE_S) and ran_on[0] == ran_on[1]
+    assert lane.is_idle
+    for _ in range(3):  # with jobs that wait when the thread leaves, and without
+        behind = threading.Event()
+        lane.submit(lambda: began.wait(PATIENCE_S) and (lambda: None))
+        lane.submit(behind.set)
+        assert behind.wait(PATIENCE_S) and not done.is_set()
+    release.set()
+    assert done.wait(PATIENCE_S)
     workers.close()
