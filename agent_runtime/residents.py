@@ -219,8 +219,13 @@ class Residents:
             num_slots -= resident.run.length
             if num_slots <= 0:
                 return True
-        num_kept = Counter(resident for standing in self._kept.values() for resident in standing.found.values())
-        num_slots -= sum(each.run.length for each, num_pins in num_kept.items() if each.pins == num_pins)
+        num_kept: Counter[Resident] = Counter()
+        for standing in self._kept.values():
+            num_kept.update(standing.found.values())
+            # Free once all standings that pin it are dissolved: the one looked at is the last of them.
+            num_slots -= sum(each.run.length for each in standing.found.values() if each.pins == num_kept[each])
+            if num_slots <= 0:
+                return True
         return num_slots <= sum(self.pool.num_unshared(run) for run in self.held_prefixes())
 
     def acquire(self, num_slots: int) -> Run:
