@@ -2,6 +2,8 @@
 
 Learned from as answers, a few thousand conversations are soon known by heart. What the bare weights would say in place
 of each token is a whole distribution, theirs at their own positions, and being close to it is all that is asked.
+
+Shapes: N predicted tokens, V vocabulary.
 """
 
 from collections.abc import Callable
@@ -10,11 +12,16 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
 
 from agent_runtime.engine.loading import LoadedModel, model_config
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.tuning.errors import NotTrainable
 from agent_runtime.tuning.packing import Batch
+
+# Tokens that are compared at a time. Nearly every token of a conversation is predicted, and rows of them make tables of
+# seven gigabytes, of which only the logits themselves are kept for the way back.
+_TOKENS_AT_ONCE = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +47,19 @@ class Memory:
         """Compare what a model says with what its bare weights would have said."""
         with torch.no_grad(), self.as_bare():  # first: what is learned from is not to see its weights exchanged
             bare_NV, _ = self.answered(batch, self.rope)
-            bare_NV = bare_NV.log_softmax(-1)
         logits_NV, _ = self.answered(batch, None)
-        return Remembered(F.kl_div(logits_NV.log_softmax(-1), bare_NV, reduction="batchmean", log_target=True))
+        return Remembered(_divergence(logits_NV, bare_NV))
+
+
+def _divergence(logits_NV: torch.Tensor, bare_NV: torch.Tensor) -> torch.Tensor:
+    """Return Kullback and Leibler's divergence of logits from others, nats a token; what it takes is computed twice."""
+    pieces = zip(logits_NV.split(_TOKENS_AT_ONCE), bare_NV.split(_TOKENS_AT_ONCE), strict=True)
+    sums = [checkpoint(_summed_divergence, logits, bare, use_reentrant=False) for logits, bare in pieces]
+    return torch.stack(sums).sum() / len(logits_NV)
+
+
+def _summed_divergence(logits_NV: torch.Tensor, bare_NV: torch.Tensor) -> torch.Tensor:
+    return F.kl_div(logits_NV.log_softmax(-1), bare_NV.log_softmax(-1), reduction="sum", log_target=True)
 
 
 def bare_rope(source: str, loaded: LoadedModel) -> RotaryTable:

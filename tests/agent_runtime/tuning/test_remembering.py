@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from agent_runtime.adapter_choice import AdapterChoice
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
+from agent_runtime.tuning import remembering as remembering_module
 from agent_runtime.tuning.config import TuneConfig
 from agent_runtime.tuning.rows import TokenSample
 from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter
@@ -45,7 +47,11 @@ def logprobs(loaded: LoadedModel, sample: TokenSample) -> torch.Tensor:
     return logits[len(before) - 1 : -1].double().log_softmax(-1)
 
 
-def test_it_is_how_far_the_adapted_model_is_from_its_bare_weights_at_their_own_positions(talk: Path) -> None:
+@pytest.mark.parametrize("at_once", [2048, 5])
+def test_it_is_how_far_the_adapted_model_is_from_its_bare_weights_at_their_own_positions(
+    talk: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(remembering_module, "_TOKENS_AT_ONCE", at_once)
     run(config(talk, steps=8, rope_theta=300.0, learning_rate=0.05), talk / "first")
     _, [line] = run(remembering(talk, adapter=str(talk / "first" / "adapter")), talk / "second")
     bare, tuned = (
@@ -57,6 +63,25 @@ def test_it_is_how_far_the_adapted_model_is_from_its_bare_weights_at_their_own_p
     divergence = float((was.exp() * (was - now)).sum(-1).mean())
     assert divergence > 0.01
     assert line["loss_remembered"] == line["loss"] == pytest.approx(divergence, rel=1e-4)
+
+
+def test_the_way_back_keeps_no_table_but_the_logits_and_its_gradient_is_that_of_the_whole() -> None:
+    logits_NV, bare_NV = torch.randn(2, 5000, 11, dtype=torch.float64)
+    logits_NV.requires_grad_()
+    kept: list[torch.Tensor] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        found = remembering_module._divergence(logits_NV, bare_NV)
+    given = {each.untyped_storage().data_ptr() for each in (logits_NV, bare_NV)}
+    assert {each.untyped_storage().data_ptr() for each in kept if each.numel() > 100} == given
+    whole = F.kl_div(logits_NV.log_softmax(-1), bare_NV.log_softmax(-1), reduction="batchmean", log_target=True)
+    [gradient], [expected] = (torch.autograd.grad(each, [logits_NV]) for each in (found, whole))
+    torch.testing.assert_close(found, whole)
+    torch.testing.assert_close(gradient, expected)
 
 
 def test_a_model_that_has_learned_nothing_is_what_it_was(talk: Path) -> None:
