@@ -77,13 +77,16 @@ class Script:
                 placement.settle()
                 riding = ()
                 think, root = yield from self._think(placement, logits[root][-1])
-            tree = grow_tree([candidate.ids for candidate in self.answers.candidates], root)
+            answers = self.answers.candidates
+            going_on = {number for number, answer in enumerate(answers) if answer.schema is not None}
+            tree = grow_tree([answer.ids for answer in answers], root, going_on=going_on)
             logits = yield [*riding, root, *tree.spans]
             if not placement.settled:
                 placement.settle()
             scores, chosen, mass = self._decide(tree, logits)
             decided_at = time.perf_counter()
-            outcome, action, unfed = yield from self._fill(placement, self.answers.candidates[chosen])
+            behind_V = tree.behind(chosen, logits) if chosen in going_on else None
+            outcome, action, unfed = yield from self._fill(placement, answers[chosen], behind_V)
             say = None
             if decide.say_tokens and outcome is Outcome.OK:
                 say = yield from self._say(placement, unfed)
@@ -128,25 +131,26 @@ class Script:
         return scores, chosen, legal_mass(logprobs)
 
     def _fill(
-        self, placement: Placement, chosen: Candidate
+        self, placement: Placement, chosen: Candidate, behind_V: torch.Tensor | None
     ) -> Generator[Sequence[Span], Logits, tuple[Outcome, Action | None, tuple[int, ...]]]:
-        """Decode the parameters of the chosen action, if they were too many to be scored with its name."""
-        if chosen.schema is None:
+        """Decode the parameters of the chosen action, if they were too many to be scored with its name.
+
+        `behind_V` are the logits of the first token of them.
+        """
+        if chosen.schema is None or behind_V is None:
             return Outcome.OK, chosen.action, tuple(chosen.ids[:-1])
         served = self.session.match.served
         mask = served.grammar.arguments(chosen.schema)
         for token in chosen.opened:
             mask.advance(token)
-        self.decoded += len(chosen.ids)
-        span = placement.cursor.extend(chosen.ids)
-        logits = yield [span]
         filled: Generated = yield from generate(
             placement.cursor,
-            logits[span][-1],
+            behind_V,
             limit=MAX_PARAMETER_TOKENS,
             stop_ids=served.loaded.text.stop_ids,
             choose=self._choose("parameters"),
             mask=mask,
+            unfed=chosen.ids,
         )
         self.decoded += filled.rows
         self.appended += filled.appended

@@ -10,7 +10,7 @@ import torch
 from llguidance import LLMatcher, LLTokenizer
 from transformers import PreTrainedTokenizerFast
 
-from agent_runtime.engine.copies import there
+from agent_runtime.engine.token_mask import allowed_of
 from agent_runtime.schema import BadSchema, Schema, grammar_of, reason
 
 
@@ -77,8 +77,7 @@ class SchemaMask:
     def allowed(self) -> torch.Tensor:
         """Return which tokens may come next, bool [V]."""
         bits = numpy.frombuffer(self._matcher.compute_bitmask(), dtype=numpy.uint8)
-        allowed_V = numpy.unpackbits(bits, count=self._num_logits, bitorder="little").astype(bool)
-        return there(allowed_V, self._device)
+        return allowed_of(bits, self._num_logits, self._device)
 
     def advance(self, token: int) -> None:
         """Take one token."""

@@ -72,7 +72,7 @@ def bench_gamecore(
     if through == "engine":
         for name, value in (("changed", changed), ("actions", actions), ("tokenizer", tokenizer)):
             _refuse(f"--{name}", value, "it is for turns in words: name --through agent or socket, too")
-        from agent_runtime.engine.bench.ttft import gamecore
+        from agent_runtime.engine.bench.cases import gamecore
 
         _time(asked, gamecore(blocks, block_tokens), observation=50, turns=turns, way=way, as_json=as_json)
         return

@@ -2,13 +2,16 @@
 
 Whole answers end with the end-of-turn token, so none is the beginning of another. They share their beginnings as a
 token tree; only the inner nodes of that tree need a row, for a leaf is read off its parent's logits. An answer without
-that token (the name of an action whose parameters are decoded later) is scored as the beginning it is.
+that token (the name of an action whose parameters are decoded later) is scored as the beginning it is, and has a row
+for its last token, too: what comes behind it is known with the decision.
+
+Shapes: V vocabulary.
 """
 
 import hashlib
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,6 +23,8 @@ from agent_runtime.engine.errors import AnswersCollide
 from agent_runtime.engine.forward import Logits
 from agent_runtime.engine.span import Span
 
+# Stands behind an answer that goes on, where others have their end; never a row nor a token that is read.
+_GOES_ON = -1
 # How many sets of answers' branches are kept: the actions of a game's turns are often the same again. A set takes its
 # tokens and 32 bytes for every token that is read.
 _MOST_KEPT = 16
@@ -31,12 +36,14 @@ class _Branches:
 
     Nodes are numbered parents first, the observation is number 0. Of every other node: its parent, how many tokens of
     an answer come before it, and its own. Of every token of every answer that is read: the answer, the node whose row
-    it is read off, the row (-1: the last), and the token.
+    it is read off, the row (-1: the last), and the token. `behind` are node and row of the last token of each answer
+    that goes on, by its number.
 
     Shapes: R tokens that are read.
     """
 
     nodes: tuple[tuple[int, int, tuple[int, ...]], ...]
+    behind: Mapping[int, tuple[int, int]]
     answers_R: numpy.ndarray
     nodes_R: numpy.ndarray
     rows_R: numpy.ndarray
@@ -57,13 +64,19 @@ class AnswerTree:
         """Return the forward rows that scoring takes, the observation's own last row not counted."""
         return sum(len(span.ids) for span in self.spans)
 
+    def behind(self, answer: int, logits: Logits) -> torch.Tensor:
+        """Return the logits [V] of what comes behind an answer that goes on, by its number."""
+        node, row = self.branches.behind[answer]
+        return logits[self.root if node == 0 else self.spans[node - 1]][row]
 
-def grow_tree(answers: Sequence[Sequence[int]], parent: Span) -> AnswerTree:
+
+def grow_tree(answers: Sequence[Sequence[int]], parent: Span, *, going_on: Collection[int] = ()) -> AnswerTree:
     """Lay out `answers` (token ids, each with its end-of-turn token) behind `parent`, whose last logits are wanted.
 
-    Raises AnswersCollide if two answers are the same tokens.
+    Those numbered in `going_on` have no such token. Raises AnswersCollide if two answers are the same tokens.
     """
-    branches = _branches_of(tuple(map(tuple, answers)))
+    marked = [(*answer, _GOES_ON) if number in going_on else tuple(answer) for number, answer in enumerate(answers)]
+    branches = _branches_of(tuple(marked))
     spans = [parent]
     behind, view = parent.start + len(parent.ids), parent.view
     for number, depth, tokens in branches.nodes:
@@ -79,19 +92,26 @@ def _branches_of(answers: tuple[tuple[int, ...], ...]) -> _Branches:
             raise AnswersCollide(first_of[answer], index)
     nodes: list[tuple[int, int, tuple[int, ...]]] = []
     reads: list[tuple[int, int, int, int]] = []
+    behind: dict[int, tuple[int, int]] = {}
 
     def branch(at: int, row: int, members: list[int], depth: int) -> None:
         by_token: dict[int, list[int]] = {}
         for member in members:
             by_token.setdefault(answers[member][depth], []).append(member)
         for token, group in by_token.items():
+            if token == _GOES_ON:
+                behind[group[0]] = at, row
+                continue
             reads.extend((member, at, row, token) for member in group)
             if len(group) == 1:  # as most are: what is left of an answer that shares nothing more
                 (member,) = group
                 if inner := tuple(answers[member][depth:-1]):
                     nodes.append((at, depth, inner))
-                    rest = enumerate(answers[member][depth + 1 :])
-                    reads.extend([(member, len(nodes), index, after) for index, after in rest])
+                    rest = answers[member][depth + 1 :]
+                    if rest[-1] == _GOES_ON:
+                        rest = rest[:-1]
+                        behind[member] = len(nodes), len(rest)
+                    reads.extend([(member, len(nodes), index, after) for index, after in enumerate(rest)])
                 continue
             group = [member for member in group if len(answers[member]) > depth + 1]
             if not group:
@@ -108,7 +128,7 @@ def _branches_of(answers: tuple[tuple[int, ...], ...]) -> _Branches:
 
     branch(0, -1, list(range(len(answers))), 0)
     columns = numpy.array(reads, dtype=numpy.int64).reshape(-1, 4).T
-    return _Branches(tuple(nodes), *columns)
+    return _Branches(tuple(nodes), behind, *columns)
 
 
 def _common_inner(answers: Sequence[Sequence[int]], group: list[int], depth: int) -> int | None:

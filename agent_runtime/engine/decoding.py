@@ -4,6 +4,7 @@ Shapes: V vocabulary.
 """
 
 import hashlib
+import random
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -40,14 +41,16 @@ def generate(
     stop_ids: Collection[int],
     choose: Choose,
     mask: TokenMask | None = None,
+    unfed: Sequence[int] = (),
     on_tokens: Callable[[Sequence[int]], None] = lambda ids: None,
 ) -> Generator[Sequence[Span], Logits, Generated]:
-    """Decode up to `limit` tokens behind `cursor`, whose next-token logits are `logits_V` [V].
+    """Decode up to `limit` tokens behind `cursor` and the tokens `unfed`, whose next-token logits are `logits_V` [V].
 
-    Without a mask it ends at a stop id, which is not part of the result; with one it ends when the mask is finished.
+    `unfed` are known, and have no keys at the cursor yet: they go into the first forward. Without a mask it ends at a
+    stop id, which is not part of the result; with one it ends when the mask is finished.
     """
     ids: list[int] = []
-    unfed: list[int] = []
+    waiting = list(unfed)
     likeliest: Callable[[], int] = partial(greedy, logits_V)
     rows = appended = 0
     while len(ids) < limit:
@@ -55,27 +58,27 @@ def generate(
         appended += len(tokens)
         if not tokens:
             if mask is not None and mask.finished:
-                return Generated(tuple(ids), tuple(unfed), rows, appended, ended=True)
+                return Generated(tuple(ids), tuple(waiting), rows, appended, ended=True)
             if mask is None and choose is greedy:
                 token = likeliest()  # found for all that share a forward
             else:
                 token = choose(logits_V if mask is None else logits_V.masked_fill(~mask.allowed(), float("-inf")))
             if mask is None and token in stop_ids:
-                return Generated(tuple(ids), tuple(unfed), rows, appended, ended=True)
+                return Generated(tuple(ids), tuple(waiting), rows, appended, ended=True)
             tokens = [token]
         for token in tokens:
             if mask is not None:
                 mask.advance(token)
         ids.extend(tokens)
-        unfed = list(tokens)
+        waiting.extend(tokens)
         on_tokens(ids)
         if len(ids) < limit and (mask is None or not mask.finished):
-            span = cursor.extend(tuple(unfed))
-            rows += len(unfed)
-            unfed = []
+            span = cursor.extend(tuple(waiting))
+            rows += len(waiting)
+            waiting = []
             logits = yield [span]
             logits_V, likeliest = logits[span][-1], partial(logits.best, span)
-    return Generated(tuple(ids), tuple(unfed), rows, appended, ended=mask is not None and mask.finished)
+    return Generated(tuple(ids), tuple(waiting), rows, appended, ended=mask is not None and mask.finished)
 
 
 def greedy(logits_V: torch.Tensor) -> int:
@@ -84,16 +87,22 @@ def greedy(logits_V: torch.Tensor) -> int:
 
 
 class Sampler:
-    """Chooses tokens at a temperature; the n-th draw depends on `seed` and `names` only."""
+    """Chooses tokens at a temperature; the n-th draw depends on `seed` and `names` only.
+
+    A draw is a point below the sum of all shares, and what is chosen is whose share it lies in: found on the device
+    that has the logits, of which nothing but a token's number leaves it.
+    """
 
     def __init__(self, temperature: float, seed: int, *names: object) -> None:
         digest = hashlib.blake2b(repr((seed, *names)).encode(), digest_size=8).digest()
-        self._generator = torch.Generator().manual_seed(int.from_bytes(digest, "big") % 2**63)
+        self._random = random.Random(int.from_bytes(digest, "big"))
         self._temperature = temperature
 
     def __call__(self, logits_V: torch.Tensor) -> int:
         """Draw one token."""
         # The largest becomes 0 first: divided by a tiny temperature it would be infinite, and infinite shares are none.
-        logits_V = logits_V.cpu().double()
-        shares_V = ((logits_V - logits_V.max()) / self._temperature).softmax(-1)
-        return int(torch.multinomial(shares_V, 1, generator=self._generator))
+        shares_V = ((logits_V.double() - logits_V.max()) / self._temperature).exp()
+        reached_V = shares_V.cumsum(-1)
+        # 52 bits: one step of a float64 below 1 at the least, and so the point is below the sum.
+        point = reached_V[-1:] * (self._random.getrandbits(52) / 2**52)
+        return int(torch.searchsorted(reached_V, point, right=True))

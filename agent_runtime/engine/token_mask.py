@@ -4,9 +4,13 @@ The engine knows no grammar library; `agent_runtime.grammar` implements this wit
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Protocol
 
+import numpy
 import torch
+
+from agent_runtime.engine.copies import there
 
 
 class TokenMask(Protocol):
@@ -28,3 +32,17 @@ class TokenMask(Protocol):
     def advance(self, token: int) -> None:
         """Take one token, which must be allowed or the first forced one."""
         ...
+
+
+def allowed_of(bits_B: numpy.ndarray, num_logits: int, device: torch.device) -> torch.Tensor:
+    """Return bool [`num_logits`] on `device` from bits in bytes, uint8 [B], the lowest of each first; none lacks.
+
+    Bytes are what is copied, an eighth of what they say.
+    """
+    bytes_B1 = there(bits_B.copy(), device)[:, None]
+    return ((bytes_B1 >> _places(device)) & 1).flatten()[:num_logits].bool()
+
+
+@lru_cache
+def _places(device: torch.device) -> torch.Tensor:
+    return torch.arange(8, dtype=torch.uint8, device=device)

@@ -72,6 +72,10 @@ test)
     done
     make gamecore-128-unlike gamecore --split test --samples "$(some 192)" --seed 83 --blocks 128 --asks 64 \
         --names unlike --workers "$workers"
+    for blocks in 8 16 32 64 128 200 300; do
+        make "gamecore-$blocks-new" gamecore --split test --samples "$(some 320)" --seed 87 --blocks $blocks --asks 64 \
+            --links new --workers "$workers"
+    done
     for writing in json renamed lines; do
         for blocks in 32 128; do
             make "gamecore-$blocks-$writing" gamecore --split test --samples "$(some 192)" --seed 86 --blocks $blocks \

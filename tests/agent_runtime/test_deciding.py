@@ -99,7 +99,11 @@ def test_many_parameters_are_decoded_under_their_schema(made: AgentRuntime) -> N
     result = play(made, 1, actions=(ActionOption("count", schema=schema),))
     assert result.outcome is Outcome.OK and result.action is not None and result.action.args is not None
     assert 0 <= result.action.args["n"] <= 9999
-    assert account(result).decoded > 0
+    cost = account(result)
+    assert cost.decoded > cost.appended
+    # The decision says the first digit, and a forward behind each what comes next: behind the fourth it is no choice.
+    digits = len(str(result.action.args["n"]))
+    assert cost.forwards == (1 + digits if digits < 4 else digits)
 
 
 def test_thinking_and_speaking_stream_their_text(made: AgentRuntime) -> None:

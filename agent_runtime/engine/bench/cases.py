@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from agent_runtime.engine.bench import capacity, cold_start, decode, load, throughput, transfer, ttft
+from agent_runtime.engine.bench import capacity, cold_start, decode, load, sampled, throughput, transfer, ttft
 from agent_runtime.engine.bench.errors import BadOption
 from agent_runtime.engine.bench.setting import BenchCase
 
@@ -17,7 +17,7 @@ _SIZED: tuple[Any, ...] = (
     *transfer.CASES,
     *load.CASES,
 )
-_ALL: tuple[Any, ...] = (*ttft.CASES, *_SIZED)
+_ALL: tuple[Any, ...] = (*ttft.CASES, *sampled.CASES, *_SIZED)
 # What two cores do in minutes with a small model, where the cases' own numbers are a GPU's.
 _ON_CPU: Mapping[str, str] = {
     "num_blocks": "24",
@@ -29,6 +29,11 @@ _ON_CPU: Mapping[str, str] = {
     "checked": "2",
     "hz": "2",
 }
+
+
+def gamecore(num_blocks: int, block_tokens: int) -> Sequence[BenchCase]:
+    """Return the turns of a state of so many blocks, and one that ends in text."""
+    return (*ttft.gamecore(num_blocks, block_tokens), sampled.sampled(num_blocks, block_tokens))
 
 
 def chosen(part: str, given: Mapping[str, str], *, on_cpu: bool = False) -> Sequence[BenchCase]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agent_runtime.engine.decision import draw, grow_tree, legal_mass, probabilities, read_logprobs
 from agent_runtime.engine.errors import AnswersCollide
 from agent_runtime.engine.span import NOTHING, Span
-from tests.agent_runtime.engine.reference import teacher_forced
+from tests.agent_runtime.engine.reference import causal_logits, teacher_forced
 from tests.agent_runtime.engine.worlds import random_ids, world
 
 END = 1
@@ -85,6 +85,25 @@ def test_a_name_without_an_end_may_be_the_beginning_of_another() -> None:
     tree = grow_tree(answers, root)
     logprobs = read_logprobs(tree, w.runner.run([root, *tree.spans]))
     assert logprobs == pytest.approx([teacher_forced(w.twin, [4, 5, 6], answer) for answer in answers], abs=1e-4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sets(st.lists(st.integers(3, 5), min_size=1, max_size=5).map(tuple), min_size=1, max_size=9), st.data())
+def test_what_comes_behind_an_answer_that_goes_on_is_known_with_the_decision(
+    names: set[tuple[int, ...]], data: st.DataObject
+) -> None:
+    w, prompt, listed = world(), [4, 5, 6], sorted(names)
+    going_on = data.draw(st.sets(st.integers(0, len(listed) - 1)))
+    answers = [name if number in going_on else (*name, END) for number, name in enumerate(listed)]
+    root = Span(prompt, 0, NOTHING, wanted="last")
+    tree = grow_tree(answers, root, going_on=going_on)
+    logits = w.runner.run([root, *tree.spans])
+    assert read_logprobs(tree, logits) == pytest.approx(
+        [teacher_forced(w.twin, prompt, each) for each in answers], abs=1e-4
+    )
+    for number in going_on:
+        expected = causal_logits(w.twin, [*prompt, *answers[number]])[-1]
+        torch.testing.assert_close(tree.behind(number, logits), expected.float(), atol=1e-4, rtol=1e-4)
 
 
 def test_two_equal_answers_collide() -> None:

@@ -7,12 +7,15 @@ from typing import Any
 import numpy
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent_runtime.engine.cursor import Cursor
 from agent_runtime.engine.decoding import Generated, Sampler, generate, greedy
 from agent_runtime.engine.forward import Logits
 from agent_runtime.engine.scheduler import Engine, Script
 from agent_runtime.engine.span import NOTHING, Span
+from tests.agent_runtime.engine.reference import causal_logits
 from tests.agent_runtime.engine.worlds import World, random_ids, world
 
 
@@ -106,6 +109,51 @@ def test_a_stop_id_ends_and_is_not_part_of_it() -> None:
     stopped = decode(w, prompt, limit=10, stop_ids=(stop,), choose=greedy)
     assert stopped.ended
     assert stopped.ids == free.ids[: free.ids.index(stop)]
+
+
+@pytest.mark.parametrize("limit", [1, 6])
+def test_tokens_that_are_known_go_into_the_first_forward(limit: int) -> None:
+    w, prompt, known = world(), [5, 6, 7, 8], (9, 10, 11)
+    whole = decode(w, [*prompt, *known], limit=limit, stop_ids=(), choose=greedy)
+    logits_V = causal_logits(w.twin, [*prompt, *known])[-1].float()
+    engine = Engine(w.runner)
+
+    def script() -> Script[Generated]:
+        cursor = Cursor(w.pool, NOTHING, 0)
+        try:
+            yield [cursor.extend(prompt)]
+            return (yield from generate(cursor, logits_V, limit=limit, stop_ids=(), choose=greedy, unfed=known))
+        finally:
+            cursor.release()
+
+    made = engine.submit(script()).future.result(timeout=60)
+    engine.close()
+    assert made.ids == whole.ids
+    assert made.rows == (3 + 5 if limit == 6 else 0)
+    assert made.unfed == (made.ids[-1:] if limit == 6 else (*known, *made.ids))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.one_of(st.just(float("-inf")), st.floats(-40, 40, width=32)), min_size=1, max_size=30).filter(
+        lambda logits: max(logits) > float("-inf")
+    ),
+    st.floats(1e-6, 50),
+    st.integers(0, 2**32),
+)
+def test_a_token_is_sampled_whose_share_the_point_lies_in(logits: list[float], temperature: float, seed: int) -> None:
+    made = Sampler(temperature, seed, "guard")(torch.tensor(logits))
+    shares = numpy.exp((numpy.array(logits, dtype=numpy.float32).astype(float) - max(logits)) / temperature)
+    assert shares[made] > 0, "never one that a mask forbids"
+    if temperature < 1e-3:
+        assert logits[made] >= max(logits) - 0.1
+
+
+def test_samples_follow_the_shares_at_their_temperature() -> None:
+    logits, choose = torch.tensor([0.0, 1.0, float("-inf"), 2.0]), Sampler(0.5, 3, "guard", 1)
+    counts = numpy.bincount([choose(logits) for _ in range(6000)], minlength=4) / 6000
+    shares = numpy.exp([0.0, 2.0, -numpy.inf, 4.0])
+    assert counts == pytest.approx(shares / shares.sum(), abs=0.02) and counts[2] == 0
 
 
 def test_sampling_depends_on_its_seed_and_not_on_the_batch() -> None:
