@@ -54,21 +54,22 @@ def generate(
     likeliest: Callable[[], int] = partial(greedy, logits_V)
     rows = appended = 0
     while len(ids) < limit:
-        tokens = mask.forced()[: limit - len(ids)] if mask is not None and not mask.finished else []
-        appended += len(tokens)
+        if mask is not None and mask.finished:
+            return Generated(tuple(ids), tuple(waiting), rows, appended, ended=True)
+        tokens = forced = _forced(mask, limit - len(ids))
         if not tokens:
-            if mask is not None and mask.finished:
-                return Generated(tuple(ids), tuple(waiting), rows, appended, ended=True)
             if mask is None and choose is greedy:
                 token = likeliest()  # found for all that share a forward
             else:
                 token = choose(logits_V if mask is None else logits_V.masked_fill(~mask.allowed(), float("-inf")))
             if mask is None and token in stop_ids:
                 return Generated(tuple(ids), tuple(waiting), rows, appended, ended=True)
-            tokens = [token]
-        for token in tokens:
             if mask is not None:
                 mask.advance(token)
+            # What must follow goes into the same forward.
+            forced = _forced(mask, limit - len(ids) - 1)
+            tokens = [token, *forced]
+        appended += len(forced)
         ids.extend(tokens)
         waiting.extend(tokens)
         on_tokens(ids)
@@ -79,6 +80,14 @@ def generate(
             logits = yield [span]
             logits_V, likeliest = logits[span][-1], partial(logits.best, span)
     return Generated(tuple(ids), tuple(waiting), rows, appended, ended=mask is not None and mask.finished)
+
+
+def _forced(mask: TokenMask | None, most: int) -> list[int]:
+    """Return up to `most` tokens that must come next, which the mask has taken then."""
+    tokens = [] if mask is None or mask.finished else list(mask.forced()[:most])
+    for token in tokens:
+        mask.advance(token)  # type: ignore[union-attr]
+    return tokens
 
 
 def greedy(logits_V: torch.Tensor) -> int:

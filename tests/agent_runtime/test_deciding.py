@@ -9,6 +9,7 @@ import torch
 
 from agent_runtime.block_cache import Staged, Tensors
 from agent_runtime.engine.loading import LoadedModel
+from agent_runtime.grammar import SchemaMask
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.turn import (
     ActionOption,
@@ -88,7 +89,9 @@ def test_few_parameters_are_scored_in_the_same_forward(made: AgentRuntime) -> No
     assert account(result).forwards == 1
 
 
-def test_many_parameters_are_decoded_under_their_schema(made: AgentRuntime) -> None:
+def test_many_parameters_are_decoded_under_their_schema(made: AgentRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, allowed = [], SchemaMask.allowed
+    monkeypatch.setattr(SchemaMask, "allowed", lambda mask: asked.append(mask) or allowed(mask))
     open_duel(made)
     made.put_state("m", 0, state=state())
     schema = {
@@ -101,9 +104,8 @@ def test_many_parameters_are_decoded_under_their_schema(made: AgentRuntime) -> N
     assert 0 <= result.action.args["n"] <= 9999
     cost = account(result)
     assert cost.decoded > cost.appended
-    # The decision says the first digit, and a forward behind each what comes next: behind the fourth it is no choice.
-    digits = len(str(result.action.args["n"]))
-    assert cost.forwards == (1 + digits if digits < 4 else digits)
+    # The decision says the first token, and a forward behind each choice the next one.
+    assert cost.forwards == len(asked)
 
 
 def test_thinking_and_speaking_stream_their_text(made: AgentRuntime) -> None:

@@ -89,7 +89,20 @@ class Script4(list[int]):
 def test_forced_tokens_are_appended_and_the_last_ones_have_no_forward() -> None:
     w = world()
     made = decode(w, [5, 6, 7], limit=20, stop_ids=(), choose=greedy, mask=Script4([9, 10, 11], 512))
-    assert made == Generated((9, 10, 11), (10, 11), rows=1, appended=2, ended=True)
+    assert made == Generated((9, 10, 11), (9, 10, 11), rows=0, appended=2, ended=True)
+
+
+def test_what_a_choice_forces_goes_into_the_forward_behind_it() -> None:
+    class Pairs(Script4):
+        """Every second token is forced."""
+
+        def forced(self) -> Sequence[int]:
+            return self[self.at : self.at + 1] if self.at % 2 else []
+
+    w = world()
+    made = decode(w, [5, 6, 7], limit=20, stop_ids=(), choose=greedy, mask=Pairs([9, 10, 11, 12, 13], 512))
+    assert made == Generated((9, 10, 11, 12, 13), (13,), rows=4, appended=2, ended=True)
+    assert w.runner.forwards == 3, "one for the prompt, and one behind each pair"
 
 
 def test_a_limit_below_the_grammar_truncates() -> None:
