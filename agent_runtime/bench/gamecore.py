@@ -1,10 +1,11 @@
 """`hotseat bench gamecore --through agent` and `socket`: turns of a gamecore match, state in to action out.
 
 Each turn is about a frame in which some blocks have changed, sent as a patch and, in turn with that, as a whole state.
-Behind each the engine alone plays the same turn from blocks of its own (`twin.py`), so that both meet the same moments
-of the machine: `more_than_engine_ms` is the median of what each turn took more than its twin, `besides_engine_ms` that
-of what a turn itself spent outside the engine, which a noisy machine blurs less. The match runs in mode `star` and
-keeps nothing on a disk.
+A third kind of turn, behind a patch again, writes the parameters of an action under a JSON Schema, 16 tokens that are
+sampled. Behind each of the others the engine alone plays the same turn from blocks of its own (`twin.py`), so that both
+meet the same moments of the machine: `more_than_engine_ms` is the median of what each turn took more than its twin,
+`besides_engine_ms` that of what a turn itself spent outside the engine, which a noisy machine blurs less. The match
+runs in mode `star` and keeps nothing on a disk.
 """
 
 import math
@@ -24,7 +25,7 @@ from agent_runtime.bench.asked_model import (
     subject_of_loaded,
     with_random_weights,
 )
-from agent_runtime.bench.land import GAME, GAME_FOLDER, Moment, PlayedLand
+from agent_runtime.bench.land import GAME, GAME_FOLDER, NUM_WRITTEN, Moment, PlayedLand
 from agent_runtime.bench.players import MATCH, Played, Player, in_process, over_socket
 from agent_runtime.bench.twin import Twin, TwinTurn
 from agent_runtime.block_cache import MemoryStore
@@ -50,6 +51,7 @@ _PLAYERS: Mapping[Through, Callable[[AgentRuntime], AbstractContextManager[Playe
 )
 _TWIN = "twin"
 _PATCH, _WHOLE = "one patch a frame", "a whole state a frame"
+_TEXT = f"one patch a frame, {NUM_WRITTEN} tokens sampled under a JSON Schema"
 _MAX_ROWS = 512
 # What a prompt has besides the blocks of the state: the rules, chat markers, the question, and each action twice.
 _BESIDES, _EACH_ACTION = 512, 40
@@ -103,9 +105,11 @@ def bench_gamecore(
             moment = land.next()
             played = player.play(moment, whole=False)
             check = twin.check(*_asked(runtime, moment), [score.logprob for score in played.scores])
-            cases = _turns(runtime, player, twin, land, workload.turns, tell)
+            pairs, texts = _turns(runtime, player, twin, land, workload.turns, tell)
             residents, pool = served.cache.residents, served.engine.runner.pool
             served.engine.ask(lambda: pool.check([*residents.held(), *twin.held]))
+    name = f"{GAME} through {through}"
+    cases = [_case(f"{name}, {frame}", those, floors) for frame, those in pairs.items()]
     return {
         **heading(subject, twin.way, floors, check),
         "model": loaded.name,
@@ -113,15 +117,16 @@ def bench_gamecore(
         "workload": asdict(workload),
         "pool_MiB": pool_mib,
         "books_balance": True,
-        "cases": [_case(f"{GAME} through {through}, {frame}", pairs, floors) for frame, pairs in cases.items()],
+        "cases": [*cases, _text_case(f"{name}, {_TEXT}", texts, twin, floors)],
     }
 
 
 def _turns(
     runtime: AgentRuntime, player: Player, twin: Twin, land: PlayedLand, count: int, tell: Callable[[str], None]
-) -> dict[str, list[_Pair]]:
-    """Play turns of both kinds by turns, behind some that do not count."""
+) -> tuple[dict[str, list[_Pair]], list[Played]]:
+    """Play turns of all kinds by turns, behind some that do not count; return those in text beside the others."""
     pairs: dict[str, list[_Pair]] = {_PATCH: [], _WHOLE: []}
+    texts = []
     for turn in range(-WARM_UP, count):
         tell(f"turn {turn + 1} of {count}" if turn >= 0 else "warming up")
         for frame, those in pairs.items():
@@ -130,7 +135,12 @@ def _turns(
             alone = twin.play(*_asked(runtime, moment))
             if turn >= 0:
                 those.append(_Pair(moment, played, alone))
-    return pairs
+        moment = land.next()
+        played = player.play(moment, whole=False, writes=True)
+        twin.play(*_asked(runtime, moment))  # or it would have more that is new behind the next frame
+        if turn >= 0:
+            texts.append(played)
+    return pairs, texts
 
 
 def _model(asked: AskedModel, workload: GamecoreWorkload, first: Moment) -> tuple[LoadedModel, Subject, int]:
@@ -190,6 +200,23 @@ def _case(name: str, pairs: Sequence[_Pair], floors: Floors) -> dict[str, Any]:
         "besides_engine_ms": _median_ms(pair.played.besides_engine_ms for pair in pairs),
         "legal": sum(pair.played.action.id in pair.moment.actions for pair in pairs),
         "as_the_engine": sum(pair.played.scores[pair.twin.best].id == pair.played.action.id for pair in pairs),
+    }
+
+
+def _text_case(name: str, turns: Sequence[Played], twin: Twin, floors: Floors) -> dict[str, Any]:
+    floor = statistics.median(
+        sum(floors.seconds(*work) for work in twin.least_text_work(turn.account)) for turn in turns
+    )
+    return {
+        "case": name,
+        "turns": len(turns),
+        "sampled": NUM_WRITTEN,
+        "appended": statistics.median(turn.account.appended for turn in turns),
+        "forwards": statistics.median(turn.account.forwards for turn in turns),
+        **figures([1e-3 * turn.total_ms for turn in turns], floor),
+        "stages_ms": {stage: _median_ms(turn.stages_ms[stage] for turn in turns) for stage in turns[0].stages_ms},
+        "besides_engine_ms": _median_ms(turn.besides_engine_ms for turn in turns),
+        "legal": sum(len((turn.action.args or {}).get("days", ())) == NUM_WRITTEN for turn in turns),
     }
 
 

@@ -6,9 +6,10 @@ before.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 from agent_runtime.engine.bench.errors import BadOption
@@ -23,6 +24,25 @@ GAME_FOLDER = FOLDERS / GAME
 LEAST_TOKENS, MOST_TOKENS = 30, 120
 # Above what any unit of a new land has.
 _FIRST_HP = 100
+# What is written in place of a listed action: digits, each of them a token that is chosen, and all else is forced.
+NUM_WRITTEN = 16
+WRITTEN: Mapping[str, Any] = MappingProxyType(
+    {
+        "id": "foresee",
+        "schema": {
+            "type": "object",
+            "properties": {
+                "days": {
+                    "type": "array",
+                    "items": {"type": "integer", "minimum": 0, "maximum": 9},
+                    "minItems": NUM_WRITTEN,
+                    "maxItems": NUM_WRITTEN,
+                }
+            },
+            "required": ["days"],
+        },
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +60,12 @@ class Moment:
         change = {"state": self.state} if whole else {"patch": self.patch}
         return json.dumps({"type": "match.state", "match": match, "frame": self.frame, **change})
 
-    def turn_text(self, session: str) -> str:
-        """Return the question as a message of the protocol."""
-        actions = [{"id": action} for action in self.actions]
+    def turn_text(self, session: str, *, writes: bool = False) -> str:
+        """Return the question as a message of the protocol; `writes`: with parameters to be sampled as the answer."""
+        actions = [dict(WRITTEN)] if writes else [{"id": action} for action in self.actions]
         asked = {"session": session, "turn_id": self.frame, "frame": self.frame, "observation": self.observation}
-        return json.dumps({"type": "turn", **asked, "actions": actions})
+        decide = {"decide": {"how": "sample", "seed": self.frame}} if writes else {}
+        return json.dumps({"type": "turn", **asked, **decide, "actions": actions})
 
     def request(self, session: str) -> TurnRequest:
         """Return the question as the runtime takes it."""

@@ -57,8 +57,8 @@ class Player(Protocol):
     def open(self, moment: Moment) -> None:
         """Open the match with its first frame, and the session; return when all its blocks are there."""
 
-    def play(self, moment: Moment, *, whole: bool) -> Played:
-        """Send a frame, whole or as a patch, and the question about it. Raises TurnFailed."""
+    def play(self, moment: Moment, *, whole: bool, writes: bool = False) -> Played:
+        """Send a frame, whole or as a patch, and a question about it, as `Moment` has them. Raises TurnFailed."""
 
 
 class InProcess:
@@ -77,9 +77,11 @@ class InProcess:
         if not is_ready.wait(PATIENCE_S):
             raise TurnFailed("the blocks were not encoded within an hour.")
 
-    def play(self, moment: Moment, *, whole: bool) -> Played:
-        """Send a frame, whole or as a patch, and the question about it. Raises TurnFailed."""
-        turn = host_path.play(self._runtime, moment.frame_text(MATCH, whole=whole), moment.turn_text(_SESSION))
+    def play(self, moment: Moment, *, whole: bool, writes: bool = False) -> Played:
+        """Send a frame, whole or as a patch, and a question about it, as `Moment` has them. Raises TurnFailed."""
+        turn = host_path.play(
+            self._runtime, moment.frame_text(MATCH, whole=whole), moment.turn_text(_SESSION, writes=writes)
+        )
         if turn.result.outcome is not Outcome.OK or turn.result.action is None:
             raise TurnFailed(turn.result.message or turn.result.outcome)
         return Played(turn.result.action, turn.result.scores, turn.account, turn.total_ms, turn.stages_ms)
@@ -105,9 +107,9 @@ class OverSocket:
         session = {"type": "session.open", "session": _SESSION, "match": MATCH}
         self._ask([json.dumps(session)], "session.ready")
 
-    def play(self, moment: Moment, *, whole: bool) -> Played:
-        """Send a frame, whole or as a patch, and the question about it. Raises TurnFailed."""
-        texts = [moment.frame_text(MATCH, whole=whole), moment.turn_text(_SESSION)]
+    def play(self, moment: Moment, *, whole: bool, writes: bool = False) -> Played:
+        """Send a frame, whole or as a patch, and a question about it, as `Moment` has them. Raises TurnFailed."""
+        texts = [moment.frame_text(MATCH, whole=whole), moment.turn_text(_SESSION, writes=writes)]
         total_ms, result = self._ask(texts, "turn.result")
         assert isinstance(result, s2c.TurnResult)
         account = result.account

@@ -24,6 +24,7 @@ from agent_runtime.engine.scheduler import Script
 from agent_runtime.engine.span import NOTHING, Span, view_of_blocks
 from agent_runtime.served_model import ServedModel
 from agent_runtime.token_blocks import TokenBlock, TokenPrompt
+from agent_runtime.turn import Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,17 @@ class Twin:
         work = _least_work(self._bare, spans, tree, sum(len(block.ids) for block in new))
         self._engine.ask(partial(self._keep_only, {block.key for block in prompt.blocks}))
         return TwinTurn(seconds, logprobs, work)
+
+    def least_text_work(self, account: Account) -> list[tuple[float, float]]:
+        """Return bytes and operations, at the least, of each forward of a turn that was answered with text."""
+        seen, steps = account.tokens_prompt, account.forwards - 1
+        asked = account.observation + account.scored
+        rows = account.encoded + asked
+        first = self._bare.least_work(
+            rows=rows, wanted=1 + account.scored, stored=account.tokens_cached, seen=asked * account.tokens_cached
+        )
+        each = account.decoded // max(1, steps)
+        return [first, *[self._bare.least_work(rows=each, wanted=1, stored=seen, seen=each * seen)] * steps]
 
     def _turn(
         self, prompt: TokenPrompt, answers: Answers, new: Sequence[TokenBlock]

@@ -41,8 +41,13 @@ def test_a_turn_is_set_beside_the_engines_own_and_its_floor(asked: AskedModel, t
     assert [case["case"] for case in report["cases"]] == [
         f"gamecore through {through}, one patch a frame",
         f"gamecore through {through}, a whole state a frame",
+        f"gamecore through {through}, one patch a frame, 16 tokens sampled under a JSON Schema",
     ]
-    for case in report["cases"]:
+    *decided, written = report["cases"]
+    assert written["turns"] == written["legal"] == 3 and written["floor_ms"] > decided[0]["floor_ms"]
+    # What is sampled last needs no forward, and the decision's own has the first.
+    assert written["sampled"] == written["forwards"] == 16 and written["appended"] > 0
+    for case in decided:
         assert case["turns"] == case["legal"] == case["as_the_engine"] == 3
         # The blocks of the state and the rules: all are there but those that changed.
         assert (case["blocks_encoded"], case["blocks_hit"]) == (2, 10 + 1 - 2)
@@ -65,7 +70,7 @@ def test_a_model_with_weights_of_its_own_plays_too(tmp_path: Path) -> None:
     (folder / "config.json").write_text((tmp_path / "long" / "config.json").read_text())
     report = measured(AskedModel(str(folder), device="cpu"), workload=GamecoreWorkload(8, 30, 0, 3, 1))
     assert (report["weights"], report["model"]) == ("loaded", "model")
-    assert all(case["blocks_encoded"] == 0 and case["tokens"]["encoded"] == 0 for case in report["cases"])
+    assert all(case["blocks_encoded"] == 0 and case["tokens"]["encoded"] == 0 for case in report["cases"][:2])
 
 
 def test_what_does_not_fit_is_refused_before_weights_are_drawn(
