@@ -102,30 +102,27 @@ class KnownAnswers:
 
     def list(self, options: Sequence[ActionOption]) -> Answers:
         """Return the answers that `options` allow. Raises BadActions."""
-        candidates: list[Candidate] = []
-        for option in options:
-            candidate = self._by_name.get(option.id) or self._read(option)
-            if candidate is None or option.schema is not None:
-                break
-            candidates.append(candidate)
-        is_plain = 0 < len(candidates) == len(options) <= MAX_ANSWERS
-        by_ids = {candidate.ids for candidate in candidates}
-        if not is_plain or len(by_ids) < len(options) or sum(map(len, by_ids)) > MAX_ANSWER_ROWS:
+        candidates = None
+        if 0 < len(options) <= MAX_ANSWERS and all(option.schema is None for option in options):
+            candidates = self._read(options)
+        by_ids = {candidate.ids for candidate in candidates or ()}
+        if not candidates or len(by_ids) < len(options) or sum(map(len, by_ids)) > MAX_ANSWER_ROWS:
             return list_answers(options, self._text, self._grammar)  # or it says what is wrong
-        return Answers(tuple(candidates), tuple([(option.id, option.text) for option in options]))
+        return Answers(candidates, tuple([(option.id, option.text) for option in options]))
 
-    def _read(self, option: ActionOption) -> Candidate | None:
-        """Return the one answer of an action without parameters; None if it has some, or is not legal even alone."""
-        if option.schema is not None:
-            return None
+    def _read(self, options: Sequence[ActionOption]) -> tuple[Candidate, ...] | None:
+        """Return the answers of actions without parameters; None if some that are not known are not legal."""
+        known = [self._by_name.get(option.id) for option in options]
+        unknown = [option for option, candidate in zip(options, known, strict=True) if candidate is None]
         try:
-            (candidate,) = list_answers([option], self._text, self._grammar).candidates
+            read = list_answers(unknown, self._text, self._grammar).candidates if unknown else ()
         except BadActions:
             return None
-        if len(self._by_name) >= _MOST_KNOWN:
+        if len(self._by_name) + len(read) > _MOST_KNOWN:
             self._by_name.clear()
-        self._by_name[option.id] = candidate
-        return candidate
+        self._by_name.update({candidate.action.id: candidate for candidate in read})
+        of_unknown = iter(read)
+        return tuple([candidate or next(of_unknown) for candidate in known])
 
 
 def _num_rows(answers: Collection[tuple[int, ...]]) -> int:

@@ -39,6 +39,8 @@ _log = logging.getLogger(__name__)
 _SHARE_FOR_COPIES = 0.3
 # More changed blocks than this are left to the turn that needs them: the game may send another frame before it asks.
 _MOST_AHEAD = 16
+# Likewise beyond so many characters, which take a few milliseconds: a game's next frame would wait for them.
+_LONGEST_AHEAD = 16_384
 
 
 class AgentRuntime:
@@ -188,8 +190,9 @@ class AgentRuntime:
     def look_ahead(self, match: str) -> None:
         """Read into tokens what the last frame changed, if that is little, while its game writes the next question."""
         taken = self._matches.get(match)
-        if taken is not None and len(taken.fresh) <= _MOST_AHEAD:
-            for block in taken.fresh:
+        fresh = () if taken is None else taken.fresh
+        if taken is not None and len(fresh) <= _MOST_AHEAD and sum(len(each.text) for each in fresh) <= _LONGEST_AHEAD:
+            for block in fresh:
                 taken.served.loaded.text.text_ids(block.text)
 
     def close_match(self, match: str) -> None:

@@ -9,7 +9,7 @@ observation; a decoded token is a span of length 1.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import accumulate, chain
+from itertools import accumulate, chain, pairwise
 from operator import add, attrgetter
 from typing import Literal, NamedTuple
 
@@ -161,26 +161,30 @@ def exchanged(view: View, runs: Mapping[int, Run], positions: Positions) -> View
     Behind a run of another length all move. None where more would change: with an anchor of another length, and where
     blocks stand side by side and the longest of them says how far.
     """
-    pieces, lengths, end = list(view.pieces), view.lengths.copy(), view.behind
+    pieces, lengths, moved = list(view.pieces), view.lengths.copy(), 0
     known = vars(view).get("extents")
     # As many extents as pieces, of which none is empty: each piece has one.
     extents = known.copy() if known is not None and len(known) == len(pieces) and lengths.all() else None
-    for place, run in runs.items():
-        before, shift = pieces[place]
+    places = sorted(runs)
+    # From place to place, each piece is looked at once: all may have changed.
+    for place, following in pairwise((*places, len(pieces))):
+        run, (before, shift) = runs[place], pieces[place]
         by = run.length - before.length
-        if by:
-            if place == 0 or positions is not Positions.SEQUENTIAL:
-                return None
-            pieces[place + 1 :] = [_placed((each, moved + by)) for each, moved in pieces[place + 1 :]]
-            lengths[place] = run.length
-            end += by
-        pieces[place] = Placed(run, shift)
+        if by and (place == 0 or positions is not Positions.SEQUENTIAL):
+            return None
+        pieces[place] = Placed(run, shift + moved)
+        lengths[place] = run.length
         if extents is not None and len(run.extents) == 1:
             extents[place, :2] = run.extents[0]
-            extents[place + 1 :, 2] += by
+            extents[place, 2] += moved
+            extents[place + 1 : following, 2] += moved + by
         else:
             extents = None
-    made = View(tuple(pieces), end)
+        moved += by
+        if moved:
+            behind = pieces[place + 1 : following]
+            pieces[place + 1 : following] = [_placed((each, so_far + moved)) for each, so_far in behind]
+    made = View(tuple(pieces), view.behind + moved)
     vars(made)["lengths"] = lengths
     if extents is not None:
         vars(made)["extents"] = extents

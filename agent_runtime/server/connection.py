@@ -138,7 +138,13 @@ class Connection:
         else:
             post(partial(self._answered, ticket, ask, answer))
             if isinstance(ask, PutState) and not len(self._lane):
-                self._shared.runtime.look_ahead(ask.match)
+                self._look_ahead(ask.match)
+
+    def _look_ahead(self, match: str) -> None:
+        try:
+            self._shared.runtime.look_ahead(match)
+        except Exception:  # the frame is taken, and what comes behind it is not to wait for ever
+            log.exception("the frame of match %r was not read ahead of its turn", match)
 
     # What comes back, on the loop's thread.
 

@@ -68,3 +68,15 @@ def test_a_name_is_read_once_however_many_turns_list_it(
     known.list([ActionOption("attack")])  # one too many to be known
     known.list([ActionOption("hold"), ActionOption("attack")])
     assert read[3:] == ["attack", "hold"]
+
+
+def test_of_a_list_that_is_refused_for_its_length_nothing_is_read(
+    model: tuple[TextEncoder, Grammar], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, grammar = model
+    read: list[str] = []
+    answer_ids = text.answer_ids
+    monkeypatch.setattr(text, "answer_ids", lambda name: read.append(name) or answer_ids(name))
+    with pytest.raises(BadActions, match="4097 answers"):
+        KnownAnswers(text, grammar).list([ActionOption(f"go {number}") for number in range(4097)])
+    assert read == []

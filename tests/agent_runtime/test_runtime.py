@@ -151,6 +151,10 @@ def test_what_a_frame_changes_is_read_into_tokens_ahead_of_a_turn_unless_it_is_m
     play(made, 1, 1, observation="A noise.")
     assert text.calls == before + 1  # nothing else was new
     made.look_ahead("another")
+    made.put_state("m", 2, patch=[{"op": "replace", "path": "/units/2/at", "value": "far " * 5000}])
+    before = text.calls
+    made.look_ahead("m")
+    assert text.calls == before
 
 
 def test_accounts_and_background_add_up_to_the_models_own_rows(made: AgentRuntime) -> None:

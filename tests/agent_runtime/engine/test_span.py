@@ -41,7 +41,7 @@ def test_a_view_in_which_runs_were_exchanged_is_what_it_is_made_at_once(
     runs = data.draw(st.lists(run(), min_size=1, max_size=8))
     view = view_of_blocks(runs, anchored=anchored, positions=positions)
     for _ in range(3):
-        places = data.draw(st.lists(st.integers(0, len(runs) - 1), unique=True, max_size=3))
+        places = data.draw(st.lists(st.integers(0, len(runs) - 1), unique=True, max_size=8))
         others = {place: data.draw(run()) for place in sorted(places)}
         if is_found_out:
             assert len(view.extents) == sum(len(each.extents) for each in runs)

@@ -133,7 +133,9 @@ class FakeRuntime:
         return FrameChange(match, frame, added=names, replaced=(), removed=())
 
     def look_ahead(self, match: str) -> None:
-        """Nothing."""
+        """Nothing, but for a match that it stumbles over."""
+        if match == "stumbles":
+            raise RuntimeError("a defect")
 
     def open_session(self, spec: SessionSpec, ready: Callable[[SessionReady], None]) -> SessionOpened:
         self.calls.append(f"open_session {spec.session}")

@@ -179,3 +179,16 @@ def test_a_frame_is_answered_before_the_question_about_it(url: str) -> None:
             connection.send(json.dumps({"type": "turn", **asked, "actions": [{"id": "hold"}]}))
             answer = "error" if frame % 2 else "turn.result"
             assert [hear(connection)["type"] for _ in range(2)] == ["match.applied", answer]
+
+
+def test_a_defect_while_it_looks_ahead_holds_nothing_up(url: str) -> None:
+    with raw(url) as connection:
+        connection.send(HELLO)
+        hear(connection)
+        connection.send(json.dumps({"type": "match.open", "match": "stumbles", "game": "camp"}))
+        assert hear(connection)["type"] == "match.opened"
+        for frame in range(3):
+            connection.send(
+                json.dumps({"type": "match.state", "match": "stumbles", "frame": frame, "state": {"clock": frame}})
+            )
+            assert hear(connection)["type"] == "match.applied"
