@@ -12,7 +12,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -62,12 +62,15 @@ _ROUND_MS = 3
 
 @dataclass(frozen=True, slots=True)
 class GamecoreWorkload:
-    """How large the state is, how many of its blocks change with each frame, and how many actions are listed."""
+    """How large the state is, how many of its blocks change with each frame, and how many actions are listed.
+
+    Without `actions` 16 are, or all that there are in a state of few blocks.
+    """
 
     num_blocks: int = 300
     block_tokens: int = 85
     changed: int = 1
-    actions: int = 16
+    actions: int | None = None
     turns: int = 50
     seed: int = 0
 
@@ -89,11 +92,12 @@ def bench_gamecore(
     Raises BadOption, TooLarge, TooLong, DeviceTooSmall, ScoresDiffer, TurnFailed, and what loading a model raises.
     """
     land = PlayedLand(workload.num_blocks, workload.block_tokens, workload.actions, workload.changed, workload.seed)
+    workload = replace(workload, actions=land.num_actions)
     first = land.next()
     loaded, subject, num_static = _model(asked, workload, first)
     with fitting(f"What is computed with {subject.name}", FEWER):
         floors = floors_of(subject)
-        pool_mib = math.ceil(_slots(workload, num_static) * subject.bytes_per_token / 2**20)
+        pool_mib = math.ceil(_slots(workload, num_static, land.num_actions) * subject.bytes_per_token / 2**20)
         served = serve_model(MATCH, loaded, MemoryStore(), pool_mib=pool_mib, max_rows=_MAX_ROWS)
         runtime = AgentRuntime({MATCH: served}, games=[GAME_FOLDER])
         twin = Twin(served)
@@ -160,15 +164,15 @@ def _checked(subject: Subject, workload: GamecoreWorkload, text: TextEncoder, fi
     game = load_game(GAME_FOLDER)
     cut = blocks_of(game, first.state)
     num_static = len(text.anchor_ids(game.anchor.text)) + sum(len(text.block_ids(block.text)) for block in cut.blocks)
-    subject.require_positions(num_static + workload.actions * _EACH_ACTION)
-    subject.require_memory(_slots(workload, num_static))
+    subject.require_positions(num_static + len(first.actions) * _EACH_ACTION)
+    subject.require_memory(_slots(workload, num_static, len(first.actions)))
     return num_static
 
 
-def _slots(workload: GamecoreWorkload, num_static: int) -> int:
+def _slots(workload: GamecoreWorkload, num_static: int, num_actions: int) -> int:
     """Return the slots of both copies of the blocks, versions of those that change, and what turns take."""
     changing = 2 * workload.changed * _VERSIONS * num_static // workload.num_blocks
-    return 2 * num_static + changing + _BESIDES + 2 * workload.actions * _EACH_ACTION
+    return 2 * num_static + changing + _BESIDES + 2 * num_actions * _EACH_ACTION
 
 
 def _asked(runtime: AgentRuntime, moment: Moment) -> tuple[TokenPrompt, Answers]:

@@ -24,6 +24,8 @@ GAME_FOLDER = FOLDERS / GAME
 LEAST_TOKENS, MOST_TOKENS = 30, 120
 # Above what any unit of a new land has.
 _FIRST_HP = 100
+# How many actions are listed, where nobody says how many and there are as many.
+_ACTIONS = 16
 # What is written in place of a listed action: digits, each of them a token that is chosen, and all else is forced.
 NUM_WRITTEN = 16
 WRITTEN: Mapping[str, Any] = MappingProxyType(
@@ -76,7 +78,9 @@ class Moment:
 class PlayedLand:
     """A land whose frames follow each other, each determined by the seed and its number."""
 
-    def __init__(self, num_blocks: int, block_tokens: int, num_actions: int, num_changed: int, seed: int = 0) -> None:
+    def __init__(
+        self, num_blocks: int, block_tokens: int, num_actions: int | None, num_changed: int, seed: int = 0
+    ) -> None:
         """Make a land of `num_blocks` blocks, the rules' two among them. Raises BadOption for numbers out of range."""
         _check("--blocks", num_blocks, SMALLEST_LAND, MOST_BLOCKS)
         _check("--block-tokens", block_tokens, LEAST_TOKENS, MOST_TOKENS)
@@ -87,8 +91,8 @@ class PlayedLand:
         _check("--changed", num_changed, 0, len(self._units))
         self._changed = num_changed
         self._possible = self._all_actions()
-        _check("--actions", num_actions, 2, len(self._possible))
-        self._num_actions = num_actions
+        self.num_actions = min(_ACTIONS, len(self._possible)) if num_actions is None else num_actions
+        _check("--actions", self.num_actions, 2, len(self._possible))
         self._frame = -1
 
     def next(self) -> Moment:
@@ -102,7 +106,7 @@ class PlayedLand:
                 self._units[place]["hp"] = _FIRST_HP + self._frame
                 patch.append({"op": "replace", "path": f"/units/{place}/hp", "value": _FIRST_HP + self._frame})
         unit = self._random.choice(self._units)["id"]
-        actions = tuple(self._random.sample(self._possible, self._num_actions))
+        actions = tuple(self._random.sample(self._possible, self.num_actions))
         return Moment(self._frame, self.state, patch, f"You lead {unit}. What does it do?", actions)
 
     def _all_actions(self) -> Sequence[str]:

@@ -59,7 +59,8 @@ def bench_gamecore(
         int | None, typer.Option(min=0, help="Blocks that change with a frame, through agent or socket. Default: 1.")
     ] = None,
     actions: Annotated[
-        int | None, typer.Option(min=2, help="Actions to decide among, through agent or socket. Default: 16.")
+        int | None,
+        typer.Option(min=2, help="Actions to decide among, through agent or socket. Default: 16, or all there are."),
     ] = None,
     turns: TurnsOption = 50,
     device: DeviceOption = None,
@@ -79,9 +80,7 @@ def bench_gamecore(
     _refuse("--way", way, "a runtime takes the best way by itself: leave it out, or name --through engine")
     from agent_runtime.bench.gamecore import GamecoreWorkload, bench_gamecore
 
-    workload = GamecoreWorkload(
-        blocks, block_tokens, 1 if changed is None else changed, 16 if actions is None else actions, turns
-    )
+    workload = GamecoreWorkload(blocks, block_tokens, 1 if changed is None else changed, actions, turns)
     report = bench_gamecore(asked, workload, through, say)
     if as_json:
         print(json.dumps(report, indent=1))
@@ -213,6 +212,6 @@ def _time(
         if not as_json:
             (print_case if "case" in found else print_heading)(found)
 
-    report = bench(Run(subject, cases, sizes, way_of(way, subject.device), pool_gib), heard)
+    report = bench(Run(subject, cases, sizes, way_of(way, subject.device), pool_gib), heard, say)
     if as_json:
         print(json.dumps(report, indent=1))

@@ -99,11 +99,10 @@ def adapter_folder(adapter: Path) -> Path:
             str(adapter), "no such folder", "Name the folder that PEFT saved the adapter in.", "adapter"
         )
     if not (folder / CONFIG).is_file() or not adapter_files(folder):
-        raise BrokenModel(
-            str(adapter),
-            f"the folder has no {CONFIG} or no {WEIGHTS}",
-            "Name the folder that PEFT saved the adapter in.",
-        )
+        inner = adapter / "adapter"  # where a tuning run leaves what it has made
+        is_run = (folder / "adapter" / CONFIG).is_file()
+        advice = f"Name {inner}." if is_run else "Name the folder that PEFT saved the adapter in."
+        raise BrokenModel(str(adapter), f"the folder has no {CONFIG} or no {WEIGHTS}", advice)
     if not is_plain(folder):
         require_peft()
     return folder

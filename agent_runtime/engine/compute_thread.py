@@ -30,8 +30,14 @@ T = TypeVar("T")
 _LAST_CALL_S = 5.0
 # Two threads that ask for the first time would each begin one.
 _BEGINNING = threading.Lock()
+_ENDING = threading.Event()
 # A thread new to torch takes the number that was set last: one that began beside a lonely one would stay lonely.
 _LONELY = threading.RLock()
+
+
+def is_ending() -> bool:
+    """Return whether the process ends: a forward that nobody else stops then ends at its next layer."""
+    return _ENDING.is_set()
 
 
 class Compute(Protocol):
@@ -109,6 +115,7 @@ class _ComputeThread(threading.Thread):
             del call, answer
 
     def _end(self) -> None:
+        _ENDING.set()
         while True:
             try:
                 self._calls.get_nowait()[1].cancel()

@@ -15,6 +15,7 @@ import torch
 from transformers import PreTrainedModel
 
 from agent_runtime.engine import attention
+from agent_runtime.engine.compute_thread import is_ending
 from agent_runtime.engine.copies import here, there
 from agent_runtime.engine.cpu_products import multiplies_by_onednn
 from agent_runtime.engine.errors import EngineClosed, UnsupportedModel
@@ -126,7 +127,7 @@ class ForwardRunner:
         return wait
 
     @torch.inference_mode()
-    def run(self, spans: Sequence[Span], is_stopped: Callable[[], bool] = lambda: False) -> Logits:
+    def run(self, spans: Sequence[Span], is_stopped: Callable[[], bool] = is_ending) -> Logits:
         """Compute `spans` in one forward. Returns float32 logits [1 or len(ids), V] of every span that wants some.
 
         Raises EngineClosed at the first layer that finds it stopped; by kernels with merged weights, before the first.

@@ -15,6 +15,7 @@ from agent_runtime.engine.adapters import base_digest
 from agent_runtime.engine.admission import check_config
 from agent_runtime.engine.card import Card, own_card
 from agent_runtime.engine.digests import write_atomically
+from agent_runtime.engine.errors import first_line
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model, model_config
 from agent_runtime.engine.positions import Positions
 from agent_runtime.engine.sources import cache_folder
@@ -27,7 +28,7 @@ from agent_runtime.tuning.lora import Start
 from agent_runtime.tuning.samples import read_header
 from agent_runtime.turn import Mode
 from kv_store.errors import StoreLocked, StoreUnusable
-from kv_store.folder_lock import LOCK_FILE, FolderLock
+from kv_store.folder_lock import HOLDER_FILE, LOCK_FILE, FolderLock
 
 _RUN = "run.json"
 # In no folder of a run that was begun before there was the key.
@@ -89,12 +90,15 @@ def check_texts(config: TuneConfig, digests: Mapping[str, str]) -> None:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Keep a run's folder from other processes while this is open. One that is killed lets it go.
+    """Make a run's folder, and keep it from other processes while this is open. One that is killed lets it go.
 
     Raises RunInUse, and CannotWrite.
     """
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock = FolderLock(folder)
+    except OSError as error:
+        raise CannotWrite(folder, first_line(error)) from error
     except StoreLocked as error:
         raise RunInUse(folder, None if error.holder is None else error.holder.pid) from error
     except StoreUnusable as error:
@@ -152,7 +156,7 @@ def claim(
     turns: Turns | None,
     samples: Sequence[str],
 ) -> None:
-    """Make the folder this run's. Raises OtherRun if it is another's.
+    """Make the folder this run's. Raises OtherRun if it is another's that has left anything in it.
 
     `card` is the run's own: what the run does not say itself comes from a card that may have been exchanged since.
     `samples` are the digests of the files it has, which may have been made anew since.
@@ -172,7 +176,9 @@ def claim(
         "samples": samples,
     }
     file = folder / _RUN
-    if file.is_file():
+    before_it = (_RUN, LOCK_FILE, HOLDER_FILE)  # with the files beside them while they are written
+    has_begun = any(not each.name.startswith(before_it) for each in folder.iterdir())
+    if file.is_file() and has_begun:
         theirs = json.loads(file.read_text("utf-8"))
         for part, key, before in _LATER_KEYS:
             theirs["config"][part].setdefault(key, before)
@@ -181,6 +187,5 @@ def claim(
             if theirs.get(what, mine_too[what] if what in _LATER else "") != mine_too[what]:
                 raise OtherRun(folder, _SAID.get(what, what))
     if accelerator.is_main_process:
-        folder.mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps(mine, indent=2))
     accelerator.wait_for_everyone()

@@ -118,8 +118,8 @@ def tune(
     everything = (*(source for _, source in (*sources, *remembered)), measured)
     validation = _validation(config, [files[name] for name in config.data.validation], loaded, card, is_short)
     config = config.saying_rows(longest_of(everything, loaded.context_limit) if is_short else None)
-    claim(folder, config, loaded, card, accelerator, start, recorded, [each.digest for each in kept])
     with held(folder) if accelerator.is_main_process else nullcontext():
+        claim(folder, config, loaded, card, accelerator, start, recorded, [each.digest for each in kept])
         run = _Run(config, folder, accelerator, loaded, card, start, recorded, sources, remembered, validation)
         return run.go(tell, is_stopped)
 

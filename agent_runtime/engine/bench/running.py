@@ -37,8 +37,12 @@ class Run:
         return max(needed, int(self.pool_gib * 2**30) // self.subject.bytes_per_token)
 
 
-def bench(run: Run, heard: Heard = lambda found: None) -> dict[str, Any]:
+def bench(
+    run: Run, heard: Heard = lambda found: None, tell: Callable[[str], None] = lambda sentence: None
+) -> dict[str, Any]:
     """Check and time all cases, and return the report; `heard` is given what it begins with, and then each case.
+
+    `tell` hears what comes next, whenever that may take a while.
 
     Raises TooLarge, TooLong, NotByKernels before anything large is made, ScoresDiffer before anything is timed, and
     DeviceTooSmall.
@@ -50,11 +54,12 @@ def bench(run: Run, heard: Heard = lambda found: None) -> dict[str, Any]:
     num_checked = checked_slots(int(subject.config.get_text_config().max_position_embeddings), run.way)
     subject.require_memory(max(num_slots, num_checked))
     with fitting(f"What is computed with {subject.name}", FEWER):
-        return _benched(run, num_slots, num_checked, heard)
+        return _benched(run, num_slots, num_checked, heard, tell)
 
 
-def _benched(run: Run, num_slots: int, num_checked: int, heard: Heard) -> dict[str, Any]:
+def _benched(run: Run, num_slots: int, num_checked: int, heard: Heard, tell: Callable[[str], None]) -> dict[str, Any]:
     subject = run.subject
+    tell(f"making {subject.name}, and checking its scores against plain torch")
     compute = compute_on(subject.device)
     model = compute(subject.made)
     with_slots = partial(bare_of, model, device=subject.device, dtype=subject.dtype)
@@ -69,6 +74,7 @@ def _benched(run: Run, num_slots: int, num_checked: int, heard: Heard) -> dict[s
     found = []
     try:
         for case in run.cases:
+            tell(f"timing {case.name}")
             found.append(case.measure(setting))
             heard(found[-1])
     finally:

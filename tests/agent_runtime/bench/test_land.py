@@ -71,3 +71,9 @@ def test_numbers_out_of_range_are_refused(numbers: tuple[int, int, int, int], op
     with pytest.raises(BadOption) as refused:
         PlayedLand(*numbers)
     assert str(refused.value).startswith(option)
+
+
+def test_without_a_number_sixteen_actions_are_listed_or_all_there_are() -> None:
+    assert PlayedLand(300, 33, None, 1).num_actions == 16
+    few = PlayedLand(8, 33, None, 1)
+    assert 2 <= few.num_actions < 16 and len(few.next().actions) == few.num_actions

@@ -75,15 +75,17 @@ def test_a_real_model_is_loaded_and_timed(tmp_path: Path) -> None:
 
 def test_gamecore_is_timed_in_the_engine_alone_unless_more_is_asked_for(geometry: str) -> None:
     report = json.loads(bench("gamecore", "--geometry", geometry, "--json", *SMALL_STATE))
-    assert [case["new_tokens"] for case in report["cases"]] == [50, 50 + 2 * 30, 50 + 30 + 16 * 4]
+    assert [case["new_tokens"] for case in report["cases"]] == [50, 50 + 2 * 30, 50 + 30 + 16 * 4, 50 + 30 + 16]
     words = ("--through", "agent", "--actions", "4", "--changed", "2", "--json")
     report = json.loads(bench("gamecore", "--geometry", geometry, *words, *SMALL_STATE))
-    assert [(case["blocks_encoded"], case["legal"], case["turns"]) for case in report["cases"]] == [(2, 2, 2)] * 2
+    *decided, written = report["cases"]
+    assert [(case["blocks_encoded"], case["legal"], case["turns"]) for case in decided] == [(2, 2, 2)] * 2
+    assert (written["sampled"], written["legal"], written["turns"]) == (16, 2, 2)
 
 
 def test_people_read_times_floors_ratios_stages_and_what_was_checked(geometry: str) -> None:
     said = bench("gamecore", "--geometry", geometry, "--through", "agent", "--actions", "4", *SMALL_STATE)
-    assert said.count("times that") == 4 and "random weights, float32" in said
+    assert said.count("times that") == 5 and "random weights, float32" in said
     assert "Scores differ from those by plain torch, queries moved by " in said
     assert "stages ms: read frame " in said and "engine: median " in said and "more than engine ms " in said
     said = bench("capacity", "--geometry", geometry, *SMALL["capacity"])

@@ -1,6 +1,7 @@
 """Which adapter a model gets by default, by a word or by name, and what is wrong with one in a sentence."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from agent_runtime.adapter_choice import AdapterChoice
-from agent_runtime.engine.adapters import adapter_digest, find_adapter, is_plain
+from agent_runtime.engine.adapters import CONFIG, adapter_digest, adapter_folder, find_adapter, is_plain
 from agent_runtime.engine.card import Card, read_card, write_card
 from agent_runtime.engine.errors import BrokenModel, ModelNotFound
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
@@ -189,3 +190,12 @@ def test_an_adapter_of_a_run_is_read_with_its_card(tuned: Path, tmp_path: Path) 
     bring(tuned)
     one = find_adapter(DEFAULT, EMBEDDED, tmp_path / "cache")
     assert one is not None and one.card == read_card(tuned / "hotseat.json")
+
+
+def test_the_folder_of_a_tuning_run_is_no_adapter_and_the_one_in_it_is_named(tmp_path: Path) -> None:
+    save_tiny_adapter(tmp_path / "run" / "adapter")
+    with pytest.raises(BrokenModel, match=rf"no {CONFIG} .*Name {re.escape(str(tmp_path / 'run' / 'adapter'))}\."):
+        adapter_folder(tmp_path / "run")
+    (tmp_path / "other").mkdir()
+    with pytest.raises(BrokenModel, match="Name the folder that PEFT saved the adapter in"):
+        adapter_folder(tmp_path / "other")

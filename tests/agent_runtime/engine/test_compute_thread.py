@@ -114,6 +114,30 @@ computed(computes)
 """
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a process sends itself Ctrl-C")
+def test_forwards_without_end_stop_at_a_layer_when_their_process_ends() -> None:
+    ended = subprocess.run([sys.executable, "-c", _COMPUTES_ON], capture_output=True, timeout=120)
+    assert b"KeyboardInterrupt" in ended.stderr and b"terminate called" not in ended.stderr, ended
+
+
+_COMPUTES_ON = """
+import os, signal, threading
+from agent_runtime.engine.bench.decode import Decode
+from agent_runtime.engine.compute_thread import computed
+from agent_runtime.engine.span import NOTHING, Span
+from tests.agent_runtime.engine.bench.small import small_setting
+
+setting = small_setting(Decode("any", sessions=1, num_regions=1, region_tokens=4))
+
+def computes():
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    while True:
+        setting.runner.run([Span([1] * 200, 0, NOTHING, wanted="last")])
+
+computed(computes)
+"""
+
+
 def test_who_hears_of_one_engines_result_may_ask_another_engine(tmp_path: Path) -> None:
     one, other = [serve_model("m", load_tiny(tmp_path), MemoryStore(), pool_mib=4, max_rows=512) for _ in range(2)]
     heard: Future[int] = Future()
