@@ -8,12 +8,13 @@ from accelerate import dispatch_model
 from agent_runtime.engine.admission import probe
 from agent_runtime.engine.cursor import Cursor
 from agent_runtime.engine.decision import grow_tree, read_logprobs
-from agent_runtime.engine.decoding import Generated, generate, greedy
+from agent_runtime.engine.decoding import Generated, Sampler, generate, greedy
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.pool import KVGeometry, Pool
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.scheduler import Engine, Script
 from agent_runtime.engine.span import NOTHING, Span
+from agent_runtime.engine.token_mask import allowed_of
 from tests.agent_runtime.engine.reference import anchored_logits, star_logits, teacher_forced
 from tests.agent_runtime.engine.worlds import World, encode, random_ids, view_of
 from tests.gpu.worlds import cuda_world
@@ -72,6 +73,17 @@ def test_decoding_equals_transformers_generate() -> None:
         torch.tensor([prompt]), attention_mask=torch.ones(1, 50), max_new_tokens=30, do_sample=False, eos_token_id=None
     )
     assert list(ours.ids) == theirs[0, 50:].tolist()
+
+
+def test_tokens_are_masked_and_sampled_on_the_device_as_on_the_host() -> None:
+    rng, host, device = numpy.random.default_rng(4), torch.device("cpu"), torch.device("cuda")
+    logits = torch.from_numpy(rng.normal(0, 4, 128_256).astype(numpy.float32))
+    bits = rng.integers(0, 256, 128_256 // 8, dtype=numpy.uint8)
+    masks = [allowed_of(bits, len(logits), each) for each in (host, device)]
+    assert masks[1].is_cuda and torch.equal(masks[0], masks[1].cpu())
+    masked = logits.masked_fill(~masks[0], float("-inf"))
+    found = [[Sampler(0.7, seed, "guard")(each) for seed in range(50)] for each in (masked, masked.cuda())]
+    assert found[0] == found[1] and len({*found[0]}) > 5
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
