@@ -1,7 +1,5 @@
 """The command `hotseat`: every command by its name, and errors as sentences."""
 
-import atexit
-import gc
 import sys
 from typing import Annotated
 
@@ -23,11 +21,9 @@ from agent_runtime.commands.serve import serve
 from agent_runtime.commands.store import store_app
 from agent_runtime.commands.tune import tune
 from agent_runtime.commands.turn import turn
+from agent_runtime.engine.garbage import look_seldom
 from agent_runtime.errors import HotseatError
 from agent_runtime.version import hotseat_version
-
-# Objects made before a first look for garbage among them; Python's own number is 700 or 2,000.
-_MANY_OBJECTS = 10_000
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -67,7 +63,7 @@ app.command()(compare)
 
 def main() -> None:
     """Run the command line; a typed error becomes one sentence and exit code 2."""
-    _look_for_garbage_seldom()
+    look_seldom()
     try:
         app()
     except Exception as error:
@@ -75,21 +71,6 @@ def main() -> None:
             raise
         print(f"hotseat: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-
-
-def _look_for_garbage_seldom() -> None:
-    """Spare a command the looks through torch and transformers: a million objects, none of which is garbage.
-
-    They took a quarter of the time until a command could begin (1.3 s of 5). The last thing that Python does is to look
-    for cycles in all of it once more: 1.6 s.
-    """
-    gc.set_threshold(_MANY_OBJECTS, *gc.get_threshold()[1:])
-    atexit.register(_end_at_once)
-
-
-def _end_at_once() -> None:
-    if "triton" not in sys.modules:  # whose bindings call whatever is still there at the end a leak, on many lines
-        gc.freeze()
 
 
 def _is_of_a_room(error: Exception) -> bool:

@@ -204,11 +204,14 @@ def _time(
     from agent_runtime.commands.bench_output import print_case, print_heading
     from agent_runtime.engine.bench.running import Run, bench, way_of
     from agent_runtime.engine.bench.setting import served_sizes
+    from agent_runtime.engine.garbage import leave_out_what_is_there
 
     subject = subject_of(asked)
     sizes = served_sizes(observation, turns, subject.device)
 
     def heard(found: dict[str, Any]) -> None:
+        if "case" not in found:  # all is made, and nothing timed
+            leave_out_what_is_there()
         if not as_json:
             (print_case if "case" in found else print_heading)(found)
 

@@ -87,11 +87,13 @@ def serve(
     check_start(listening)
     with bound(listening) as sockets:
         from agent_runtime.composition import open_runtime
+        from agent_runtime.engine.garbage import leave_out_what_is_there
         from agent_runtime.game_watch import GameWatcher
         from agent_runtime.replay.recording import MatchRecorder
 
         say_that_it_loads()
         runtime = open_runtime(settings)
+        leave_out_what_is_there()
         recorder = MatchRecorder(record, digests=runtime.digests) if record else None
         taken = recorder.game_taken if recorder else lambda game: None
         with GameWatcher(runtime, say, folders=settings.games, taken=taken) if reload else nullcontext():

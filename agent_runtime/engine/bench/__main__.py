@@ -16,6 +16,7 @@ from agent_runtime.engine.bench.running import Run, bench, way_of
 from agent_runtime.engine.bench.setting import Sizes
 from agent_runtime.engine.bench.subject import Subject, device_of, dtype_of
 from agent_runtime.engine.errors import EngineError
+from agent_runtime.engine.garbage import leave_out_what_is_there, look_seldom
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -25,6 +26,8 @@ def main(words: Sequence[str] | None = None) -> None:
     sizes = Sizes(arguments.observation, arguments.turns, arguments.max_rows, arguments.quiet_rows)
 
     def heard(found: dict[str, Any]) -> None:
+        if "case" not in found:  # all is made, and nothing timed
+            leave_out_what_is_there()
         if not arguments.json:
             print(json.dumps(found), flush=True)
 
@@ -71,4 +74,5 @@ def _size(text: str) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
+    look_seldom()
     main()
