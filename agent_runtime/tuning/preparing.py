@@ -177,7 +177,7 @@ def claim(
     }
     file = folder / _RUN
     before_it = (_RUN, LOCK_FILE, HOLDER_FILE)  # with the files beside them while they are written
-    has_begun = any(not each.name.startswith(before_it) for each in folder.iterdir())
+    has_begun = folder.is_dir() and any(not each.name.startswith(before_it) for each in folder.iterdir())
     if file.is_file() and has_begun:
         theirs = json.loads(file.read_text("utf-8"))
         for part, key, before in _LATER_KEYS:
