@@ -31,6 +31,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[TextEncoder, Gramma
     return text, Grammar(text.tokenizer, num_logits=loaded.num_logits, end_of_turn=text.end_of_turn)
 
 
+@pytest.fixture
+def read(model: tuple[TextEncoder, Grammar], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names that are read into tokens, one after the other."""
+    text, names = model[0], []
+    answer_ids = text.answer_ids
+    monkeypatch.setattr(text, "answer_ids", lambda name: names.append(name) or answer_ids(name))
+    return names
+
+
 @given(turns=st.lists(st.lists(OPTIONS, max_size=6), max_size=6))
 def test_what_was_listed_before_is_listed_as_if_it_had_never_been(
     model: tuple[TextEncoder, Grammar], turns: list[list[ActionOption]]
@@ -53,14 +62,10 @@ def test_what_was_listed_before_is_listed_as_if_it_had_never_been(
 
 
 def test_a_name_is_read_once_however_many_turns_list_it(
-    model: tuple[TextEncoder, Grammar], monkeypatch: pytest.MonkeyPatch
+    model: tuple[TextEncoder, Grammar], read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text, grammar = model
-    read: list[str] = []
-    answer_ids = text.answer_ids
-    monkeypatch.setattr(text, "answer_ids", lambda name: read.append(name) or answer_ids(name))
     monkeypatch.setattr("agent_runtime.actions._MOST_KNOWN", 3)
-    known = KnownAnswers(text, grammar)
+    known = KnownAnswers(*model)
     known.list([ActionOption("hold"), ActionOption("go")])
     answers = known.list([ActionOption("go", "leave"), ActionOption("hold"), ActionOption("wait")])
     assert read == ["hold", "go", "wait"]
@@ -71,12 +76,8 @@ def test_a_name_is_read_once_however_many_turns_list_it(
 
 
 def test_of_a_list_that_is_refused_for_its_length_nothing_is_read(
-    model: tuple[TextEncoder, Grammar], monkeypatch: pytest.MonkeyPatch
+    model: tuple[TextEncoder, Grammar], read: list[str]
 ) -> None:
-    text, grammar = model
-    read: list[str] = []
-    answer_ids = text.answer_ids
-    monkeypatch.setattr(text, "answer_ids", lambda name: read.append(name) or answer_ids(name))
     with pytest.raises(BadActions, match="4097 answers"):
-        KnownAnswers(text, grammar).list([ActionOption(f"go {number}") for number in range(4097)])
+        KnownAnswers(*model).list([ActionOption(f"go {number}") for number in range(4097)])
     assert read == []

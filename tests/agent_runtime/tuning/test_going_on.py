@@ -163,3 +163,12 @@ def test_an_adapter_of_other_weights_is_not_gone_on_from(home: Path) -> None:
     save_tiny_model(home / "other", "llama", 1)
     with pytest.raises(BrokenModel, match="tuned for other weights"):
         run(config(home, adapter="first/adapter", source=str(home / "other")), home / "second")
+
+
+def test_a_run_that_was_refused_before_its_first_step_does_not_hold_its_folder(home: Path) -> None:
+    with pytest.raises(NotTrainable, match="row_tokens"):
+        run(config(home, row_tokens=20), home / "run")
+    assert (home / "run" / "run.json").is_file()
+    run(config(home), home / "run", stop_after=3)
+    with pytest.raises(OtherRun, match="another configuration"):
+        run(config(home, steps=13), home / "run")

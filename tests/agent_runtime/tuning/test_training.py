@@ -144,15 +144,6 @@ def test_a_run_does_not_go_on_with_samples_that_were_made_anew(home: Path) -> No
     assert run(config(home), home / "run")[0].step == 12
 
 
-def test_a_run_that_was_refused_before_its_first_step_does_not_hold_its_folder(home: Path) -> None:
-    with pytest.raises(NotTrainable, match="row_tokens"):
-        run(config(home, row_tokens=20), home / "run")
-    assert (home / "run" / "run.json").is_file()
-    run(config(home), home / "run", stop_after=3)
-    with pytest.raises(OtherRun, match="another configuration"):
-        run(config(home, steps=13), home / "run")
-
-
 def test_a_run_killed_between_two_renames_finds_what_it_had_saved(home: Path) -> None:
     run(config(home), home / "run", stop_after=6)
     (home / "run" / "saved").rename(home / "run" / "saved.old")
