@@ -4,8 +4,9 @@ Each turn is about a frame in which some blocks have changed, sent as a patch an
 A third kind of turn, behind a patch again, writes the parameters of an action under a JSON Schema, 16 tokens that are
 sampled. Behind each of the others the engine alone plays the same turn from blocks of its own (`twin.py`), so that both
 meet the same moments of the machine: `more_than_engine_ms` is the median of what each turn took more than its twin,
-`besides_engine_ms` that of what a turn itself spent outside the engine, which a noisy machine blurs less. The match
-runs in mode `star` and keeps nothing on a disk.
+`besides_engine_ms` that of what a turn itself spent outside the engine, which a noisy machine blurs less. Through a
+socket `bare_socket_ms` is the median of what a server that only answers takes with the same texts, between a turn and
+its twin (`bare_socket.py`). The match runs in mode `star` and keeps nothing on a disk.
 """
 
 import math
@@ -202,6 +203,7 @@ def _case(name: str, pairs: Sequence[_Pair], floors: Floors) -> dict[str, Any]:
         "engine": alone,
         "more_than_engine_ms": _median_ms(pair.played.total_ms - 1e3 * pair.twin.seconds for pair in pairs),
         "besides_engine_ms": _median_ms(pair.played.besides_engine_ms for pair in pairs),
+        **_bare([pair.played for pair in pairs]),
         "legal": sum(pair.played.action.id in pair.moment.actions for pair in pairs),
         "as_the_engine": sum(pair.played.scores[pair.twin.best].id == pair.played.action.id for pair in pairs),
     }
@@ -220,8 +222,15 @@ def _text_case(name: str, turns: Sequence[Played], twin: Twin, floors: Floors) -
         **figures([1e-3 * turn.total_ms for turn in turns], floor),
         "stages_ms": {stage: _median_ms(turn.stages_ms[stage] for turn in turns) for stage in turns[0].stages_ms},
         "besides_engine_ms": _median_ms(turn.besides_engine_ms for turn in turns),
+        **_bare(turns),
         "legal": sum(len((turn.action.args or {}).get("days", ())) == NUM_WRITTEN for turn in turns),
     }
+
+
+def _bare(turns: Sequence[Played]) -> dict[str, float]:
+    """Return what a bare socket took with the same texts, where they passed a socket."""
+    times = [turn.bare_socket_ms for turn in turns if turn.bare_socket_ms is not None]
+    return {"bare_socket_ms": _median_ms(times)} if times else {}
 
 
 def _median_ms(times: Iterable[float]) -> float:

@@ -1,49 +1,39 @@
 """Who plays a bench's match: this process, message by message, or a game in another process over a loopback socket."""
 
 import json
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Protocol
 
 from agent_runtime.bench import host_path
+from agent_runtime.bench.bare_socket import BareSocket, bare_socket
+from agent_runtime.bench.game_process import GameProcess, TurnFailed, game_process
 from agent_runtime.bench.land import GAME, Moment
 from agent_runtime.bench.socket_game import PATIENCE_S
-from agent_runtime.errors import HotseatError
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.server import PROTOCOL, ServerConfig, serve_in_background
 from agent_runtime.server import server_messages as s2c
-from agent_runtime.server.messages import server_message
 from agent_runtime.turn import Account, Action, MatchSpec, Mode, Outcome, Score, SessionSpec
 
 MATCH = "bench"
 _SESSION = "agent"
-_END_S = 15.0
-
-
-@dataclass(eq=False)
-class TurnFailed(HotseatError):
-    """A turn of a bench that brought no action, or a game's process that ended."""
-
-    why: str
-    code: ClassVar[str] = "turn_failed"
-
-    def __str__(self) -> str:
-        return f"Nothing was measured, for a turn failed: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A turn as its game sees it: what came out, what it cost, and how long it took from the frame on."""
+    """A turn as its game sees it: what came out, what it cost, and how long it took from the frame on.
+
+    `bare_socket_ms`: what a bare WebSocket took with the same texts right behind it; None where no socket is passed.
+    """
 
     action: Action
     scores: tuple[Score, ...]
     account: Account
     total_ms: float
     stages_ms: dict[str, float]
+    bare_socket_ms: float | None = None
 
     @property
     def besides_engine_ms(self) -> float:
@@ -88,29 +78,30 @@ class InProcess:
 
 
 class OverSocket:
-    """A game in a process of its own.
+    """A game in a process of its own, and a bare WebSocket that takes each turn's texts behind it.
 
     Its stages are `outside` (the frame, messages, the socket, two processes woken), and those of the turn's account:
     `host` and the engine's.
     """
 
-    def __init__(self, game: "subprocess.Popen[str]") -> None:
+    def __init__(self, game: GameProcess, bare: BareSocket) -> None:
         self._game = game
+        self._bare = bare
 
     def open(self, moment: Moment) -> None:
         """Open the match with its first frame, and the session; return when all its blocks are there."""
         hello = {"type": "hello", "protocol": PROTOCOL, "client": "bench"}
         match = {"type": "match.open", "match": MATCH, "game": GAME, "mode": str(Mode.STAR)}
-        self._ask([json.dumps(hello)], "welcome")
-        self._ask([json.dumps(match)], "match.opened")
-        self._ask([moment.frame_text(MATCH, whole=True)], "match.applied")
+        self._game.ask([json.dumps(hello)], "welcome")
+        self._game.ask([json.dumps(match)], "match.opened")
+        self._game.ask([moment.frame_text(MATCH, whole=True)], "match.applied")
         session = {"type": "session.open", "session": _SESSION, "match": MATCH}
-        self._ask([json.dumps(session)], "session.ready")
+        self._game.ask([json.dumps(session)], "session.ready")
 
     def play(self, moment: Moment, *, whole: bool, writes: bool = False) -> Played:
         """Send a frame, whole or as a patch, and a question about it, as `Moment` has them. Raises TurnFailed."""
-        texts = [moment.frame_text(MATCH, whole=whole), moment.turn_text(_SESSION, writes=writes)]
-        total_ms, result = self._ask(texts, "turn.result")
+        frame, turn = moment.frame_text(MATCH, whole=whole), moment.turn_text(_SESSION, writes=writes)
+        total_ms, result = self._game.ask([frame, turn], "turn.result")
         assert isinstance(result, s2c.TurnResult)
         account = result.account
         if result.outcome is not Outcome.OK or result.action is None or account is None:
@@ -123,42 +114,22 @@ class OverSocket:
             "forward": account.engine_ms,
             "decision": engine_ms - account.queue_ms - account.engine_ms,
         }
-        return Played(result.action, result.scores, account, total_ms, stages)
-
-    def _ask(self, texts: Sequence[str], until: str) -> tuple[float, s2c.ServerMessage]:
-        assert self._game.stdin is not None and self._game.stdout is not None
-        try:
-            self._game.stdin.write(json.dumps({"send": list(texts), "until": until}) + "\n")
-            self._game.stdin.flush()
-            line = self._game.stdout.readline()
-        except OSError as error:
-            raise TurnFailed(f"the game's process ended ({error}).") from error
-        if not line:
-            raise TurnFailed(f"the game's process ended with exit code {self._game.wait(_END_S)}.")
-        heard: dict[str, Any] = json.loads(line)
-        message = server_message(json.dumps(heard["message"]))
-        if isinstance(message, s2c.Error):
-            raise TurnFailed(message.message)
-        assert message is not None
-        return heard["ms"], message
+        bare_socket_ms = self._bare.exchange(frame, turn, result)
+        return Played(result.action, result.scores, account, total_ms, stages, bare_socket_ms)
 
 
 @contextmanager
 def over_socket(runtime: AgentRuntime) -> Iterator[OverSocket]:
-    """Serve a runtime on a free port of this machine, and start a game there. Leaving ends both, and the runtime."""
-    with serve_in_background(runtime, ServerConfig(port=0)) as url:
-        command = [sys.executable, "-X", "utf8", "-m", "agent_runtime.bench.socket_game", url]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8") as game:
-            try:
-                yield OverSocket(game)
-            finally:
-                assert game.stdin is not None
-                with suppress(OSError):  # it ended by itself, and did not read the last line
-                    game.stdin.close()
-                try:
-                    game.wait(_END_S)
-                except subprocess.TimeoutExpired:
-                    game.kill()
+    """Serve a runtime on a free port of this machine, start a game there, and a bare socket beside it.
+
+    Leaving ends all, and the runtime. Raises StartError.
+    """
+    with (
+        serve_in_background(runtime, ServerConfig(port=0)) as url,
+        game_process(url) as game,
+        bare_socket() as bare,
+    ):
+        yield OverSocket(game, bare)
 
 
 @contextmanager

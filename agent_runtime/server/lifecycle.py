@@ -4,9 +4,10 @@ import asyncio
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from agent_runtime.server.config import ServerConfig
 from agent_runtime.server.recorder import Recorder
@@ -44,6 +45,20 @@ def serve(
 @contextmanager
 def serve_in_background(runtime: Runtime, config: ServerConfig, *, recorder: Recorder | None = None) -> Iterator[str]:
     """A server on a thread of this process; the value is its URL. Leaving drains it and closes the runtime."""
+    with run_in_background(
+        "hotseat-server", lambda stop, ready: run_server(runtime, config, stop=stop, ready=ready, recorder=recorder)
+    ) as url:
+        yield url
+
+
+@contextmanager
+def run_in_background(
+    name: str, run_until: Callable[[asyncio.Event, Callable[[str], None]], Coroutine[Any, Any, None]]
+) -> Iterator[str]:
+    """Run what serves until an event is set, and calls back with its URL, on a thread with an event loop of its own.
+
+    The value is the URL. Leaving sets the event and waits for the end. Raises what was raised before the URL was there.
+    """
     started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, str]] = Future()
 
     async def until_left() -> None:
@@ -53,7 +68,7 @@ def serve_in_background(runtime: Runtime, config: ServerConfig, *, recorder: Rec
         def ready(url: str) -> None:
             started.set_result((loop, stop, url))
 
-        await run_server(runtime, config, stop=stop, ready=ready, recorder=recorder)
+        await run_until(stop, ready)
 
     def run() -> None:
         try:
@@ -63,7 +78,7 @@ def serve_in_background(runtime: Runtime, config: ServerConfig, *, recorder: Rec
                 raise
             started.set_exception(error)
 
-    thread = threading.Thread(target=run, name="hotseat-server", daemon=True)
+    thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
     loop, stop, url = started.result()
     try:

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import TypeVar
@@ -73,16 +73,56 @@ async def run_server(
         try:
             try:
                 check_start(config)
-                listening = await shell.listen(held.enter_context(bound(config)) if sockets is None else sockets)
+                listening = await shell.open_to_clients(
+                    held.enter_context(bound(config)) if sockets is None else sockets
+                )
             except StartError:
                 await shell.close_runtime(config.drain_s)
                 raise
-            ready(_url(listening[0]))
+            ready(url_of(listening[0]))
             await stop.wait()
             await shell.drain(listening)
         finally:
             await shell.close_recorder()
             shared.workers.close()
+
+
+async def listen(
+    handle: Callable[[ServerConnection], Awaitable[None]],
+    sockets: Sequence[socket.socket],
+    config: ServerConfig,
+    process_request: Callable[[ServerConnection, Request], Response | None] | None = None,
+) -> list[Listening]:
+    """Have `handle` answer the clients of every bound socket from now on. Raises CannotBind, PortInUse."""
+    # websockets shows whole headers, and with them tokens, to a logger that is enabled for DEBUG.
+    discreet = logging.Logger(f"{__name__}.websockets", logging.INFO)
+    discreet.parent = log
+    allow_restart(sockets)
+    try:
+        return [
+            await serve(
+                handle,
+                sock=each,
+                subprotocols=[Subprotocol(PROTOCOL)],
+                select_subprotocol=_select_subprotocol,
+                process_request=process_request,
+                compression=None,  # costs more time than loopback or a local network saves
+                max_size=HARD_LIMIT_FACTOR * config.limits.message_bytes,
+                ping_interval=config.ping_s,
+                ping_timeout=config.ping_s,
+                close_timeout=config.close_s,
+                logger=discreet,
+            )
+            for each in sockets
+        ]
+    except OSError as error:
+        raise refusal(error, config) from error
+
+
+def url_of(listening: Listening) -> str:
+    """Return where clients connect."""
+    host, port = listening.sockets[0].getsockname()[:2]
+    return f"ws://{address(host, port)}"
 
 
 class _Shell:
@@ -92,32 +132,9 @@ class _Shell:
         self._numbers = itertools.count(1)
         self._is_draining = False
 
-    async def listen(self, sockets: Sequence[socket.socket]) -> list[Listening]:
+    async def open_to_clients(self, sockets: Sequence[socket.socket]) -> list[Listening]:
         """Answer clients from now on, on every socket."""
-        allow_restart(sockets)
-        try:
-            return [await self._listen(each) for each in sockets]
-        except OSError as error:
-            raise refusal(error, self._shared.config) from error
-
-    async def _listen(self, bound_socket: socket.socket) -> Listening:
-        config = self._shared.config
-        # websockets shows whole headers, and with them tokens, to a logger that is enabled for DEBUG.
-        discreet = logging.Logger(f"{__name__}.websockets", logging.INFO)
-        discreet.parent = log
-        return await serve(
-            self._handle,
-            sock=bound_socket,
-            subprotocols=[Subprotocol(PROTOCOL)],
-            select_subprotocol=_select_subprotocol,
-            process_request=self._process_request,
-            compression=None,  # costs more time than loopback or a local network saves
-            max_size=HARD_LIMIT_FACTOR * config.limits.message_bytes,
-            ping_interval=config.ping_s,
-            ping_timeout=config.ping_s,
-            close_timeout=config.close_s,
-            logger=discreet,
-        )
+        return await listen(self._handle, sockets, self._shared.config, self._process_request)
 
     async def drain(self, listening: Sequence[Listening]) -> None:
         """Stop listening, cancel turns, let calls under way end, close the runtime, say goodbye: all within drain_s."""
@@ -241,8 +258,3 @@ def _select_subprotocol(socket: ServerConnection, offered: Sequence[Subprotocol]
 def _only(headers: Headers, name: str) -> str | None:
     """A header's value. Several of one name are joined, which makes them a value that nothing allows."""
     return ", ".join(headers.get_all(name)) or None
-
-
-def _url(listening: Listening) -> str:
-    host, port = listening.sockets[0].getsockname()[:2]
-    return f"ws://{address(host, port)}"

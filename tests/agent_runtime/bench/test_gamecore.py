@@ -7,16 +7,17 @@ import pytest
 
 from agent_runtime.bench import gamecore, players
 from agent_runtime.bench.asked_model import AskedModel
+from agent_runtime.bench.game_process import GameProcess, TurnFailed
 from agent_runtime.bench.gamecore import GamecoreWorkload, Through, bench_gamecore
 from agent_runtime.bench.host_path import ENGINE_STAGES
-from agent_runtime.bench.players import OverSocket, TurnFailed, over_socket
 from agent_runtime.engine import attention
 from agent_runtime.engine.bench.errors import ScoresDiffer, TooLarge, TooLong
 from agent_runtime.engine.bench.subject import Subject
 from agent_runtime.served_model import serve_model
+from agent_runtime.server import server_messages as s2c
+from agent_runtime.server.connection import Connection
 from agent_runtime.turn import Outcome
 from tests.agent_runtime.bench.worlds import write_geometry
-from tests.agent_runtime.server.fake_runtime import FakeRuntime
 from tests.tiny_models import save_tiny_model
 
 SMALL = GamecoreWorkload(num_blocks=10, block_tokens=30, changed=2, actions=5, turns=3)
@@ -62,6 +63,36 @@ def test_a_turn_is_set_beside_the_engines_own_and_its_floor(asked: AskedModel, t
         assert set(ENGINE_STAGES) < set(case["stages_ms"]) and case["besides_engine_ms"] > 0
     outside = "outside" if through == "socket" else "write_result"
     assert all(case["stages_ms"][outside] > 0 for case in report["cases"])
+    if through == "socket":
+        assert all(case["bare_socket_ms"] > 0 for case in report["cases"])
+    else:
+        assert not any("bare_socket_ms" in case for case in report["cases"])
+
+
+def test_a_bare_socket_takes_the_texts_of_each_turn_right_behind_it(
+    asked: AskedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered: list[str] = []
+    asks: list[tuple[GameProcess, list[str], s2c.ServerMessage]] = []
+    send, ask = Connection._send, GameProcess.ask
+
+    def sent(connection: Connection, text: str) -> None:
+        answered.append(text)
+        send(connection, text)
+
+    def heard(game: GameProcess, texts: list[str], until: str) -> tuple[float, s2c.ServerMessage]:
+        took_ms, message = ask(game, texts, until)
+        asks.append((game, texts, message))
+        return took_ms, message
+
+    monkeypatch.setattr(Connection, "_send", sent)
+    monkeypatch.setattr(GameProcess, "ask", heard)
+    measured(asked, "socket")
+    turns = [each for each in asks if isinstance(each[2], s2c.TurnResult)]
+    assert len(turns) > 2 * 3 * 3 and len({id(game) for game, _, _ in turns}) == 2
+    for (game, texts, result), (bare, again, echo) in zip(turns[::2], turns[1::2], strict=True):
+        assert game is not bare and (again, echo) == (texts, result)
+        assert echo.encode() in answered
 
 
 def test_a_model_with_weights_of_its_own_plays_too(tmp_path: Path) -> None:
@@ -110,17 +141,3 @@ def test_a_turn_that_brings_no_action_ends_the_measurement_in_a_sentence(
     for through in ("agent", "socket"):
         with pytest.raises(TurnFailed, match="Nothing was measured, for a turn failed: ok"):
             measured(asked, through)
-
-
-def test_a_refusal_and_a_game_that_ended_are_said() -> None:
-    with over_socket(FakeRuntime()) as player:  # type: ignore[arg-type]
-        with pytest.raises(TurnFailed, match="hello"):
-            player._ask(['{"type": "match.open", "match": "m", "game": "camp"}'], "match.opened")
-        _end(player)
-        with pytest.raises(TurnFailed, match="the game's process ended"):
-            player._ask(["{}"], "welcome")
-
-
-def _end(player: OverSocket) -> None:
-    player._game.kill()
-    player._game.wait(20)

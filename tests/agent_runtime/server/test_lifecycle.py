@@ -131,4 +131,6 @@ def test_only_what_talks_over_sockets_is_asynchronous() -> None:
     assert {path.parent.relative_to(root).as_posix() for path in files} == {
         "agent_runtime/server",
         "agent_runtime/replay/load",
+        "agent_runtime/bench",
     }
+    assert [path.name for path in files if path.parent.name == "bench"] == ["bare_socket.py"]
