@@ -12,6 +12,7 @@ from tests.agent_runtime.engine.gpu import small_shapes
 from tests.agent_runtime.engine.gpu.layers import DEVICE, Layer
 from tests.gpu import sanitized
 
+NO_RACE = "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)"
 HALF = torch.bfloat16 if DEVICE.type == "cuda" else torch.float16  # the interpreter does not multiply bfloat16
 
 
@@ -39,7 +40,7 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.write_text(
         f"#!{sys.executable}\n"
         "import os, subprocess, sys\n"
-        "at = sys.argv.index('--error-exitcode') + 2\n"
+        "at = sys.argv.index(sys.executable)\n"
         "print(*sys.argv[1:at], os.environ['PYTORCH_NO_CUDA_MEMORY_CACHING'], 'TRITON_INTERPRET' in os.environ)\n"
         "sys.exit(subprocess.run(sys.argv[at:]).returncode)\n"
     )
@@ -56,10 +57,12 @@ def says(text: str, code: int = 0) -> list[str]:
 @pytest.mark.skipif(os.name == "nt", reason="a script is no program there")
 def test_what_a_sanitizer_says_is_heard(tool: Path) -> None:
     assert sanitized.sanitizer() == tool
-    clean = sanitized.watched(tool, "racecheck", says("RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)"))
-    assert clean.is_clean and "--tool racecheck --error-exitcode 86 1 False" in clean.said
+    clean = sanitized.watched(tool, "racecheck", says(NO_RACE))
+    assert clean.is_clean and "--tool racecheck 1 False" in clean.said
+    clean = sanitized.watched(tool, "memcheck", says("ERROR SUMMARY: 0 errors"))
+    assert clean.is_clean and "--tool memcheck --error-exitcode 86 1 False" in clean.said
     for command in (
-        says("RACECHECK SUMMARY: 2 hazards displayed (0 errors, 2 warnings)"),
+        says("ERROR SUMMARY: 2 errors"),
         says("ERROR SUMMARY: 0 errors", 1),
         says("nothing at all"),
     ):
@@ -70,7 +73,7 @@ def test_what_a_sanitizer_says_is_heard(tool: Path) -> None:
 def test_where_there_is_none_one_sentence_says_so(
     tool: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sanitized, "shapes_command", lambda: says("ERROR SUMMARY: 0 errors"))
+    monkeypatch.setattr(sanitized, "shapes_command", lambda: says(f"ERROR SUMMARY: 0 errors\n{NO_RACE}"))
     with monkeypatch.context() as able:
         able.setattr(sanitized, "why_not", lambda found: None)
         assert sanitized.main([]) == 0 and capsys.readouterr().out.count("nothing is wrong") == 2
