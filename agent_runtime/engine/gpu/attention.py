@@ -32,7 +32,7 @@ from agent_runtime.engine.step import Scratch
 # Matrix products have no side shorter than this.
 _LEAST_DOT = 16
 # What a program of the two smaller kernels takes.
-_ROWS_ENTERING, _PARTS_MERGING, _WARPS_MERGING = 16, 16, 4
+_ROWS_ENTERING, _PARTS_MERGING, _WARPS_MERGING = 16, 4, 1
 # Where kernels are interpreted, on a CPU: enough that work is split.
 _MULTIPROCESSORS_INTERPRETED = 8
 # Scores are exponents of 2, for which a GPU has an instruction.

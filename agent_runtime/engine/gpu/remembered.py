@@ -7,6 +7,7 @@ from weakref import ref
 from agent_runtime.engine.gpu.forms import Form
 from agent_runtime.engine.gpu.latest import Latest
 from agent_runtime.engine.gpu.shared_items import SharedCut, SharedItems, shared_items
+from agent_runtime.engine.gpu.sharing import may_share
 from agent_runtime.engine.gpu.work_list import Items, Shape
 from agent_runtime.engine.span import View
 
@@ -34,6 +35,8 @@ class Remembered:
 
     def shared(self, roots: Sequence[View], form: Form, shape: Shape) -> SharedItems | None:
         """Return what the sessions of a forward share whose views grew from `roots`, None if that is nothing."""
+        if not may_share(roots, form, shape):
+            return None
         name = (id(form), *map(id, roots))
         if name in self._kept:
             self._kept.move_to_end(name)

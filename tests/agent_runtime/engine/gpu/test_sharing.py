@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from agent_runtime.engine.gpu import sharing
 from agent_runtime.engine.gpu.forms import form_of, views_of
 from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS
 from agent_runtime.engine.gpu.planning import plan_work
-from agent_runtime.engine.gpu.sharing import shared_among
+from agent_runtime.engine.gpu.sharing import may_share, shared_among
+from agent_runtime.engine.gpu.tiling import tiling_of
+from agent_runtime.engine.gpu.work_list import Shape
 from agent_runtime.engine.layout import Layout, lay_out
 from agent_runtime.engine.pool import Run
 from agent_runtime.engine.span import NOTHING, Placed, Span, View
@@ -99,11 +102,14 @@ def test_a_long_run_is_read_where_it_lies_by_one_session_too() -> None:
     lengths=st.lists(st.integers(0, 600), min_size=6, max_size=6),
     rows=st.integers(1, 90),
     is_encoding=st.booleans(),
+    is_specialised=st.booleans(),
 )
 def test_what_one_session_shares_is_what_would_be_found_among_many(
-    pieces: list[tuple[int, int]], lengths: list[int], rows: int, is_encoding: bool
+    pieces: list[tuple[int, int]], lengths: list[int], rows: int, is_encoding: bool, is_specialised: bool
 ) -> None:
     shape = Layer.of().shape()
+    if is_specialised:
+        shape = replace(shape, tiling=tiling_of(torch.bfloat16, 128, specialised=True))
     runs = [Run(((number * 600, length),), length) for number, length in enumerate(lengths)]
     view = View(tuple(Placed(runs[number], shift) for number, shift in pieces))
     fresh = [Span([0] * 9, 0, NOTHING)] if is_encoding else []
@@ -111,6 +117,7 @@ def test_what_one_session_shares_is_what_would_be_found_among_many(
     views, form = views_of(layout), form_of(layout, shape)
     one, many = shared_among(views, form, shape), sharing._among_many(views, form.costs_G, form.rows_G, shape)
     assert (one is None) == (many is None)
+    assert one is None or may_share(views, form, shape)
     if one is not None and many is not None:
         assert (one.members, one.private) == (many.members, many.private)
         assert one.shifts_US.tolist() == many.shifts_US.tolist()
@@ -132,3 +139,20 @@ def test_what_is_shared_is_listed_once_and_what_is_too_little_is_not_shared() ->
     few = [Span([0], 20, view_of([small])) for _ in range(3)]
     assert planned(layer, lay_out(few)) == (60, 0)
     assert planned(layer, lay_out(spans[:1])) == (510, 0)
+
+
+@pytest.mark.parametrize(("specialised", "rows", "expected"), [(True, 50, False), (False, 50, True), (False, 4, False)])
+def test_one_session_alone_is_looked_at_where_its_rows_are_in_more_tiles_than_their_queries_would_be(
+    specialised: bool, rows: int, expected: bool
+) -> None:
+    shape = Shape(4, 8, 8192, tiling_of(torch.bfloat16, 128, specialised=specialised), 132)
+    view = view_of([Run(((0, 1024),), 1024)])
+    asked = Span([0] * rows, view.length, view)
+    for spans, is_looked_at in (
+        ([asked], expected),
+        ([Span([0] * 9, 0, NOTHING), asked], expected),
+        ([asked, Span([0], view.length, view_of([Run(((0, 1024),), 1024)]))], True),
+        ([Span([0] * 9, 0, NOTHING)], False),
+    ):
+        layout = lay_out(spans)
+        assert may_share(views_of(layout), form_of(layout, shape), shape) is is_looked_at
