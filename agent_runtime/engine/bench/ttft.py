@@ -20,7 +20,8 @@ from agent_runtime.engine.bench.geometry import Bare
 from agent_runtime.engine.bench.setting import WARM_UP, Setting, Sizes, causal, figures, in_ms
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.pool import Run
-from agent_runtime.engine.span import NOTHING, Span, view_of_blocks
+from agent_runtime.engine.positions import Positions
+from agent_runtime.engine.span import NOTHING, Span, exchanged, view_of_blocks
 
 # A block that gave way comes again after so many turns.
 _SPARE_EACH = 8
@@ -144,17 +145,18 @@ class _World:
         encoded = [(self.ids(case.block_tokens), self._runs[place]) for place in places[: case.encoded]]
         asked = [self.ids(num_asked) for _ in self._views]
         actions = [[self.ids(case.action_tokens) for _ in range(case.num_actions)] for _ in asked]
-        return partial(self._spans, encoded, asked, actions, is_changed=bool(places))
+        return partial(self._spans, {place: self._runs[place] for place in places}, encoded, asked, actions)
 
     def _spans(
         self,
+        changed: dict[int, Run],
         encoded: list[tuple[list[int], Run]],
         asked: list[list[int]],
         actions: list[list[list[int]]],
-        is_changed: bool,
     ) -> tuple[list[Span], list[Span]]:
-        if is_changed:
-            self._views = [view_of_blocks(self._runs, anchored=False)]
+        if changed:  # as the runtime does: of the view of the turn before
+            view = exchanged(self._views[0], changed, Positions.SEQUENTIAL)
+            self._views = [view or view_of_blocks(self._runs, anchored=False)]
         blocks = [Span(ids, 0, NOTHING, keep=run) for ids, run in encoded]
         asking = [Span(ids, view.behind, view, wanted="last") for ids, view in zip(asked, self._views, strict=True)]
         answers = [
