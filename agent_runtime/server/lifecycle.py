@@ -73,6 +73,8 @@ def run_in_background(
     def run() -> None:
         try:
             asyncio.run(until_left())
+            if not started.done():
+                raise RuntimeError(f"{name} has ended before it was ready")
         except BaseException as error:
             if started.done():
                 raise

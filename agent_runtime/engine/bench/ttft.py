@@ -1,8 +1,9 @@
 """Time to the first token of a turn whose blocks are resident, by kind of world.
 
 The clock runs from new token ids and runs of slots in host memory until the first token's id is in host memory: views,
-work lists and copies included. Every turn asks something new. Beside it stands what the device alone takes for the
-forward of the last turn.
+work lists and copies included. Every turn asks something new. Where blocks change, the view is made of that of the turn
+before, as the runtime makes it; at which places they change is known before. Beside it stands what the device alone
+takes for the forward of the last turn.
 
 Shapes: V vocabulary.
 """

@@ -56,7 +56,7 @@ _SINGLES = {
 }
 LARGEST_HEAD = 2 * max(_HALVES)
 # Four warps bring keys and rotate them, twice four attend. Attention over 300 blocks of 85 tokens took 77.5 us a layer
-# and 117.1 by the tile above, over 32 of 1,024 tokens 96.8 and 145.7 (H100, 50 rows).
+# and 117.1 by the tile above, over 32 of 1,024 tokens 96.8 and 145.7 (H100, 50 rows; entering and merging included).
 _SPECIALISED_HEAD, _SPECIALISED = 128, Tile(128, 64, 12, 4, 1, is_specialised=True)
 MOST_PER_GROUP = _SPECIALISED.rows
 """How many query heads to a key head that kernel can have: its tiles have as many query rows, and no more."""

@@ -9,7 +9,7 @@ import pytest
 
 from agent_runtime.server import Client, ServerConfig, serve, serve_in_background
 from agent_runtime.server.errors import CannotBind, ConnectionLost, PortInUse, ServerError, TokenRequired
-from agent_runtime.server.lifecycle import print_address
+from agent_runtime.server.lifecycle import print_address, run_in_background
 from agent_runtime.server.recorder import NoRecorder
 from agent_runtime.turn import ActionOption
 from prompts.errors import StateError
@@ -48,6 +48,15 @@ def test_who_is_connected_when_the_server_stops_hears_why() -> None:
         client.flush("m1")
     client.close()
     assert (lost.value.close_code, lost.value.reason) == (1001, "the server is stopping")
+
+
+async def _ends_at_once(stop: asyncio.Event, ready: object) -> None:
+    assert not stop.is_set() and ready is not None
+
+
+def test_what_ends_before_it_has_an_address_is_not_waited_for() -> None:
+    with pytest.raises(RuntimeError, match="nobody has ended before"), run_in_background("nobody", _ends_at_once):
+        raise AssertionError("it should not have started")
 
 
 def test_a_server_that_cannot_start_says_why_and_closes_what_it_was_given() -> None:

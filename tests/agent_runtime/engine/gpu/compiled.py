@@ -2,7 +2,8 @@
 
 It compiles them for an H100 (sm_90), which needs no GPU, and prints a JSON line for each: bytes of shared memory, and
 registers and bytes that do not fit into them, of a thread; how many of its loops attend some keys while others are on
-their way; and what the assembler warns of. `bfloat16:128:specialised` is the kernel whose warps are specialised, alone.
+their way; and what the assembler warns of. `bfloat16:128:specialised` is the kernel whose warps are specialised, alone;
+`:2:2` behind it, that of 2 query heads to a key head and 2 key heads, where there are else 4 and 8.
 """
 
 import json
@@ -31,9 +32,9 @@ _KINDS = ("narrow", "wide", "shared")
 _ROWS, _SINGLES = ("q", "k_own", "v_own", "keys", "values", "out"), ("part_means", "part_sums", "cos", "sin")
 
 
-def compiled(dtype: torch.dtype, head_dim: int, kind: int, *, specialised: bool) -> Any:
-    """Compile one kernel as it is launched for heads of 4 queries to a key."""
-    shape = Shape(4, 8, 4096, tiling_of(dtype, head_dim, specialised=specialised), 132)
+def compiled(dtype: torch.dtype, head_dim: int, kind: int, *, specialised: bool, heads: tuple[int, int]) -> Any:
+    """Compile one kernel as it is launched for `heads`: query heads to a key head, and key heads."""
+    shape = Shape(*heads, 4096, tiling_of(dtype, head_dim, specialised=specialised), 132)
     constants: dict[str, Any] = {**attention.constants(shape, kind, dtype, head_dim), "KIND": kind}
     options = {
         name: constants.pop(name) for name in ("num_warps", "num_stages", "enable_fp_fusion") if name in constants
@@ -89,9 +90,10 @@ def main(words: list[str]) -> None:
     warnings.simplefilter("error")  # Triton's, of defaults that are to change: a user would see them
     for word in words:
         name, size, *more = word.split(":")
-        specialised = more == ["specialised"]
+        specialised = more[:1] == ["specialised"]
+        heads = (int(more[1]), int(more[2])) if more[1:] else (4, 8)
         for kind, kind_name in [(1, "wide")] if specialised else enumerate(_KINDS):
-            made = compiled(getattr(torch, name), int(size), kind, specialised=specialised)
+            made = compiled(getattr(torch, name), int(size), kind, specialised=specialised, heads=heads)
             registers, spilled = registers_of(made.asm["cubin"])
             what = {"dtype": name, "head_dim": int(size), "kind": kind_name, "shared_bytes": made.metadata.shared}
             said = {"registers": registers, "spilled_bytes": spilled, "overlapped": num_overlapped(made.asm["ttgir"])}

@@ -2,12 +2,14 @@
 
 The warps that a kernel is launched with write a byte for each other warp, all at once; each of those reads its own. All
 warps then meet four times: when a partition is written, before they run it, behind it, and when it is written that they
-may leave. So nothing is written while it may be read, if reads and writes stand beside these barriers as is checked.
+may leave. A read and a write that barriers of all warps surround are never of the same time if each side comes past as
+many of them from one to the next, by whatever way it goes: that is what is counted here.
 """
 
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePath
 
 LAUNCHED, OTHERS = 4, 8  # warps
@@ -17,7 +19,9 @@ _READ = re.compile(r"ld\.shared\.b8 %\w+, \[(%\w+)\+(\d+)\]")
 _MEMORY = re.compile(r"(ld|ldu|st|atom|red|cp|wgmma|mbarrier|multimem|tensormap)\.|ldmatrix|stmatrix")
 _ELSEWHERE = re.compile(r"(ld|ldu|st|atom|red)(\.\w+)*\.(param|global|local|const)\b")
 _LABEL = re.compile(r"([$\w]+):(?!:)")
+_BRANCH = re.compile(r"\bbra(?:\.uni)? ([$\w]+)")
 _OF_ALL = "barrier.sync 1"
+_MANY = 16  # barriers: more than there are, on a way that goes round
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,17 @@ def faults_of(ptx: str, file_name: str, lines: Collection[int], shared_bytes: in
     faults += [f"no barrier behind {steps[at].text}" for at in writes if not steps[at + 1].is_barrier]
     faults += [f"no barrier before {steps[at].text}" for at in (*writes[1:], *reads) if not steps[at - 1].is_barrier]
     faults += [f"a barrier before the first write: {each.line}" for each in steps[: writes[0]] if each.is_barrier]
+    ways = _ways(steps)
     for at in reads:
-        faults += [f"behind a read: {each.text}" for each in _next(steps, at + 1) if not _is_barrier_or_end(each)]
+        behind = (steps[each] for each in _met(steps, ways, at))
+        faults += [f"behind a read: {each.text}" for each in behind if not _is_barrier_or_end(each)]
+    before = [_barriers(steps, ways, 0, writes[:1], reads), _barriers(steps, ways, 0, reads, writes)]
+    if before != [{0}, {1}]:
+        faults.append(f"barriers before the first write and the first read: {before}")
+    written = [_barriers(steps, ways, at, [following], reads) for at, following in pairwise(writes)]
+    read = [_barriers(steps, ways, at, reads, writes) for at in reads]
+    if not written or any(each != written[0] or len(each) != 1 for each in (*written, *read)):
+        faults.append(f"barriers from write to write and from read to read: {written}, {read}")
     partial = re.findall(r"\bbar(?:rier)?\.[\w.]+\s+1\b[^;]*", ptx)
     return faults + [f"not of all warps: {each}" for each in partial if " ".join(each.split()) != _OF_ALL]
 
@@ -92,15 +105,46 @@ def _is_read(text: str, ptx: str, shared_bytes: int) -> bool:
     return terms is not None and any(a in memory and b in numbers for a, b in (terms.groups(), terms.groups()[::-1]))
 
 
-def _next(steps: list[Step], at: int) -> Iterator[Step]:
-    """Yield what comes first on each way from there, beside labels and branches."""
-    text = steps[at].text
-    if (found := re.search(r"\bbra(?:\.uni)? ([$\w]+)", text)) is not None:
-        yield from _next(steps, next(to for to, each in enumerate(steps) if each.text.startswith(f"{found[1]}:")))
-    if _LABEL.match(text) is not None or text.startswith("@"):
-        yield from _next(steps, at + 1)
-    elif found is None:
-        yield steps[at]
+def _ways(steps: list[Step]) -> list[list[int]]:
+    """Return which steps may follow each step."""
+    labels = {found[1]: at for at, each in enumerate(steps) if (found := _LABEL.match(each.text)) is not None}
+    ways = []
+    for at, each in enumerate(steps):
+        found = _BRANCH.search(each.text)
+        goes_on = each.text.startswith("@") or (found is None and re.match(r"(ret|exit|trap)\b", each.text) is None)
+        ways.append(([at + 1] if goes_on and at + 1 < len(steps) else []) + ([labels[found[1]]] if found else []))
+    return ways
+
+
+def _met(steps: list[Step], ways: list[list[int]], at: int) -> Iterator[int]:
+    """Yield what comes first on each way behind a step, beside labels and branches."""
+    for following in ways[at]:
+        if _LABEL.match(steps[following].text) is not None or _BRANCH.search(steps[following].text) is not None:
+            yield from _met(steps, ways, following)
+        else:
+            yield following
+
+
+def _barriers(
+    steps: list[Step], ways: list[list[int]], begin: int, ends: Collection[int], others: Collection[int]
+) -> set[int]:
+    """Return how many barriers of all warps there are from a step to the first of `ends`, on any way past no `others`.
+
+    A way that comes to no end is left out, and one that goes round past barriers has many.
+    """
+    found: set[int] = set()
+    seen: set[tuple[int, int]] = set()
+    waiting = [(following, 0) for following in ways[begin]]
+    while waiting:
+        if (state := waiting.pop()) in seen:
+            continue
+        seen.add(state)
+        at, count = state
+        if at in ends or count > _MANY:
+            found.add(count)
+        elif at not in others:
+            waiting += [(following, count + steps[at].is_barrier) for following in ways[at]]
+    return found
 
 
 def _is_barrier_or_end(step: Step) -> bool:

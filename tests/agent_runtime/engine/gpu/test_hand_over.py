@@ -56,15 +56,17 @@ $L__BB0_63:
     .file 2 "/somewhere/producing.py"
 """
 """A kernel at line 9 that specialises its warps at line 20, as Triton compiles it; 72 bytes of shared memory."""
+DTYPES = ("bfloat16", "float16")
 WRITE, READ, BARRIER = "st.shared.v2.b32 [global_smem+64], {0", "ld.shared.b8 %rs1", "barrier.sync 1;\n"
 
 
 def test_only_the_hand_over_is_at_its_lines_and_barriers_are_between_its_writes_and_reads(tmp_path: Path) -> None:
-    found = compiled(tmp_path, "bfloat16:128:specialised", "float16:128:specialised")
+    # Of a large model, and what racecheck watches.
+    found = compiled(tmp_path, *(f"{dtype}:128:specialised:{heads}" for dtype in DTYPES for heads in ("4:8", "2:2")))
     made = [path.read_text() for path in tmp_path.rglob(f"{KERNEL}.ptx")]
-    assert len(made) == 2 and found[0]["shared_bytes"] == found[1]["shared_bytes"]
-    faults = [faults_of(ptx, SOURCE.name, hand_over_lines(), found[0]["shared_bytes"]) for ptx in made]
-    assert faults == [[], []]
+    (shared_bytes,) = {each["shared_bytes"] for each in found}
+    assert len(made) == len(found) == 4
+    assert [faults_of(ptx, SOURCE.name, hand_over_lines(), shared_bytes) for ptx in made] == [[], [], [], []]
 
 
 def test_the_lines_are_those_of_the_source() -> None:
@@ -96,6 +98,15 @@ def test_the_lines_are_those_of_the_source() -> None:
         (WRITE, f"{BARRIER}    {WRITE}", "a barrier before the first write"),
         (f"$L__BB0_6:\n    {BARRIER}", "$L__BB0_6:\n", "behind a read: ld.shared.v4.b32"),
         (f"{BARRIER}    .loc 1 20 4\n", "@%p9 barrier.sync 1;\n    .loc 1 20 4\n", "no barrier before st.shared"),
+        (f"{BARRIER}    .loc 1 3 39\n", ".loc 1 3 39\n", "barriers from write to write"),
+        (f"{BARRIER}    .loc 1 3 39\n", "@%p7 bra $L__BB0_4;\n    barrier.sync 1;\n", "barriers from write to write"),
+        (
+            f"{BARRIER}    barrier.sync 1;\n    bra.uni $L__BB0_2",
+            f"{BARRIER}    bra.uni $L__BB0_2",
+            "barriers from write to write",
+        ),
+        ("[%r384+16];\n", "[%r384+16];\n    @%p8 bra $L__BB0_2;\n", "barriers from write to write and from read to"),
+        (f"$L__BB0_2:    {' ' * 26}//", f"$L__BB0_2:\n    {BARRIER}//", "barriers before the first write and"),
         (f"{BARRIER}    .loc 1 20 4\n", "barrier.sync 1, 128;\n    .loc 1 20 4\n", "not of all warps: barrier.sync"),
     ],
 )
