@@ -31,8 +31,8 @@ from agent_runtime.engine.step import Scratch
 
 # Matrix products have no side shorter than this.
 _LEAST_DOT = 16
-# What a program of the two smaller kernels takes. One warp that merges four parts at a time waits for no other: 2.9 us a
-# layer, where four warps that merged 16 took 7.5 (H100, 50 rows of 32 heads).
+# What a program of the two smaller kernels takes. One warp that merges four parts at a time waits for no other: 2.9 us
+# a layer, where four warps that merged 16 took 7.5 (H100, 50 rows of 32 heads).
 _ROWS_ENTERING, _PARTS_MERGING, _WARPS_MERGING = 16, 4, 1
 # Where kernels are interpreted, on a CPU: enough that work is split.
 _MULTIPROCESSORS_INTERPRETED = 8
