@@ -14,7 +14,7 @@ from agent_runtime.engine.attention import BY_KERNELS, MOVE_KEYS
 from agent_runtime.engine.choice import chosen_runner
 from agent_runtime.engine.errors import UnsupportedModel
 from agent_runtime.engine.forward import ForwardRunner
-from agent_runtime.engine.gpu import attention, merged, planning, support
+from agent_runtime.engine.gpu import attention, merged, planning, sharing, support
 from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS, SHIFT_FIELDS
 from agent_runtime.engine.gpu.tiling import Tiling, tiling_of
 from agent_runtime.engine.gpu.work_list import ITEM_FIELDS, Shape
@@ -25,14 +25,19 @@ from tests.agent_runtime.engine.worlds import World, encode, random_ids, view_of
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are compiled here, for a GPU")
 
-OWN_BLOCKS = choice._OWN_BLOCKS
-BLOCKS = (40, 25, 33, 1, 30, 7, 25, 12)
+FEWER = {"_OWN_BLOCKS": 30, "_SESSIONS": 5, "_TIMES": 6}
+WHOLE = {name: getattr(choice, name) for name in FEWER}
+LEAST_SAVED = sharing._LEAST_SAVED
+BLOCKS = (20, 1, 17, 6)
 
 
 @pytest.fixture
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "agent_runtime.engine.choice")
-    monkeypatch.setattr(choice, "_OWN_BLOCKS", 30)  # the interpreter takes long over much
+    # The interpreter takes long over much: fewer blocks and sessions, which share what they see all the same.
+    for name, fewer in FEWER.items():
+        monkeypatch.setattr(choice, name, fewer)
+    monkeypatch.setattr(sharing, "_LEAST_SAVED", 4)
     monkeypatch.setattr(choice, "is_for_kernels", lambda pool: True)
     monkeypatch.setattr(choice, "not_on_this_machine", lambda device: None)
 
@@ -129,7 +134,9 @@ def test_the_proof_has_all_that_a_kernel_may_do_wrong(as_on_a_gpu: None, monkeyp
         raise RuntimeError("that is enough")
 
     asked: list[tuple[Layout, Shape]] = []
-    monkeypatch.setattr(choice, "_OWN_BLOCKS", OWN_BLOCKS)
+    for name, number in WHOLE.items():
+        monkeypatch.setattr(choice, name, number)
+    monkeypatch.setattr(sharing, "_LEAST_SAVED", LEAST_SAVED)
     monkeypatch.setattr("agent_runtime.engine.gpu.forward.plan_work", seen)
     chosen(world())
     [(layout, shape)] = asked
