@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from agent_runtime.engine.errors import PinBooksError, PoolFull
-from agent_runtime.engine.pool import EMPTY_RUN, Pool, Run
+from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.prefix_tree import PrefixTree
+from agent_runtime.engine.runs import EMPTY_RUN, Run
 from agent_runtime.engine.span import View
 from agent_runtime.token_blocks import TokenBlock, key_of
 from agent_runtime.turn import Mode

@@ -15,8 +15,9 @@ from agent_runtime.engine.compute_thread import Compute, at_once, computed
 from agent_runtime.engine.devices import fitting
 from agent_runtime.engine.errors import UnsupportedModel
 from agent_runtime.engine.forward import ForwardRunner
+from agent_runtime.engine.kv_geometry import KVGeometry
 from agent_runtime.engine.loading import LoadedModel
-from agent_runtime.engine.pool import KVGeometry, Pool
+from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.scheduler import Engine
 from agent_runtime.grammar import Grammar

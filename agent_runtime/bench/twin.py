@@ -19,7 +19,7 @@ from agent_runtime.engine.bench.scripts import pieces
 from agent_runtime.engine.bench.setting import causal
 from agent_runtime.engine.decision import AnswerTree, grow_tree, read_logprobs
 from agent_runtime.engine.forward import ForwardRunner
-from agent_runtime.engine.pool import Run
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.scheduler import Script
 from agent_runtime.engine.span import NOTHING, Span, view_of_blocks
 from agent_runtime.served_model import ServedModel

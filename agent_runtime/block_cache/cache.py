@@ -14,8 +14,8 @@ from agent_runtime.block_cache.supply import Claim, Staged, Supply
 from agent_runtime.block_cache.views import Views
 from agent_runtime.engine.cursor import Cursor
 from agent_runtime.engine.errors import EngineClosed
-from agent_runtime.engine.pool import EMPTY_RUN, Run, joined
 from agent_runtime.engine.positions import Positions
+from agent_runtime.engine.runs import EMPTY_RUN, Run, joined
 from agent_runtime.engine.scheduler import Engine
 from agent_runtime.engine.span import NOTHING, Placed, Span, View
 from agent_runtime.residents import Resident, Residents, Standing

@@ -23,7 +23,8 @@ import torch
 
 from agent_runtime.engine.errors import first_line
 from agent_runtime.engine.host_memory import HostMemory, Pieces
-from agent_runtime.engine.pool import Pool, Run
+from agent_runtime.engine.pool import Pool
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.staging import Stored
 
 _log = logging.getLogger(__name__)

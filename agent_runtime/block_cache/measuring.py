@@ -8,7 +8,7 @@ import torch
 from agent_runtime.block_cache.costs import Rates
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.host_memory import HostMemory, pinned, plain
-from agent_runtime.engine.pool import EMPTY_RUN, Run
+from agent_runtime.engine.runs import EMPTY_RUN, Run
 from agent_runtime.engine.span import NOTHING, Span
 from agent_runtime.engine.staging import Stored
 

@@ -17,7 +17,8 @@ import torch
 from agent_runtime.block_cache.costs import Missing, Rates, to_encode
 from agent_runtime.block_cache.host_tier import HostTier
 from agent_runtime.block_cache.store import BlockStore, MemoryStore, Tensors
-from agent_runtime.engine.pool import Pool, Run
+from agent_runtime.engine.pool import Pool
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.staging import Stored, stored_of
 from agent_runtime.token_blocks import TokenBlock
 

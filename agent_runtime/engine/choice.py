@@ -22,8 +22,9 @@ from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.gpu.support import not_of_this_model, not_on_this_machine, specialises
 from agent_runtime.engine.gpu.tiling import tiling_of
 from agent_runtime.engine.likeness import UNLIKE, distances, rounding
-from agent_runtime.engine.pool import Pool, Run
+from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.span import NOTHING, Placed, Span, View
 
 _log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ def is_for_kernels(pool: Pool) -> bool:
 
 
 def _known_trouble(pool: Pool, rope: RotaryTable) -> _Trouble | None:
-    why = not_of_this_model(pool, rope)
+    why = not_of_this_model(pool.geometry, rope)
     if why is not None:
         return _Trouble(why, "Use another model where speed matters.")
     found = (not_on_this_machine(device) for device in dict.fromkeys(pool.geometry.devices))

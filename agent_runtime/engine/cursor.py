@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from agent_runtime.engine.pool import EMPTY_RUN, Pool, Run
+from agent_runtime.engine.pool import Pool
+from agent_runtime.engine.runs import EMPTY_RUN, Run
 from agent_runtime.engine.span import Placed, Span, View
 
 # Tails are private and grow token by token; they take slots in pages of this many.

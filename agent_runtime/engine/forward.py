@@ -212,7 +212,7 @@ def _by_kernels(
 
     Raises UnsupportedModel where the kernels cannot serve it.
     """
-    why = not_of_this_model(pool, rope)
+    why = not_of_this_model(pool.geometry, rope)
     if why is not None:
         raise UnsupportedModel(type(model).__name__, why)
     from agent_runtime.engine.gpu import attention as kernels  # needs Triton, which torch brings for GPUs alone

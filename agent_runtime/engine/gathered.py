@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from agent_runtime.engine.pool import KVGeometry
+from agent_runtime.engine.kv_geometry import KVGeometry
 from agent_runtime.engine.span import View
 
 # Batches that came up once and may come again: only what does is worth memory.

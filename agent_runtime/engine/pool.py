@@ -7,7 +7,6 @@ Shapes: N slots, G key/value heads, D head dimension.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy
 import torch
@@ -15,85 +14,10 @@ import torch
 from agent_runtime.engine.copies import there
 from agent_runtime.engine.errors import PoolBooksError, PoolFull
 from agent_runtime.engine.extents import FreeExtents
+from agent_runtime.engine.kv_geometry import KVGeometry
 from agent_runtime.engine.leaving import Leaving
+from agent_runtime.engine.runs import EMPTY_RUN, Run
 from agent_runtime.engine.staging import Staging, Stored, halves, stored_of, write_by_layer
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """The slots of consecutive tokens, in order: (start, length) extents. Two runs may share slots."""
-
-    extents: tuple[tuple[int, int], ...]
-    length: int
-
-    def part(self, start: int, stop: int) -> "Run":
-        """Return the run of tokens `start` to `stop` of this one."""
-        assert 0 <= start <= stop <= self.length
-        if len(self.extents) == 1 and start < stop:  # as most runs are
-            return Run(((self.extents[0][0] + start, stop - start),), stop - start)
-        extents, position = [], 0
-        for first, length in self.extents:
-            begin, end = max(start, position), min(stop, position + length)
-            if begin < end:
-                extents.append((first + begin - position, end - begin))
-            position += length
-        return Run(tuple(extents), stop - start)
-
-    def followed_by(self, run: "Run") -> "Run":
-        """Return the run of this one's tokens and behind them those of another."""
-        if not self.length or not run.length:
-            return self if self.length else run
-        first, count = self.extents[-1]
-        if first + count != run.extents[0][0]:
-            return Run(self.extents + run.extents, self.length + run.length)
-        joint = (first, count + run.extents[0][1])
-        return Run((*self.extents[:-1], joint, *run.extents[1:]), self.length + run.length)
-
-    def slots(self) -> numpy.ndarray:
-        """Return the slot of every token, int64 [length]."""
-        if not self.extents:
-            return numpy.empty(0, dtype=numpy.int64)
-        return numpy.concatenate([numpy.arange(first, first + n, dtype=numpy.int64) for first, n in self.extents])
-
-
-EMPTY_RUN = Run((), 0)
-
-
-def joined(runs: Sequence[Run]) -> Run:
-    """Return the run of all tokens of `runs`, one behind the other."""
-    extents: list[tuple[int, int]] = []
-    for run in runs:
-        for first, length in run.extents:
-            if extents and sum(extents[-1]) == first:
-                extents[-1] = (extents[-1][0], extents[-1][1] + length)
-            else:
-                extents.append((first, length))
-    return Run(tuple(extents), sum(run.length for run in runs))
-
-
-@dataclass(frozen=True, slots=True)
-class KVGeometry:
-    """What one token's keys and values look like: the sizes, the dtype, and the device of each layer."""
-
-    num_kv_heads: int
-    head_dim: int
-    dtype: torch.dtype
-    devices: tuple[torch.device, ...]
-
-    @property
-    def num_layers(self) -> int:
-        """Return the number of attention layers."""
-        return len(self.devices)
-
-    @property
-    def is_on_one_gpu(self) -> bool:
-        """Return whether all layers lie on one GPU: blocks then come and go beside what it computes."""
-        return len(set(self.devices)) == 1 and self.devices[0].type == "cuda"
-
-    @property
-    def bytes_per_token(self) -> int:
-        """Return the bytes that one token takes over all layers, keys and values together."""
-        return 2 * self.num_layers * self.num_kv_heads * self.head_dim * self.dtype.itemsize
 
 
 class Pool:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy
 
-from agent_runtime.engine.pool import EMPTY_RUN, Pool, Run, joined
+from agent_runtime.engine.pool import Pool
+from agent_runtime.engine.runs import EMPTY_RUN, Run, joined
 
 
 @dataclass(eq=False, slots=True)

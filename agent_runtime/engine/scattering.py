@@ -15,6 +15,7 @@ import torch
 
 from agent_runtime.engine.copies import there
 from agent_runtime.engine.errors import first_line
+from agent_runtime.engine.gpu.support import not_on_this_machine
 
 _log = logging.getLogger(__name__)
 
@@ -70,8 +71,6 @@ def chosen_scattering(keys: Sequence[torch.Tensor], values: Sequence[torch.Tenso
     """Return the best way into layers [N, G, D] of one device; on CUDA, the log says why if it is not the kernel."""
     if keys[0].device.type != "cuda":
         return TorchScattering(keys, values)
-    from agent_runtime.engine.gpu.support import not_on_this_machine  # knows pools, which know of this
-
     trouble = not_on_this_machine(keys[0].device)
     if trouble is None:
         found = proved_kernel(keys, values)

@@ -15,8 +15,8 @@ from typing import Literal, NamedTuple
 
 import numpy
 
-from agent_runtime.engine.pool import Run
 from agent_runtime.engine.positions import Positions
+from agent_runtime.engine.runs import Run, stretched
 
 _length_of, _extents_of = attrgetter("length"), attrgetter("extents")
 
@@ -125,13 +125,6 @@ def extents_of(pieces: Sequence[Placed]) -> numpy.ndarray:
 def _columns(pieces: Sequence[Placed]) -> tuple[Sequence[Run], Sequence[int]]:
     runs, shifts = zip(*pieces, strict=True) if pieces else ((), ())
     return runs, shifts
-
-
-def stretched(firsts: numpy.ndarray, lengths: numpy.ndarray) -> numpy.ndarray:
-    """Return the numbers of some stretches one behind the other: `lengths[i]` of them from `firsts[i]` on."""
-    ends = numpy.cumsum(lengths)
-    total = int(ends[-1]) if ends.size else 0
-    return numpy.repeat(firsts - (ends - lengths), lengths) + numpy.arange(total, dtype=numpy.int64)
 
 
 NOTHING = View(())

@@ -14,8 +14,8 @@ from itertools import chain
 
 import numpy
 
-from agent_runtime.engine.pool import Run
 from agent_runtime.engine.positions import Positions
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
 from agent_runtime.tuning.errors import NotTrainable
 from agent_runtime.turn import Mode

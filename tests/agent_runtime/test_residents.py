@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from agent_runtime.engine.errors import PinBooksError, PoolFull
-from agent_runtime.engine.pool import KVGeometry, Pool
+from agent_runtime.engine.kv_geometry import KVGeometry
+from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.span import NOTHING
 from agent_runtime.residents import Resident, Residents, Standing
 from agent_runtime.token_blocks import TokenBlock

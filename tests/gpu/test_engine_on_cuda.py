@@ -10,7 +10,8 @@ from agent_runtime.engine.cursor import Cursor
 from agent_runtime.engine.decision import grow_tree, read_logprobs
 from agent_runtime.engine.decoding import Generated, Sampler, generate, greedy
 from agent_runtime.engine.forward import ForwardRunner
-from agent_runtime.engine.pool import KVGeometry, Pool
+from agent_runtime.engine.kv_geometry import KVGeometry
+from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.scheduler import Engine, Script
 from agent_runtime.engine.span import NOTHING, Span

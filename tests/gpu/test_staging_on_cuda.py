@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from agent_runtime.engine.gpu.scattering import KernelScattering
-from agent_runtime.engine.pool import KVGeometry, Pool
+from agent_runtime.engine.kv_geometry import KVGeometry
+from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.scattering import TorchScattering, chosen_scattering
 from agent_runtime.engine.staging import Staging, Stored
 from tests.gpu.worlds import nobody_waits

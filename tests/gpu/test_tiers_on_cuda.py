@@ -9,8 +9,10 @@ from agent_runtime.block_cache import host_tier
 from agent_runtime.block_cache.host_tier import HostTier
 from agent_runtime.block_cache.measuring import measure
 from agent_runtime.engine.host_memory import HostMemory, pinned, plain
+from agent_runtime.engine.kv_geometry import KVGeometry
 from agent_runtime.engine.leaving import Leaving
-from agent_runtime.engine.pool import KVGeometry, Pool, Run
+from agent_runtime.engine.pool import Pool
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.staging import Staging, Stored, halves
 from tests.gpu.worlds import cuda_world, nobody_waits
 

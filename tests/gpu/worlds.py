@@ -8,7 +8,8 @@ import torch
 
 from agent_runtime.engine.attention import MOVE_KEYS
 from agent_runtime.engine.forward import ForwardRunner
-from agent_runtime.engine.pool import KVGeometry, Pool
+from agent_runtime.engine.kv_geometry import KVGeometry
+from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
 from tests.agent_runtime.engine.worlds import World
 from tests.tiny_models import CONTEXT, tiny_model

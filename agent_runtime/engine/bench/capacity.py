@@ -18,7 +18,8 @@ from agent_runtime.engine.bench.regions import Regions
 from agent_runtime.engine.bench.scripts import last_logits, pieces
 from agent_runtime.engine.bench.setting import Setting, Sizes, figures
 from agent_runtime.engine.likeness import distances
-from agent_runtime.engine.pool import Pool, Run, joined
+from agent_runtime.engine.pool import Pool
+from agent_runtime.engine.runs import Run, joined
 from agent_runtime.engine.scheduler import Engine, Script
 from agent_runtime.engine.span import NOTHING, Span, View, view_of_blocks
 

@@ -15,7 +15,7 @@ from agent_runtime.engine.bench.errors import ScoresDiffer
 from agent_runtime.engine.bench.geometry import Bare
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.likeness import EXACT, distances, rounding
-from agent_runtime.engine.pool import Run
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.span import NOTHING, Span, view_of_blocks
 
 WAYS = {"kernels": attention.BY_KERNELS, "torch": attention.MOVE_KEYS}

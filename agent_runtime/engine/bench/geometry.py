@@ -10,7 +10,8 @@ from transformers.initialization import no_init_weights
 
 from agent_runtime.engine.bench.errors import BadOption
 from agent_runtime.engine.errors import first_line
-from agent_runtime.engine.pool import KVGeometry, Pool
+from agent_runtime.engine.kv_geometry import KVGeometry
+from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
 
 _CONTEXT = 131_072

@@ -20,8 +20,9 @@ from agent_runtime.engine.gpu.attention import KernelStep, attend_rows, shape_of
 from agent_runtime.engine.gpu.planning import plan_work
 from agent_runtime.engine.gpu.support import specialises
 from agent_runtime.engine.gpu.tiling import Tile, Tiling, tiling_of
+from agent_runtime.engine.kv_geometry import KVGeometry
 from agent_runtime.engine.layout import Layout, lay_out
-from agent_runtime.engine.pool import KVGeometry, Pool
+from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
 from agent_runtime.engine.span import NOTHING, Span, view_of_blocks
 from agent_runtime.engine.step import Scratch

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 from agent_runtime.engine.bench.geometry import Bare
-from agent_runtime.engine.pool import Run
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.span import NOTHING, Span
 
 

@@ -19,7 +19,8 @@ from agent_runtime.engine.bench.regions import Regions
 from agent_runtime.engine.bench.setting import WARM_UP, Setting, Sizes, causal, figures, in_pages
 from agent_runtime.engine.cursor import Cursor
 from agent_runtime.engine.decoding import Generated, Sampler, generate
-from agent_runtime.engine.pool import Pool, Run
+from agent_runtime.engine.pool import Pool
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.scheduler import Script
 from agent_runtime.engine.span import Span, view_of_blocks
 from agent_runtime.engine.token_mask import allowed_of

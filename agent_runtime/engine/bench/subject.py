@@ -14,7 +14,6 @@ from agent_runtime.engine.containers import memory_limits
 from agent_runtime.engine.cpu_products import choose_products
 from agent_runtime.engine.devices import require_device
 from agent_runtime.engine.gpu.support import not_of_this_model, not_on_this_machine
-from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
 
 
@@ -58,9 +57,9 @@ class Subject:
         if self.device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
             raise NotByKernels(self.name, "they are for NVIDIA's GPUs, and this is to run on the CPU")
         sizes = self.config.get_text_config()
-        pool = Pool(kv_geometry(sizes, torch.device("cpu"), self.dtype), 0)
-        rotary_dim = int(pool.geometry.head_dim * _rotary_share(sizes))
-        if (why := not_of_this_model(pool, RotaryTable(torch.ones(rotary_dim // 2), 1))) is not None:
+        geometry = kv_geometry(sizes, torch.device("cpu"), self.dtype)
+        rotary_dim = int(geometry.head_dim * _rotary_share(sizes))
+        if (why := not_of_this_model(geometry, RotaryTable(torch.ones(rotary_dim // 2), 1))) is not None:
             raise NotByKernels(self.name, why)
 
     def made(self) -> PreTrainedModel:

@@ -13,7 +13,7 @@ from agent_runtime.engine.bench.crowd import answered, least_seconds
 from agent_runtime.engine.bench.regions import Regions
 from agent_runtime.engine.bench.scripts import first_token
 from agent_runtime.engine.bench.setting import Setting, Sizes, causal, figures
-from agent_runtime.engine.pool import Run
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.scheduler import Engine, Script
 from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
 

@@ -11,7 +11,8 @@ import torch
 from agent_runtime.engine.bench.floors import best_of, synchronize
 from agent_runtime.engine.bench.regions import Regions
 from agent_runtime.engine.bench.setting import Setting, Sizes, figures
-from agent_runtime.engine.pool import Pool, Run
+from agent_runtime.engine.pool import Pool
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.staging import write_by_layer
 
 _GIB = 2**30

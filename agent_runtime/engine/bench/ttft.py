@@ -20,8 +20,8 @@ import torch
 from agent_runtime.engine.bench.geometry import Bare
 from agent_runtime.engine.bench.setting import WARM_UP, Setting, Sizes, causal, figures, in_ms
 from agent_runtime.engine.forward import ForwardRunner
-from agent_runtime.engine.pool import Run
 from agent_runtime.engine.positions import Positions
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.span import NOTHING, Span, exchanged, view_of_blocks
 
 # A block that gave way comes again after so many turns.

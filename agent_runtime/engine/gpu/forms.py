@@ -13,7 +13,8 @@ import numpy
 
 from agent_runtime.engine.gpu.work_list import Shape
 from agent_runtime.engine.layout import CHUNK_ROWS, Layout, bundled, families_of
-from agent_runtime.engine.span import View, stretched
+from agent_runtime.engine.runs import stretched
+from agent_runtime.engine.span import View
 
 # What a tile of keys costs that are moved as they are read, beside one of keys that are not: attention over 32 x 1,024
 # tokens took 6.7 ms, and 4.6 where queries were turned, over 300 x 85 5.2 and 6.2 (H100, 50 rows). Where warps of their

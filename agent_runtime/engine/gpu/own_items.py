@@ -9,7 +9,7 @@ import numpy
 
 from agent_runtime.engine.gpu.balance import longest_unit
 from agent_runtime.engine.gpu.work_list import ITEM_FIELDS, Shape
-from agent_runtime.engine.span import stretched
+from agent_runtime.engine.runs import stretched
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from agent_runtime.engine.gpu.key_tiles import SHIFT_FIELDS, tiles_of
 from agent_runtime.engine.gpu.remembered import Remembered
 from agent_runtime.engine.gpu.work_list import Arrays, Shape
 from agent_runtime.engine.layout import Layout
-from agent_runtime.engine.span import stretched
+from agent_runtime.engine.runs import stretched
 
 _NOTHING = numpy.empty(0, dtype=numpy.int32)
 

@@ -21,7 +21,7 @@ import triton.language as tl
 
 from agent_runtime.engine.copies import there
 from agent_runtime.engine.gpu.fused import FUSION
-from agent_runtime.engine.span import stretched
+from agent_runtime.engine.runs import stretched
 
 # What a thread copies at once, if all that is copied begins at multiples of so many bytes.
 _WIDEST = 16

@@ -16,8 +16,8 @@ import numpy
 
 from agent_runtime.engine.gpu.forms import Form
 from agent_runtime.engine.gpu.work_list import Shape
-from agent_runtime.engine.pool import Run
-from agent_runtime.engine.span import NOTHING, Placed, View, stretched
+from agent_runtime.engine.runs import Run, stretched
+from agent_runtime.engine.span import NOTHING, Placed, View
 
 # What turning a tile of queries costs, beside a tile of keys that are not moved.
 _TURNING = 0.5

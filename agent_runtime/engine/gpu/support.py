@@ -5,7 +5,7 @@ import importlib.util
 import torch
 
 from agent_runtime.engine.gpu.tiling import LARGEST_HEAD
-from agent_runtime.engine.pool import Pool
+from agent_runtime.engine.kv_geometry import KVGeometry
 from agent_runtime.engine.rope import RotaryTable
 
 # Products of bfloat16, and copies to shared memory that nobody waits for, came with this.
@@ -15,9 +15,8 @@ _SPECIALISES = (9, 0)
 _DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 
 
-def not_of_this_model(pool: Pool, rope: RotaryTable) -> str | None:
+def not_of_this_model(geometry: KVGeometry, rope: RotaryTable) -> str | None:
     """Return why the kernels cannot serve a model, whatever the device; None if they can."""
-    geometry = pool.geometry
     if rope.rotary_dim != geometry.head_dim:
         part = f"{rope.rotary_dim} of a head's {geometry.head_dim} dimensions are rotary"
         return f"{part}, and the kernels rotate all of them"

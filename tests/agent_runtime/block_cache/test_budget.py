@@ -10,7 +10,8 @@ import torch
 from agent_runtime.block_cache import budget
 from agent_runtime.block_cache.budget import free_bytes, open_host_tier
 from agent_runtime.engine.host_memory import plain
-from agent_runtime.engine.pool import KVGeometry, Pool
+from agent_runtime.engine.kv_geometry import KVGeometry
+from agent_runtime.engine.pool import Pool
 from tests.agent_runtime.engine.test_containers import contain
 
 GIB = 2**30

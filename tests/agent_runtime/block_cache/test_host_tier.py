@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from agent_runtime.block_cache.host_tier import HostTier
 from agent_runtime.engine.host_memory import UNIT_BYTES, HostMemory, plain
-from agent_runtime.engine.pool import KVGeometry, Pool, Run
+from agent_runtime.engine.kv_geometry import KVGeometry
+from agent_runtime.engine.pool import Pool
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.staging import Stored, halves
 
 # One token takes exactly one unit.

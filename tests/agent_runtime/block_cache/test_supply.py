@@ -10,7 +10,9 @@ from agent_runtime.block_cache.host_tier import HostTier
 from agent_runtime.block_cache.store import MemoryStore, Tensors
 from agent_runtime.block_cache.supply import LoadOrEncode, ReadMeter, Supply
 from agent_runtime.engine.host_memory import HostMemory, plain
-from agent_runtime.engine.pool import KVGeometry, Pool, Run
+from agent_runtime.engine.kv_geometry import KVGeometry
+from agent_runtime.engine.pool import Pool
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.staging import Staging
 from agent_runtime.token_blocks import TokenBlock
 

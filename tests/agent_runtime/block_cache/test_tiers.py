@@ -9,7 +9,7 @@ import torch
 
 from agent_runtime.config import RuntimeSettings
 from agent_runtime.engine.loading import LoadedModel
-from agent_runtime.engine.pool import Run
+from agent_runtime.engine.runs import Run
 from agent_runtime.runtime import AgentRuntime
 from agent_runtime.turn import Mode, Outcome
 from kv_store import Store

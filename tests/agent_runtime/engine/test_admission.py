@@ -18,7 +18,8 @@ from agent_runtime.engine import attention
 from agent_runtime.engine.admission import check_config, probe
 from agent_runtime.engine.errors import UnsupportedModel
 from agent_runtime.engine.forward import ForwardRunner
-from agent_runtime.engine.pool import KVGeometry, Pool
+from agent_runtime.engine.kv_geometry import KVGeometry
+from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
 from tests.tiny_models import ACCEPTED, REFUSED_BY_CONFIG, REFUSED_BY_PROBE, tiny_model
 

@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_runtime.engine.host_memory import UNIT_BYTES, HostMemory, plain
+from agent_runtime.engine.kv_geometry import KVGeometry
 from agent_runtime.engine.leaving import Leaving
-from agent_runtime.engine.pool import KVGeometry, Pool
+from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.staging import Stored
 
 GEOMETRY = KVGeometry(3, 20, torch.float32, (torch.device("cpu"),) * 3)  # 1,440 bytes a token: no unit holds three

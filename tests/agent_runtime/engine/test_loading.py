@@ -16,8 +16,9 @@ from agent_runtime.engine.admission import probe
 from agent_runtime.engine.card import Card, write_card
 from agent_runtime.engine.errors import BrokenModel, MissingPackage, ModelNotFound, UnsupportedModel
 from agent_runtime.engine.forward import ForwardRunner
+from agent_runtime.engine.kv_geometry import KVGeometry
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
-from agent_runtime.engine.pool import KVGeometry, Pool
+from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
 from tests.tiny_models import save_tiny_gguf, save_tiny_model, tiny_model
 

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_runtime.engine.errors import PoolBooksError, PoolFull
-from agent_runtime.engine.pool import EMPTY_RUN, KVGeometry, Pool, Run, joined
+from agent_runtime.engine.kv_geometry import KVGeometry
+from agent_runtime.engine.pool import Pool
+from agent_runtime.engine.runs import EMPTY_RUN
 
 GEOMETRY = KVGeometry(2, 4, torch.float32, (torch.device("cpu"),) * 2)
 
@@ -62,10 +64,6 @@ def test_what_was_read_can_be_written_elsewhere_bit_by_bit() -> None:
     again = pool.read(other)
     assert torch.equal(again["k"], stored["k"])
     assert torch.equal(again["v"], stored["v"])
-
-
-def test_joined_runs_merge_neighbours() -> None:
-    assert joined([Run(((0, 4),), 4), Run(((4, 2),), 2), Run(((9, 1),), 1)]) == Run(((0, 6), (9, 1)), 7)
 
 
 def test_a_full_pool_says_what_to_do() -> None:

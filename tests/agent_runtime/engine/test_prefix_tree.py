@@ -4,8 +4,10 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent_runtime.engine.pool import KVGeometry, Pool, joined
+from agent_runtime.engine.kv_geometry import KVGeometry
+from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.prefix_tree import PrefixTree
+from agent_runtime.engine.runs import joined
 
 GEOMETRY = KVGeometry(1, 2, torch.float32, (torch.device("cpu"),))
 

@@ -8,7 +8,6 @@ import torch
 
 from agent_runtime.engine import scattering
 from agent_runtime.engine.gpu import scattering as gpu
-from agent_runtime.engine.gpu import support
 from agent_runtime.engine.gpu.scattering import KernelScattering
 from agent_runtime.engine.scattering import TorchScattering, chosen_scattering, proved_kernel
 from tests.agent_runtime.engine.gpu.layers import DEVICE
@@ -54,9 +53,9 @@ def test_where_the_kernel_cannot_run_plain_torch_does_and_the_log_says_why(
     caplog.set_level(logging.WARNING, scattering.__name__)
     layers: list[torch.Tensor] = [_Gpu()]  # type: ignore[list-item]
     advice = "Triton is not installed", "Install it with: pip install triton"
-    monkeypatch.setattr(support, "not_on_this_machine", lambda device: advice)
+    monkeypatch.setattr(scattering, "not_on_this_machine", lambda device: advice)
     assert isinstance(chosen_scattering(layers, layers), TorchScattering)
-    monkeypatch.setattr(support, "not_on_this_machine", lambda device: None)
+    monkeypatch.setattr(scattering, "not_on_this_machine", lambda device: None)
     monkeypatch.setattr(scattering, "proved_kernel", lambda keys, values: "it is broken")
     assert isinstance(chosen_scattering(layers, layers), TorchScattering)
     assert [any(word in said for word in advice) for said in caplog.messages] == [True, False]

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runtime.engine.pool import Run
 from agent_runtime.engine.positions import Positions
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.span import NOTHING, Placed, View, exchanged, view_of_blocks
 
 

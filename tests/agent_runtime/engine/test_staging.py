@@ -9,7 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent_runtime.engine.pool import KVGeometry, Pool, Run
+from agent_runtime.engine.kv_geometry import KVGeometry
+from agent_runtime.engine.pool import Pool
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.scattering import TorchScattering
 from agent_runtime.engine.staging import Staging, Stored, halves, stored_of
 

@@ -9,8 +9,10 @@ from transformers import PreTrainedModel
 
 from agent_runtime.engine.attention import MOVE_KEYS
 from agent_runtime.engine.forward import ForwardRunner
-from agent_runtime.engine.pool import KVGeometry, Pool, Run
+from agent_runtime.engine.kv_geometry import KVGeometry
+from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.span import NOTHING, Placed, Span, View
 from tests.tiny_models import CONTEXT, tiny_model
 

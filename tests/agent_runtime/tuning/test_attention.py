@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch.nn.attention.flex_attention import flex_attention
 from transformers import PreTrainedModel
 
-from agent_runtime.engine.pool import Run
 from agent_runtime.engine.positions import Positions
 from agent_runtime.engine.rope import RotaryTable
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
 from agent_runtime.tuning.attention import TILE, TRAINING, Planner, Seen, register
 from agent_runtime.tuning.packing import batch_of, joined

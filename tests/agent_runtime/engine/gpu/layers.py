@@ -14,9 +14,11 @@ from agent_runtime.engine.gpu.planning import plan_work
 from agent_runtime.engine.gpu.support import specialises
 from agent_runtime.engine.gpu.tiling import tiling_of
 from agent_runtime.engine.gpu.work_list import Shape
+from agent_runtime.engine.kv_geometry import KVGeometry
 from agent_runtime.engine.layout import Layout, groups_of, lay_out, visible
-from agent_runtime.engine.pool import KVGeometry, Pool, Run
+from agent_runtime.engine.pool import Pool
 from agent_runtime.engine.rope import RotaryTable
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.span import Span
 
 # With its number, as tensors name it.

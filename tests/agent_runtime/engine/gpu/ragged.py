@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 
 from agent_runtime.engine.layout import Layout, lay_out
-from agent_runtime.engine.pool import Run
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.span import Placed, Span, View
 from tests.agent_runtime.engine.gpu.layers import Layer, error_of
 

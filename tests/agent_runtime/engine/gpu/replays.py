@@ -8,7 +8,7 @@ import torch
 
 from agent_runtime.engine.gpu.forward import KernelForward
 from agent_runtime.engine.layout import lay_out
-from agent_runtime.engine.pool import Run
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.span import NOTHING, Span
 from tests.agent_runtime.engine.worlds import World, encode, random_ids, view_of
 

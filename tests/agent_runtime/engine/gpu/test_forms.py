@@ -11,7 +11,7 @@ from agent_runtime.engine.gpu.forms import Form, form_of, name_of, views_of
 from agent_runtime.engine.gpu.tiling import tiling_of
 from agent_runtime.engine.gpu.work_list import Shape
 from agent_runtime.engine.layout import groups_of, lay_out, visible
-from agent_runtime.engine.pool import Run
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.span import NOTHING, Placed, Span, view_of_blocks
 
 SHAPE = Shape(4, 8, 131_072, tiling_of(torch.bfloat16, 128), 132)

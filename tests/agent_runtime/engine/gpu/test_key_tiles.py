@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_runtime.engine.gpu.key_tiles import KEY_TILE_FIELDS, _few_tiles, key_tiles, tiles_of
-from agent_runtime.engine.pool import Run
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.span import Placed, View, extents_of
 
 # A key: its slot, and by how many positions it is moved.

@@ -12,7 +12,7 @@ from agent_runtime.engine.gpu.planning import plan_work
 from agent_runtime.engine.gpu.tiling import tiling_of
 from agent_runtime.engine.gpu.work_list import ITEM_FIELDS, Shape
 from agent_runtime.engine.layout import lay_out
-from agent_runtime.engine.pool import Run
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.span import Placed, Span, View, view_of_blocks
 
 # Llama 8B's heads on a GPU of 132 multiprocessors.

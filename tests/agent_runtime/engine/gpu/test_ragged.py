@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from agent_runtime.engine.pool import Run
+from agent_runtime.engine.runs import Run
 from tests.agent_runtime.engine.gpu import layers
 from tests.agent_runtime.engine.gpu.layers import DEVICE, Layer
 from tests.agent_runtime.engine.gpu.ragged import FAR, HEADS, KINDS, LARGEST, Scale, errors_of, shape_of

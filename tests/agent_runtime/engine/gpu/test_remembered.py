@@ -19,8 +19,10 @@ from agent_runtime.engine.gpu.planning import plan_work
 from agent_runtime.engine.gpu.remembered import Remembered
 from agent_runtime.engine.gpu.tiling import tiling_of
 from agent_runtime.engine.gpu.work_list import Shape
+from agent_runtime.engine.kv_geometry import KVGeometry
 from agent_runtime.engine.layout import lay_out
-from agent_runtime.engine.pool import KVGeometry, Pool, Run
+from agent_runtime.engine.pool import Pool
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
 
 SHAPE = Shape(4, 2, 8192, tiling_of(torch.bfloat16, 128), 8)

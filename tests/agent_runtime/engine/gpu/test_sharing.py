@@ -17,7 +17,7 @@ from agent_runtime.engine.gpu.sharing import may_share, shared_among
 from agent_runtime.engine.gpu.tiling import tiling_of
 from agent_runtime.engine.gpu.work_list import Shape
 from agent_runtime.engine.layout import Layout, lay_out
-from agent_runtime.engine.pool import Run
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.span import NOTHING, Placed, Span, View
 from tests.agent_runtime.engine.gpu.layers import Layer, error_of
 from tests.agent_runtime.engine.worlds import view_of

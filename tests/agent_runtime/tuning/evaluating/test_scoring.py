@@ -10,7 +10,7 @@ import torch
 
 from agent_runtime.block_cache import MemoryStore
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
-from agent_runtime.engine.pool import Run
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.span import NOTHING, Placed, Span, View, view_of_blocks
 from agent_runtime.served_model import serve_model
 from agent_runtime.tuning.evaluating import scoring
