@@ -30,18 +30,30 @@ from agent_runtime.engine.step import make_step
 _log = logging.getLogger(__name__)
 
 
+Likeliest = Callable[[torch.Tensor], torch.Tensor]
+
+
+def _likeliest(logits_WV: torch.Tensor) -> torch.Tensor:
+    return logits_WV.argmax(-1)
+
+
 class Logits(dict[Span, torch.Tensor]):
     """Float32 logits [1 or len(ids), V] of every span that wants some."""
 
     _best: dict[Span, int] | None = None
-    _together: tuple[torch.Tensor, Sequence[int]] | None = None
+    _together: tuple[torch.Tensor, Sequence[int], Likeliest] | None = None
 
     @classmethod
-    def of(cls, logits_WV: torch.Tensor, wanted: Sequence[tuple[Span, int]]) -> "Logits":
-        """Return the logits of spans whose rows, so many each, lie one behind the other."""
+    def of(
+        cls, logits_WV: torch.Tensor, wanted: Sequence[tuple[Span, int]], likeliest: Likeliest = _likeliest
+    ) -> "Logits":
+        """Return the logits of spans whose rows, so many each, lie one behind the other.
+
+        `likeliest` finds the token of each row's largest logit, the lowest of equals, [W].
+        """
         counts = [count for _, count in wanted]
         found = cls(zip((span for span, _ in wanted), logits_WV.split(counts), strict=True))
-        found._together = logits_WV, counts
+        found._together = logits_WV, counts, likeliest
         return found
 
     def best(self, span: Span) -> int:
@@ -52,8 +64,8 @@ class Logits(dict[Span, torch.Tensor]):
         if self._together is None:
             return int(self[span][-1].argmax())
         if self._best is None:
-            logits_WV, counts = self._together
-            tokens = here(logits_WV.argmax(-1)).tolist()
+            logits_WV, counts, likeliest = self._together
+            tokens = here(likeliest(logits_WV)).tolist()
             self._best = {span: tokens[end - 1] for span, end in zip(self, accumulate(counts), strict=True)}
         return self._best[span]
 
@@ -126,7 +138,6 @@ class ForwardRunner:
 
         return wait
 
-    @torch.inference_mode()
     def run(self, spans: Sequence[Span], is_stopped: Callable[[], bool] = is_ending) -> Logits:
         """Compute `spans` in one forward. Returns float32 logits [1 or len(ids), V] of every span that wants some.
 
@@ -161,6 +172,17 @@ class ForwardRunner:
         rows_W = numpy.array(rows, dtype=numpy.int64)
         if self._kernels is not None:
             return self._run_kernels(layout, wanted, rows_W, is_stopped)
+        return self._run_layers(layout, wanted, rows_W, is_stopped)
+
+    @torch.inference_mode()
+    def _run_layers(
+        self,
+        layout: Layout,
+        wanted: list[tuple[Span, int]],
+        rows_W: numpy.ndarray,
+        is_stopped: Callable[[], bool],
+    ) -> Logits:
+        """Have transformers compute the layers."""
         make = self._torch_step if self._kernel_step is None else self._kernel_step
         steps = {device: make(layout, device) for device in dict.fromkeys(self.pool.geometry.devices)}
         ids_T = numpy.concatenate([numpy.asarray(span.ids, dtype=numpy.int64) for span in layout.spans])
@@ -189,7 +211,7 @@ class ForwardRunner:
         self.forwards += 1
         self.rows += layout.num_rows
         logits_WV = self._kernels.run(layout, rows_W)
-        return Logits.of(logits_WV, wanted)
+        return Logits.of(logits_WV, wanted, self._kernels.likeliest)
 
     def _call(self, options: dict[str, Any], wanted: list[tuple[Span, int]], rows_W: numpy.ndarray) -> Logits:
         if not wanted:

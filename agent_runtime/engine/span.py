@@ -37,12 +37,14 @@ class View:
     """An ordered list of placed runs. Spans with the same view (the same object) are attended together.
 
     `end` is the position behind all of them, where that is not the number of tokens seen; views of blocks say it.
-    `stem` is the view that this one has grown from, None for one that was made at once.
+    `stem` is the view that this one has grown from, None for one that was made at once. In `tiles` there is room for
+    its keys cut into tiles, by the keys of a tile; the engine's thread fills it.
     """
 
     pieces: tuple[Placed, ...]
     end: int | None = None
     stem: "View | None" = field(default=None, compare=False, repr=False)
+    tiles: dict[int, numpy.ndarray] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def length(self) -> int:
@@ -104,11 +106,6 @@ class View:
         found = extents_of(self.tail)
         return found if self.stem is None else numpy.concatenate((self.stem.extents, found))
 
-    @cached_property
-    def tiles(self) -> dict[int, numpy.ndarray]:
-        """Return room for its keys cut into tiles, by the keys of a tile; the engine's thread fills it."""
-        return {}
-
 
 def extents_of(pieces: Sequence[Placed]) -> numpy.ndarray:
     """Return first slot, length and shift of all that lies together and is moved alike, int64 [extents, 3]."""
@@ -155,9 +152,11 @@ def exchanged(view: View, runs: Mapping[int, Run], positions: Positions) -> View
     blocks stand side by side and the longest of them says how far.
     """
     pieces, lengths, moved = list(view.pieces), view.lengths.copy(), 0
-    known = vars(view).get("extents")
+    known: numpy.ndarray | None = vars(view).get("extents")
     # As many extents as pieces, of which none is empty: each piece has one.
-    extents = known.copy() if known is not None and len(known) == len(pieces) and lengths.all() else None
+    extents = None
+    if known is not None and len(known) == len(pieces) == numpy.count_nonzero(lengths):
+        extents = known.copy()
     places = sorted(runs)
     # From place to place, each piece is looked at once: all may have changed.
     for place, following in pairwise((*places, len(pieces))):
@@ -168,13 +167,13 @@ def exchanged(view: View, runs: Mapping[int, Run], positions: Positions) -> View
         pieces[place] = Placed(run, shift + moved)
         lengths[place] = run.length
         if extents is not None and len(run.extents) == 1:
-            extents[place, :2] = run.extents[0]
-            extents[place, 2] += moved
-            extents[place + 1 : following, 2] += moved + by
+            extents[place] = *run.extents[0], shift + moved
         else:
             extents = None
         moved += by
         if moved:
+            if extents is not None:
+                extents[place + 1 : following, 2] += moved
             behind = pieces[place + 1 : following]
             pieces[place + 1 : following] = [_placed((each, so_far + moved)) for each, so_far in behind]
     made = View(tuple(pieces), view.behind + moved)

@@ -11,6 +11,7 @@ from agent_runtime.engine.choice import chosen_runner
 from agent_runtime.engine.forward import ForwardRunner
 from agent_runtime.engine.gpu import sharing
 from agent_runtime.engine.gpu.forward import KernelForward
+from agent_runtime.engine.gpu.likeliest import likeliest
 from agent_runtime.engine.layout import lay_out
 from agent_runtime.engine.likeness import UNLIKE
 from agent_runtime.engine.span import NOTHING, Span
@@ -92,6 +93,16 @@ def test_the_likeliest_tokens_of_a_forward_are_those_of_its_logits_when_the_next
         found.append((spans, w.runner.run(spans)))
     for spans, logits in found:
         assert [logits.best(span) for span in spans] == [int(logits[span][-1].cpu().argmax()) for span in spans]
+
+
+@pytest.mark.parametrize(("rows", "vocab"), [(1, 128_256), (64, 128_256), (512, 32_000), (3, 49_152)])
+def test_the_likeliest_token_is_the_lowest_of_equals_and_always_one(rows: int, vocab: int) -> None:
+    logits = torch.randn(rows, vocab, generator=torch.Generator().manual_seed(rows)).bfloat16().float().cuda()
+    largest = logits.max(-1, keepdim=True).values
+    lowest = torch.where(logits == largest, torch.arange(vocab, device="cuda"), vocab).min(-1).values
+    assert torch.equal(likeliest(logits).long(), lowest)
+    logits[:, ::2] = float("nan")
+    assert all(0 <= token < vocab for token in likeliest(logits).tolist())
 
 
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype feature")

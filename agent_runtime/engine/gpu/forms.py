@@ -38,7 +38,8 @@ class Form:
     """Of every bundle the number of its group, its first row, and how many it has; of every row whom it sees.
 
     `costs_G` is what every group's tiles of rows cost for a tile of keys that the group sees alone, `rows_G` how many
-    rows it has.
+    rows it has, and `may_gain_G` whether that is more than turning its queries might cost, were a tile of keys not
+    moved.
     `begins_T` is the first row that each row sees of those that are computed, `seen_to_T` the first that does not see
     it any more. Rows lie parents before children, and what descends from a span lies together: a row is seen by all
     rows from itself to the end of what descends from its span, and by no others. `span_T` is the number of its span,
@@ -47,6 +48,7 @@ class Form:
 
     costs_G: numpy.ndarray
     rows_G: numpy.ndarray
+    may_gain_G: tuple[bool, ...]
     group_B: numpy.ndarray
     first_B: numpy.ndarray
     rows_B: numpy.ndarray
@@ -107,9 +109,11 @@ def form_of(layout: Layout, shape: Shape) -> Form:
         roots[child] = roots[parent]
     for child, parent in reversed(descends):
         ends[parent] = max(ends[parent], ends[child])
+    costs_G, rows_G = numpy.bincount(group_B, costs_B), numpy.bincount(group_B, rows_B).astype(numpy.int64)
     return Form(
-        numpy.bincount(group_B, costs_B),
-        numpy.bincount(group_B, rows_B).astype(numpy.int64),
+        costs_G,
+        rows_G,
+        tuple((costs_G > shape.shared_tiles(rows_G)).tolist()),
         group_B,
         numpy.cumsum(rows_B) - rows_B,
         rows_B,

@@ -14,6 +14,7 @@ Shapes: T rows of a bucket, W wanted rows of a bucket, V vocabulary.
 """
 
 import threading
+from bisect import bisect_left
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from transformers import PreTrainedModel
 
 from agent_runtime.engine.gpu.attention import KernelStep, shape_of
 from agent_runtime.engine.gpu.host_lists import HostLists
+from agent_runtime.engine.gpu.likeliest import likeliest
 from agent_runtime.engine.gpu.merged import Merged
 from agent_runtime.engine.gpu.planning import plan_work
 from agent_runtime.engine.gpu.remembered import Remembered
@@ -122,7 +124,19 @@ class KernelForward:
         if key is None:
             return self._computed(arrays.on(self._device), Scratch(), None).float()
         lists = self._lists or self._make_buffers()
-        lists.send(arrays, key.num_rows, key.num_wanted, size)
+        try:
+            lists.send(arrays, key.num_rows, key.num_wanted, size)
+            self._compute_or_replay(key, lists)
+        finally:
+            lists.let_go()
+        return self._logits[: len(rows_W)].to(torch.float32, copy=True)  # the next forward writes there
+
+    def likeliest(self, logits_WV: torch.Tensor) -> torch.Tensor:
+        """Return the token of each row's largest logit, the lowest of equals, int32 [W]."""
+        with _on(self._device):
+            return likeliest(logits_WV)
+
+    def _compute_or_replay(self, key: _Key, lists: HostLists) -> None:
         if not self._is_graphed:
             self._compute(key, lists)
         else:
@@ -130,7 +144,6 @@ class KernelForward:
                 self._graphs[key] = self._captured(key, lists)
             self._last = self._graphs[key]
             self._last.replay()
-        return self._logits[: len(rows_W)].to(torch.float32, copy=True)  # the next forward writes there
 
     def _bucket(self, arrays: Arrays) -> tuple[_Key | None, int]:
         """Return the smallest bucket that holds a forward, None if none does, and how many words its list takes."""
@@ -193,4 +206,5 @@ def _on(device: torch.device) -> AbstractContextManager[Any]:
 
 
 def _least(buckets: Sequence[int], number: int) -> int | None:
-    return next((bucket for bucket in buckets if bucket >= number), None)
+    place = bisect_left(buckets, number)
+    return buckets[place] if place < len(buckets) else None

@@ -112,10 +112,11 @@ class _Cut:
 
     def tiles_of(self, extents_E3: numpy.ndarray) -> numpy.ndarray:
         """Return the tiles of extents of such lengths."""
-        found = self.tiles.copy()
-        found[:, 0] += extents_E3[self.one, 0]
-        found[:, 1] = extents_E3[self.one, 2]
-        found[self.have_other, 3:5] = extents_E3[self.other, ::2]
+        found, ones = self.tiles.copy(), extents_E3.take(self.one, 0)
+        found[:, 0] += ones[:, 0]
+        found[:, 1] = ones[:, 2]
+        if self.other.size:
+            found[self.have_other, 3:5] = extents_E3[self.other, ::2]
         return found
 
 

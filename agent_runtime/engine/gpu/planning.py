@@ -7,23 +7,26 @@ other, so that programs that run at the same time read the same keys. Which item
 
 A forward is planned by what is new in it. Who is attended together (`forms.py`) and all items (`items.py`) depend on
 numbers alone, which most turns have in common with the one before them; what depends on a view is kept with the view,
-and what sessions share is remembered as long as their views live.
+and what sessions share is remembered as long as their views live. Where the same views are asked alike, only tokens are
+new.
 
 Shapes: T rows of the forward, W rows whose logits are wanted, G groups.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 
 import numpy
 
-from agent_runtime.engine.gpu.forms import form_of, name_of, views_of
+from agent_runtime.engine.gpu.forms import Form, form_of, name_of, views_of
 from agent_runtime.engine.gpu.items import items_of
 from agent_runtime.engine.gpu.key_tiles import SHIFT_FIELDS, tiles_of
-from agent_runtime.engine.gpu.remembered import Remembered
+from agent_runtime.engine.gpu.remembered import Planned, Remembered
 from agent_runtime.engine.gpu.work_list import Arrays, Shape
 from agent_runtime.engine.layout import Layout
 from agent_runtime.engine.runs import stretched
+from agent_runtime.engine.span import View
 
 _NOTHING = numpy.empty(0, dtype=numpy.int32)
 
@@ -38,6 +41,22 @@ def plan_work(
     remembered = Remembered() if remembered is None else remembered
     form = remembered.forms.of((shape, name_of(layout)), partial(form_of, layout, shape))
     views = views_of(layout)
+    starts = tuple([span.start for span in layout.spans])
+    make = partial(_planned, views, starts, form, shape, remembered)
+    # Views that have grown are gone with the next token.
+    is_grown = any([view.stem is not None for view in views])
+    planned = make() if is_grown else remembered.planned.of((form, starts), views, make)
+    ids = chain.from_iterable([span.ids for span in layout.spans])
+    new = {
+        "ids_T": numpy.fromiter(ids, numpy.int32, layout.num_rows),
+        "slots_T": _kept_at(layout),
+        "rows_W": rows_W,
+    }
+    return Arrays(planned.items, {**planned.parts, **new})
+
+
+def _planned(views: Sequence[View], starts: Sequence[int], form: Form, shape: Shape, remembered: Remembered) -> Planned:
+    """Plan all that does not depend on which tokens are asked. Raises IndexError as `plan_work` does."""
     roots = [view.root for view in views]
     shared = remembered.shared(roots, form, shape)
     cut, private = (None, {}) if shared is None else (shared.cut, shared.private)
@@ -53,20 +72,15 @@ def plan_work(
         counts.append(numbers)
     items = remembered.items.of((form, cut, *counts), lambda: items_of(form, shape, counts, tuple(private), cut))
     key_tiles = tiles[0] if len(tiles) == 1 else numpy.concatenate(tiles)
-    starts = [span.start for span in layout.spans]
     positions_T = form.place_T + (starts[0] if len(starts) == 1 else numpy.array(starts)[form.span_T])
     shifts = _NOTHING if shared is None else shared.shifts
     for places in (positions_T, key_tiles[:, SHIFT_FIELDS], numpy.maximum(shifts, 0) if shifts.size else shifts):
         if places.size and not 0 <= int(places.min()) <= int(places.max()) < shape.num_positions:
             raise IndexError(f"positions {places.min()} to {places.max()} of {shape.num_positions}")
-    ids = chain.from_iterable([span.ids for span in layout.spans])
-    return Arrays(
+    return Planned(
         items,
         {
-            "ids_T": numpy.fromiter(ids, numpy.int32, layout.num_rows),
             "positions_T": positions_T,
-            "slots_T": _kept_at(layout),
-            "rows_W": rows_W,
             "key_tiles": key_tiles.ravel(),
             "runs": _NOTHING if shared is None else shared.runs,
             "shifts": shifts,
@@ -75,14 +89,15 @@ def plan_work(
 
 
 def _kept_at(layout: Layout) -> numpy.ndarray:
-    """Return where every row is kept, -1 for nowhere, [T]."""
-    found = numpy.full(layout.num_rows, -1, dtype=numpy.int32)
+    """Return where every row is kept, -1 for nowhere, [T]; nothing where none is, as padding says that."""
     kept = [(span, span.keep) for span in layout.spans if span.keep is not None]
-    if kept:
-        words = list(chain.from_iterable(chain.from_iterable([run.extents for _, run in kept])))
-        slots = stretched(*numpy.array(words, dtype=numpy.int64).reshape(-1, 2).T)
-        if len(slots) == layout.num_rows:
-            return slots
-        firsts, counts = zip(*[(layout.first_row[span], run.length) for span, run in kept], strict=True)
-        found[stretched(numpy.array(firsts), numpy.array(counts))] = slots
+    if not kept:
+        return _NOTHING
+    words = list(chain.from_iterable(chain.from_iterable([run.extents for _, run in kept])))
+    slots = stretched(*numpy.array(words, dtype=numpy.int64).reshape(-1, 2).T)
+    if len(slots) == layout.num_rows:
+        return slots
+    found = numpy.full(layout.num_rows, -1, dtype=numpy.int32)
+    firsts, counts = zip(*[(layout.first_row[span], run.length) for span, run in kept], strict=True)
+    found[stretched(numpy.array(firsts), numpy.array(counts))] = slots
     return found

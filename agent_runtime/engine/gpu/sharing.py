@@ -10,7 +10,6 @@ then those that are shared.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy
 
@@ -50,16 +49,16 @@ class Sharing:
         return numpy.stack((rows, numpy.repeat(session_B[of_members], counts)), 1)
 
 
-def may_share(roots: Sequence[View], form: Form, shape: Shape) -> bool:
+def may_share(roots: Sequence[View], form: Form) -> bool:
     """Return whether `shared_among` might find anything. It takes no look at the blocks, so no swapped one costs time.
 
     A group that alone sees blocks turns its queries for at least as many tiles of keys as these have: it gains only
     where its rows would else meet each of them in more tiles of rows.
     """
-    seeing = list(islice((number for number, view in enumerate(roots) if view.pieces), 2))
+    seeing = [number for number, view in enumerate(roots) if view.pieces]
     if len(seeing) != 1:
         return bool(seeing)
-    return bool(form.costs_G[seeing[0]] > _tiles_of_rows(form.rows_G[seeing[0]], shape))
+    return form.may_gain_G[seeing[0]]
 
 
 def shared_among(roots: Sequence[View], form: Form, shape: Shape) -> Sharing | None:
@@ -147,11 +146,5 @@ def _among_many(views: Sequence[View], alone_G: numpy.ndarray, rows_G: numpy.nda
 def _saved(lengths: numpy.ndarray, alone: numpy.ndarray, rows: numpy.ndarray, shape: Shape) -> numpy.ndarray:
     """Return what is saved of runs of some lengths: what those who see each of them cost `alone`, and their `rows`."""
     keys = shape.tiling.shared.keys
-    found: numpy.ndarray = alone * lengths / keys - _tiles_of_rows(rows, shape) * (-(-lengths // keys) + _TURNING)
-    return found
-
-
-def _tiles_of_rows(rows: numpy.ndarray, shape: Shape) -> numpy.ndarray:
-    """Return in how many tiles rows are attended to what lies where it is read."""
-    found: numpy.ndarray = -(-rows // shape.rows_each[2])
+    found: numpy.ndarray = alone * lengths / keys - shape.shared_tiles(rows) * (-(-lengths // keys) + _TURNING)
     return found

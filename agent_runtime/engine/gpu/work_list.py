@@ -64,6 +64,11 @@ class Shape:
         narrow, wide, shared = (rows // self.per_group for rows in self.tile_rows)
         return narrow, wide, shared
 
+    def shared_tiles(self, num_rows: numpy.ndarray) -> numpy.ndarray:
+        """Return in how many tiles so many rows are attended to what is read where it lies."""
+        found: numpy.ndarray = -(-num_rows // self.rows_each[2])
+        return found
+
     def kind_of(self, num_rows: int) -> int:
         """Return which tiles a bundle of so many rows takes, 0 for narrow ones and 1 for wide ones."""
         return int(num_rows > self.rows_each[0])

@@ -38,13 +38,18 @@ def arrays_of(words: list[int], said: list[str]) -> SimpleNamespace:
     return SimpleNamespace(write=write)
 
 
-def test_a_list_lies_where_it_was_sent_and_what_is_behind_it_stays() -> None:
-    lists, there = HostLists(6, CPU), None
-    for words in ([1, 2, 3, 4, 5], [7, 8]):
+@pytest.mark.parametrize("num_words", [256, 700, 2**12])
+def test_a_list_lies_where_it_was_sent_and_what_is_far_behind_it_stays(num_words: int) -> None:
+    lists, there = HostLists(num_words, CPU), None
+    before = [0] * num_words
+    for words in ([1] * 256, list(range(num_words)), [7, 8], [9] * 256, list(range(num_words, 0, -1)), [5] * 250):
         lists.send(arrays_of(words, []), 2, 1, len(words))
+        lists.let_go()
         assert there in (None, lists.there.data_ptr())
         there = lists.there.data_ptr()
-    assert lists.there.tolist() == [7, 8, 3, 4, 5, 0]
+        assert lists.there[: len(words)].tolist() == words
+        assert lists.there[256:].tolist() == (words if len(words) > 256 else before)[256:]
+        before = lists.there.tolist()
 
 
 def test_none_is_written_before_its_last_copy_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,8 +60,10 @@ def test_none_is_written_before_its_last_copy_has_left(monkeypatch: pytest.Monke
         host.left = Left(said, number)  # type: ignore[assignment]
     for row in range(3):
         lists.send(arrays_of([row], said), row, 0, 1)
+        said.append("computes")
+        lists.let_go()
     assert said == [
-        *("writes 0 0", "sends 0"),
-        *("writes 1 0", "sends 1"),
-        *("waits for 0", "writes 2 0", "sends 0"),
+        *("writes 0 0", "computes", "sends 0"),
+        *("writes 1 0", "computes", "sends 1"),
+        *("waits for 0", "writes 2 0", "computes", "sends 0"),
     ]

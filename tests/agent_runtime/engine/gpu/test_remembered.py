@@ -146,7 +146,7 @@ class Sessions(RuleBasedStateMachine):
     @invariant()
     def little_is_kept(self) -> None:
         if hasattr(self, "remembered"):
-            assert len(self.remembered) <= kept._MOST_SHARED
+            assert max(len(self.remembered.sharing), len(self.remembered.planned)) <= kept._MOST_SHARED
             assert max(len(self.remembered.forms), len(self.remembered.items)) <= kept._MOST_ALIKE
 
 
@@ -169,11 +169,11 @@ def test_a_step_finds_what_the_one_before_it_found_until_a_view_is_gone() -> Non
     views = sessions(runs, 6)
     remembered = Remembered()
     first = stepped(remembered, views)
-    assert first is not None and stepped(remembered, views) is first and len(remembered) == 1
-    assert stepped(remembered, views[:5]) is not first and len(remembered) == 2
+    assert first is not None and stepped(remembered, views) is first and len(remembered.sharing) == 1
+    assert stepped(remembered, views[:5]) is not first and len(remembered.sharing) == 2
     views.pop()
     gc.collect()
-    assert len(remembered) == 1
+    assert len(remembered.sharing) == 1
 
 
 def test_views_go_though_their_forward_is_remembered() -> None:
@@ -182,10 +182,14 @@ def test_views_go_though_their_forward_is_remembered() -> None:
     grown = [view.followed_by(Placed(Run(((900 + number, 1),), 1), 0)) for number, view in enumerate(views)]
     spans = [Span([0] * 50, view.behind, view) for view in (views[0], *grown)]
     plan_work(lay_out(spans), SHAPE, remembered=remembered)
+    assert len(remembered.planned) == 0  # what has grown is gone with the next token
+    plan_work(lay_out(asked(views, 50)), SHAPE, remembered=remembered)
+    assert len(remembered.planned) == 1
     left = [ref(each) for each in (*views, *grown)]
     del views, grown, spans
     gc.collect()
-    assert len(remembered) == 0 and len(remembered.forms) == len(remembered.items) == 1
+    assert len(remembered.sharing) == len(remembered.planned) == 0
+    assert len(remembered.forms) == len(remembered.items) == 2
     assert [each() for each in left] == [None] * len(left)
 
 
@@ -199,7 +203,7 @@ def test_the_least_recently_used_goes_first() -> None:
         stepped(remembered, step)
     assert stepped(remembered, steps[0]) is first
     stepped(remembered, steps[-1])
-    assert len(remembered) == kept._MOST_SHARED and stepped(remembered, steps[0]) is first
+    assert len(remembered.sharing) == kept._MOST_SHARED and stepped(remembered, steps[0]) is first
 
 
 def assert_as_if_new(forwards: list[list[Span]]) -> None:
@@ -214,6 +218,20 @@ def assert_as_if_new(forwards: list[list[Span]]) -> None:
 
 def asked(views: list[View], rows: int) -> list[Span]:
     return [Span([0] * rows, view.behind, view) for view in views]
+
+
+def test_the_same_views_asked_alike_are_planned_once_whatever_is_asked_and_kept() -> None:
+    remembered = Remembered()
+    views = sessions([Run(((number * 100, 100),), 100) for number in range(8)], 3)
+    again = [replace(span, ids=[7] * 9, keep=Run(((5000, 9),), 9)) for span in asked(views, 9)]
+    later = [replace(span, start=span.start + 40) for span in asked(views, 9)]
+    forwards = [asked(views, 9), again, later, asked(views, 9), asked(views[::-1], 9)]
+    plans = [plan_work(lay_out(spans), SHAPE, remembered=remembered) for spans in forwards]
+    places = [plan.new["positions_T"] for plan in plans]
+    assert places[0] is places[1] is places[3] and places[2].tolist() == (places[0] + 40).tolist()
+    assert [len(plan.new["slots_T"]) for plan in plans] == [0, 27, 0, 0, 0]
+    assert set(plans[1].new["ids_T"]) == {7} and set(plans[3].new["ids_T"]) == {0}
+    assert_as_if_new(forwards)
 
 
 def test_the_same_views_asked_by_more_rows_are_shared_by_those() -> None:

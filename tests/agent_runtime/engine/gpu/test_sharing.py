@@ -117,7 +117,7 @@ def test_what_one_session_shares_is_what_would_be_found_among_many(
     views, form = views_of(layout), form_of(layout, shape)
     one, many = shared_among(views, form, shape), sharing._among_many(views, form.costs_G, form.rows_G, shape)
     assert (one is None) == (many is None)
-    assert one is None or may_share(views, form, shape)
+    assert one is None or may_share(views, form)
     if one is not None and many is not None:
         assert (one.members, one.private) == (many.members, many.private)
         assert one.shifts_US.tolist() == many.shifts_US.tolist()
@@ -155,4 +155,4 @@ def test_one_session_alone_is_looked_at_where_its_rows_are_in_more_tiles_than_th
         ([Span([0] * 9, 0, NOTHING)], False),
     ):
         layout = lay_out(spans)
-        assert may_share(views_of(layout), form_of(layout, shape), shape) is is_looked_at
+        assert may_share(views_of(layout), form_of(layout, shape)) is is_looked_at
