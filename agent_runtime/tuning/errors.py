@@ -194,14 +194,16 @@ class RunInUse(TuningError):
 
 @dataclass(eq=False)
 class OtherRun(TuningError):
-    """A folder that holds a run of another configuration."""
+    """A folder that holds a run of another configuration; `differs` says in what, where that is a word or two."""
 
     folder: Path
     what: str
+    differs: str = ""
     code: ClassVar[str] = "other_run"
 
     def __str__(self) -> str:
-        return f"{self.folder} holds a run with another {self.what}. Name another folder, or remove that one first."
+        what = f"{self.what} ({self.differs})" if self.differs else self.what
+        return f"{self.folder} holds a run with another {what}. Name another folder, or remove that one first."
 
 
 @dataclass(eq=False)

@@ -185,7 +185,19 @@ def claim(
         mine_too = json.loads(json.dumps(mine))
         for what in mine:
             if theirs.get(what, mine_too[what] if what in _LATER else "") != mine_too[what]:
-                raise OtherRun(folder, _SAID.get(what, what))
+                differs = _differing(theirs["config"], mine_too["config"]) if what == "config" else ""
+                raise OtherRun(folder, _SAID.get(what, what), differs)
     if accelerator.is_main_process:
         write_atomically(file, json.dumps(mine, indent=2))
     accelerator.wait_for_everyone()
+
+
+def _differing(theirs: Mapping[str, Mapping[str, Any]], mine: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the settings in which two configurations differ, with their values there and here."""
+    found = []
+    for part, settings in mine.items():
+        for key in {**settings, **theirs.get(part, {})}:
+            before, now = (each.get(part, {}).get(key, "not said") for each in (theirs, mine))
+            if before != now:
+                found.append(f"{part}.{key}: {before} there, {now} here")
+    return "; ".join(found)

@@ -61,7 +61,8 @@ def test_a_run_whose_start_got_another_card_is_not_taken_up(home: Path, whose: s
     write_card(home / whose, replace(read_card(home / whose / CARD), **change))
     with pytest.raises(OtherRun):
         run(config(home, **named), home / "second")
-    with pytest.raises(OtherRun, match="configuration"):  # what is said and what is found are told apart
+    # What is said and what is found are told apart.
+    with pytest.raises(OtherRun, match="training.positions: not said there, sequential here"):
         run(config(home, positions="sequential", lead="none", **named), home / "second")
 
 
@@ -87,7 +88,7 @@ def test_a_run_begun_before_there_were_some_keys_is_taken_up_as_it_was(home: Pat
     ):
         del began["config"][part][key]
     file.write_text(json.dumps(began))
-    with pytest.raises(OtherRun, match="configuration"):
+    with pytest.raises(OtherRun, match=r"configuration \(training.full_every: 1 there, 2 here\)"):
         run(config(home, full_every=2), home / "run")
     assert run(config(home), home / "run")[0].step == 12
 
@@ -170,5 +171,5 @@ def test_a_run_that_was_refused_before_its_first_step_does_not_hold_its_folder(h
         run(config(home, row_tokens=20), home / "run")
     assert (home / "run" / "run.json").is_file()
     run(config(home), home / "run", stop_after=3)
-    with pytest.raises(OtherRun, match="another configuration"):
+    with pytest.raises(OtherRun, match=r"another configuration \(training.steps: 12 there, 13 here\)\."):
         run(config(home, steps=13), home / "run")
