@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from agent_runtime.actions import Answers
 from agent_runtime.deciding import MAX_PARAMETER_TOKENS, Played, Script, Steps
@@ -49,11 +49,16 @@ class PendingTurn:
         if self._work is not None:
             self._work.cancel()
 
-    def run(self, partial: Callable[[Partial], None] | None = None) -> TurnResult:
-        """Play the turn and wait for it. Never raises for what a peer, the pool or the clock did: see the outcome."""
+    def run(
+        self, partial: Callable[[Partial], None] | None = None, computing: Callable[[], None] | None = None
+    ) -> TurnResult:
+        """Play the turn and wait for it. Never raises for what a peer, the pool or the clock did: see the outcome.
+
+        `computing` is called from any thread when it has begun to be computed, or waits for other turns.
+        """
         engine = self.session.match.served.engine
         try:
-            self._begun(engine.submit(self._staged(partial), deadline=self.deadline))
+            self._begun(engine.submit(self._staged(partial), deadline=self.deadline, computing=computing))
         except Exception as error:
             return self._failed(error)
         return self._finished()
@@ -83,17 +88,14 @@ class PendingTurn:
     def _finished(self) -> TurnResult:
         """Wait for the engine, and close the account."""
         assert self._work is not None
-        served, match, work = self.session.match.served, self.session.match, self._work
+        work = self._work
         try:
             played = work.future.result()
         except Exception as error:
             return self._failed(error)
         finished_at = work.finished_at or time.perf_counter()
-        not_durable = served.cache.not_durable(match.mode, self.prompt.blocks)
         now = time.perf_counter()
-        account = replace(
-            played.account,
-            not_durable=not_durable,
+        account = played.account(
             forwards=work.forwards,
             queue_ms=1e3 * work.queue_s,
             engine_ms=1e3 * work.engine_s,

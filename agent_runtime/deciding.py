@@ -5,8 +5,10 @@ place blocks -> think -> ONE forward for new blocks + observation + all answers 
 
 import os
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -30,7 +32,7 @@ Steps = Generator[Sequence[Span], Logits, "Played"]
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What the engine's thread made of a turn."""
+    """What the engine's thread made of a turn. `account` makes the account, of what is known when the turn is over."""
 
     outcome: Outcome
     action: Action | None
@@ -39,7 +41,7 @@ class Played:
     think: str | None
     say: str | None
     decided_at: float
-    account: Account
+    account: Callable[..., Account]
 
 
 @dataclass(slots=True)
@@ -83,6 +85,8 @@ class Script:
             logits = yield [*riding, root, *tree.spans]
             if not placement.settled:
                 placement.settle()
+            # A GPU still computes: what does without its logits comes before they are waited for.
+            costs = self._costs(placement, tree)
             scores, chosen, mass = self._decide(tree, logits)
             decided_at = time.perf_counter()
             behind_V = tree.behind(chosen, logits) if chosen in going_on else None
@@ -90,7 +94,7 @@ class Script:
             say = None
             if decide.say_tokens and outcome is Outcome.OK:
                 say = yield from self._say(placement, unfed)
-            return Played(outcome, action, scores, mass, think, say, decided_at, self._account(placement, tree, mass))
+            return Played(outcome, action, scores, mass, think, say, decided_at, self._account(costs, mass))
         finally:
             placement.release()
 
@@ -190,29 +194,36 @@ class Script:
 
         return on_tokens
 
-    def _account(self, placement: Placement, tree: AnswerTree, mass: float) -> Account:
-        match, warnings = self.session.match, list(self.warnings)
+    def _costs(self, placement: Placement, tree: AnswerTree) -> dict[str, Any]:
+        """Return what the account says of the prompt and of the forward that decides."""
+        match, changed = self.session.match, tuple(placement.brought.values())
+        return {
+            "mode": match.mode,
+            "model": match.served.name,
+            "block_tuned": match.served.loaded.block_tuned,
+            "blocks_hit": placement.num_hit,
+            "blocks_loaded": sum([use.how == "loaded" for use in changed]),
+            "blocks_encoded": sum([use.how == "encoded" for use in changed]),
+            "changed": changed,
+            "not_durable": match.served.cache.not_durable(match.mode, self.prompt.blocks),
+            "tokens_prompt": self.prompt.num_tokens,
+            "tokens_cached": placement.num_cached,
+            "encoded": placement.num_encoded,
+            "observation": len(placement.observation),
+            "scored": tree.num_rows,
+        }
+
+    def _account(self, costs: Mapping[str, Any], mass: float) -> Callable[..., Account]:
+        warnings = tuple(self.warnings)
         if mass < _TINY_LEGAL_MASS:
-            warnings.append(f"The prompt does not lead the model to the listed actions (legal mass {mass:.1e}).")
-        changed = tuple(placement.brought.values())
-        observation = len(placement.observation)
-        return Account(
-            mode=match.mode,
-            model=match.served.name,
-            block_tuned=match.served.loaded.block_tuned,
-            blocks_hit=placement.num_hit,
-            blocks_loaded=sum(use.how == "loaded" for use in changed),
-            blocks_encoded=sum(use.how == "encoded" for use in changed),
-            changed=changed,
-            tokens_prompt=self.prompt.num_tokens,
-            tokens_cached=placement.num_cached,
-            tokens_computed=placement.num_encoded + observation + tree.num_rows + self.decoded,
-            encoded=placement.num_encoded,
-            observation=observation,
-            scored=tree.num_rows,
+            warnings += (f"The prompt does not lead the model to the listed actions (legal mass {mass:.1e}).",)
+        return partial(
+            Account,
+            **costs,
+            tokens_computed=costs["encoded"] + costs["observation"] + costs["scored"] + self.decoded,
             decoded=self.decoded,
             appended=self.appended,
-            warnings=tuple(warnings),
+            warnings=warnings,
         )
 
 

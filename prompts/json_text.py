@@ -20,7 +20,8 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, 
 def canonical(value: Json, labels: Sequence[str] = ()) -> str:
     """The compact JSON of the value at some path, members sorted; lossless, and on one line. Raises StateError."""
     try:
-        text = _encode(value)
+        # The encoder makes itself ready for all of JSON, whatever comes.
+        text = int.__repr__(value) if type(value) is int else _encode(value)
     except ValueError as error:
         raise StateError(path_text(labels), f"{error}. Send null or a string in its place.") from None
     except TypeError as error:

@@ -13,6 +13,7 @@ def apply_patch(state: Json, ops: Sequence[Json]) -> Json:
     """
     import jsonpatch  # here, so that prompts of whole states need no more than Jinja
 
+    kinds = jsonpatch.JsonPatch.operations
     if not isinstance(ops, (list, tuple)):
         raise PatchError(None, "a patch is an array of operations. Put the operation into one.")
     # Containers made by this call, which it may change; held here, so that no id is given to another object meanwhile.
@@ -21,8 +22,10 @@ def apply_patch(state: Json, ops: Sequence[Json]) -> Json:
         try:
             if "value" in operation:
                 canonical(operation["value"])
-            patch = jsonpatch.JsonPatch([operation])
-            made = patch.operations[operation["op"]](operation)  # `patch.apply` would read it once more
+            name = operation.get("op") if isinstance(operation, dict) else None
+            if not isinstance(name, str) or name not in kinds:
+                jsonpatch.JsonPatch([operation])  # which says what is wrong
+            made = kinds[operation["op"]](operation)  # a `JsonPatch` would read it once more, and once when it applies
             target = made.pointer.parts
             state = _with_own_way(state, target, own)
             if operation["op"] == "move":

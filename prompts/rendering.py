@@ -43,8 +43,11 @@ class TemplateFolder(ImmutableSandboxedEnvironment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """A member of an object comes before a method of Python's dict: `value.items` is the game's own `items`."""
-        if isinstance(obj, dict) and attribute in obj:
-            return obj[attribute]
+        if isinstance(obj, dict):
+            if attribute in obj:
+                return obj[attribute]
+            if not hasattr(obj, attribute):  # Jinja finds that out by two exceptions
+                return self.undefined(obj=obj, name=attribute)
         return super().getattr(obj, attribute)
 
     def template(self, name: str, variables: Set[str], asked_by: tuple[Path, int | None] | None = None) -> Template:

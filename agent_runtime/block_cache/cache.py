@@ -114,11 +114,12 @@ class BlockCache:
             return Staged()
         standing = None if keep_for is None else self.residents.kept(keep_for)
         places = None if standing is None else changed_places(standing.blocks, blocks)
-        missing = frozenset(self.residents.missing(blocks if places is None else [blocks[place] for place in places]))
+        changed = blocks if places is None else [blocks[place] for place in places]
+        missing = frozenset(self.residents.missing(changed))
         if not missing:
             return Staged()
         # Two blocks of one text are one: it is read and counted once.
-        return self.supply.fetch(list({each.key: each for each in blocks if each.key in missing}.values()), num_rows)
+        return self.supply.fetch(list({each.key: each for each in changed if each.key in missing}.values()), num_rows)
 
     def not_durable(self, mode: Mode, blocks: Sequence[TokenBlock]) -> tuple[str, ...]:
         """Return the names of `blocks` that a crash now would lose."""

@@ -13,7 +13,7 @@ import math
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy
 import torch
@@ -30,24 +30,26 @@ _GOES_ON = -1
 _MOST_KEPT = 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Branches:
     """What answers have in common, wherever they stand. They are kept from turn to turn.
 
     Nodes are numbered parents first, the observation is number 0. Of every other node: its parent, how many tokens of
-    an answer come before it, and its own. Of every token of every answer that is read: the answer, the node whose row
-    it is read off, the row (-1: the last), and the token. `behind` are node and row of the last token of each answer
-    that goes on, by its number.
+    an answer come before it, and its own. `reads` are, of every token of every answer that is read: the answer, the
+    node whose row it is read off, the row (-1: the last), and the token. `behind` are node and row of the last token of
+    each answer that goes on, by its number.
 
     Shapes: R tokens that are read.
     """
 
     nodes: tuple[tuple[int, int, tuple[int, ...]], ...]
     behind: Mapping[int, tuple[int, int]]
-    answers_R: numpy.ndarray
-    nodes_R: numpy.ndarray
-    rows_R: numpy.ndarray
-    tokens_R: numpy.ndarray
+    reads: Sequence[tuple[int, int, int, int]]
+
+    @cached_property
+    def columns(self) -> numpy.ndarray:
+        """Return the reads as int64 [4, R]. Asked for behind a forward: a GPU computes it meanwhile."""
+        return numpy.array(self.reads, dtype=numpy.int64).reshape(-1, 4).T
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,7 @@ def _branches_of(answers: tuple[tuple[int, ...], ...]) -> _Branches:
             branch(number, len(chain) - 1, group, depth + len(chain))
 
     branch(0, -1, list(range(len(answers))), 0)
-    columns = numpy.array(reads, dtype=numpy.int64).reshape(-1, 4).T
-    return _Branches(tuple(nodes), behind, *columns)
+    return _Branches(tuple(nodes), behind, reads)
 
 
 def _common_inner(answers: Sequence[Sequence[int]], group: list[int], depth: int) -> int | None:
@@ -145,14 +146,14 @@ def read_logprobs(tree: AnswerTree, logits: Logits) -> list[float]:
     All spans are read at once, by one look-up whose result leaves the device once: with one each, a device would be
     waited for eighteen times a decision.
     """
-    branches = tree.branches
+    answers_R, nodes_R, places_R, tokens_R = tree.branches.columns
     read = [logits[span] for span in (tree.root, *tree.spans)]
     counts = numpy.array([len(each) for each in read])
-    rows_R = (numpy.cumsum(counts) - counts)[branches.nodes_R] + branches.rows_R % counts[branches.nodes_R]
+    rows_R = (numpy.cumsum(counts) - counts)[nodes_R] + places_R % counts[nodes_R]
     logits_NV = torch.cat(read)
-    at = there(numpy.stack((rows_R, branches.tokens_R)), logits_NV.device)
+    at = there(numpy.stack((rows_R, tokens_R)), logits_NV.device)
     picked = logits_NV[at[0], at[1]].double() - logits_NV.logsumexp(-1).double()[at[0]]
-    totals = numpy.bincount(branches.answers_R, picked.cpu().numpy(), tree.num_answers)
+    totals = numpy.bincount(answers_R, picked.cpu().numpy(), tree.num_answers)
     found: list[float] = totals.tolist()
     return found
 

@@ -141,7 +141,8 @@ def view_of_blocks(runs: Sequence[Run], *, anchored: bool, positions: Positions 
         end = max(map(add, places, lengths), default=0)
     shifts = [*places[:1], *[place - start for place in places[1:]]] if start else places
     view = View(tuple(map(_placed, zip(runs, shifts, strict=True))), end)
-    vars(view)["lengths"] = numpy.array(lengths, dtype=numpy.int64)  # which is found out already
+    # Which are found out already.
+    vars(view).update(lengths=numpy.array(lengths, dtype=numpy.int64), length=sum(lengths))
     return view
 
 
@@ -177,7 +178,7 @@ def exchanged(view: View, runs: Mapping[int, Run], positions: Positions) -> View
             behind = pieces[place + 1 : following]
             pieces[place + 1 : following] = [_placed((each, so_far + moved)) for each, so_far in behind]
     made = View(tuple(pieces), view.behind + moved)
-    vars(made)["lengths"] = lengths
+    vars(made).update(lengths=lengths, length=view.length + moved)
     if extents is not None:
         vars(made)["extents"] = extents
     return made

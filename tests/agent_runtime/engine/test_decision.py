@@ -59,12 +59,9 @@ def test_only_inner_nodes_take_a_row(names: set[tuple[int, ...]]) -> None:
     assert tree.num_rows == len(inner)
     nodes = [root, *tree.spans]
     read: list[dict[int, int]] = [{} for _ in answers]
-    branches = tree.branches
-    for answer, node, row, token in zip(
-        branches.answers_R, branches.nodes_R, branches.rows_R, branches.tokens_R, strict=True
-    ):
+    for answer, node, row, token in tree.branches.columns.T.tolist():
         span = nodes[node]
-        read[answer][span.start + int(row) % len(span.ids)] = token
+        read[answer][span.start + row % len(span.ids)] = token
     assert [[found[place] for place in sorted(found)] for found in read] == list(map(list, answers))
 
 
