@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-TUNED = {"README.md", "curve.svg", "adapter_config.json", "adapter_model.safetensors", "hotseat.json"}
+TUNED = {"README.md", "beside.svg", "curve.svg", "adapter_config.json", "adapter_model.safetensors", "hotseat.json"}
 PACKAGES = ("agent_runtime", "game_adapters", "prompts", "kv_store")
 NEEDED = (
     "prompts/defaults/observation.md",

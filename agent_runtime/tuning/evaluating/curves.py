@@ -34,10 +34,10 @@ def plot_curves(comparison: Mapping[str, Any], out: Path) -> None:
     rows = 2 if any(name in _first(file)["differences"] for files in panels for file in files for name in names) else 1
     widths = [2 + len({_num_blocks(file) for file in files}) for files in panels]
     figure, axes = new_figure(rows, widths, (3.6 + 0.45 * sum(widths), 2 + 1.7 * rows), heights=[2, 1.2][:rows])
-    styles = _styles(comparison["columns"])
+    styles, titles = _styles(comparison["columns"]), _titles([files[0] for files in panels])
     for number, files in enumerate(panels):
         above = axes[0][number]
-        above.set_title(_title(files[0]), fontsize=10, color=INK)
+        above.set_title(titles[number], fontsize=10, color=INK)
         for name, style in styles.items():
             _line(above, [(file, _first(file)["right"].get(name)) for file in files], style, name)
         chances = {_num_blocks(file): _first(file)["chance"] for file in files}
@@ -83,10 +83,25 @@ def _first(file: File) -> Mapping[str, Any]:
     return cell
 
 
-def _title(file: File) -> str:
-    size = file["arguments"].get("block_tokens")
-    sizes = "" if size is None else f", {'-'.join(map(str, dict.fromkeys(size)))} tokens a block"
-    return f"{file['generator']}{sizes}"
+def _titles(files: Sequence[File]) -> list[str]:
+    """Return of a file of each panel its generator, the size of blocks, and other arguments that not all panels have.
+
+    Each stands on a line of its own: panels of two sizes are narrow.
+    """
+    arguments = [{name: json.dumps(value) for name, value in file["arguments"].items()} for file in files]
+    said = sorted(set().union(*arguments) - {"blocks", "block_tokens"})
+    apart = [name for name in said if len({each.get(name) for each in arguments}) > 1]
+    titles = []
+    for file, each in zip(files, arguments, strict=True):
+        size = file["arguments"].get("block_tokens")
+        sizes = [] if size is None else [f"{'-'.join(map(str, dict.fromkeys(size)))} tokens a block"]
+        others = [f"{name} {_words(file['arguments'][name])}" for name in apart if name in each]
+        titles.append("\n".join([file["generator"], *sizes, *others]))
+    return titles
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _what(differences: Sequence[Mapping[str, str]], columns: Sequence[Mapping[str, str]]) -> str:

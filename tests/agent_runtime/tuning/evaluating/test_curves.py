@@ -42,12 +42,25 @@ def test_each_size_of_blocks_has_a_panel_of_its_own_and_games_have_none(drawn: l
     curves.plot_curves(compare({"tuned": report_of(*files)}), Path("a.svg"))
     [figure] = drawn
     above, beside, below, _ = figure.axes
-    assert [above.get_title(), beside.get_title()] == ["gates, 33 tokens a block", "gates, 85 tokens a block"]
+    assert [above.get_title(), beside.get_title()] == ["gates\n33 tokens a block", "gates\n85 tokens a block"]
     assert lines(above) == {"full": [*NUMBERS], "star": [*NUMBERS]}
     assert lines(beside) == {"full": [100, 300], "star": [100, 300]}
     assert lines(below) == {"star - full": [*NUMBERS]}
     assert [tick.get_text() for tick in below.get_xticklabels()] == [*map(str, NUMBERS)]
     assert above.get_xscale() == "log" and above.get_ylim() == (0, 102)
+
+
+def test_panels_say_what_else_sets_them_apart(drawn: list[Any]) -> None:
+    written = [file(number, 33) for number in (8, 16)]
+    for each in written:
+        each["arguments"] |= {"writing": ["json", "lines"], "asks": 64}
+        each["file"] += "-written"
+    plain = [file(number, 33) for number in (8, 16, 32)]
+    for each in plain:
+        each["arguments"] |= {"asks": 64}
+    curves.plot_curves(compare({"tuned": report_of(*plain, *written)}), Path("a.svg"))
+    titles = [axes.get_title() for axes in drawn[0].axes[:2]]
+    assert titles == ["gates\n33 tokens a block", "gates\n33 tokens a block\nwriting json, lines"]
 
 
 def test_a_line_is_a_model_in_a_mode_colours_are_models(drawn: list[Any]) -> None:
