@@ -11,7 +11,8 @@ Without a system role the anchor is the beginning of the user message; without a
 the texts. A block's text never becomes a chat marker: a unit named <|im_end|> is nine ordinary tokens. What leads a
 block is what the weights were tuned with: nothing, as a rule.
 
-Texts are cached, so that a turn tokenizes what changed and nothing else; `calls` counts how often the tokenizer ran.
+Texts are cached, so that a turn tokenizes what changed and nothing else, and that from words that were met before
+(`words.py`); `calls` counts the texts that were tokenized.
 """
 
 import json
@@ -28,8 +29,7 @@ from transformers import PreTrainedTokenizerFast
 
 from agent_runtime.engine.digests import digest_of
 from agent_runtime.engine.errors import BadChatTemplate
-
-Ids = tuple[int, ...]
+from agent_runtime.engine.words import Ids, Words
 
 # Letters and digits only: nothing a template trims, escapes or reads as markup.
 _SYSTEM, _USER, _ASSISTANT = "hotseatq7anchor", "hotseatq7observation", "hotseatq7answer"
@@ -73,7 +73,7 @@ class TextEncoder:
         cache_tokens: int = 1_000_000,
     ) -> None:
         self.tokenizer = tokenizer
-        self._core = _without_markers(tokenizer)
+        self._core, self._words = _without_markers(tokenizer)
         self.layout = _layout(tokenizer)
         self.end_of_turn = self.layout.end_of_turn
         own_stops = [tokenizer.eos_token_id] if isinstance(tokenizer.eos_token_id, int) else []
@@ -121,9 +121,18 @@ class TextEncoder:
                 self._cache.move_to_end(text)
                 return known
             self.calls += 1
-        ids = tuple(self._core.encode(text, add_special_tokens=False).ids)
+        ids = self._tokenized(text)
         self._keep({text: ids})
         return ids
+
+    def _tokenized(self, text: str) -> Ids:
+        known = None if self._words is None else self._words.ids(text)
+        if known is not None:
+            return known
+        encoding = self._core.encode(text, add_special_tokens=False)
+        if self._words is not None:
+            self._words.learn(text, encoding)
+        return tuple(encoding.ids)
 
     def remember(self, texts: Iterable[str]) -> None:
         """Tokenize all at once that is not known yet: many texts take less time together than one by one."""
@@ -179,8 +188,8 @@ def _ordinary_ids(tokenizer: PreTrainedTokenizerFast) -> Ids:
     return tuple(sorted({*tokenizer.get_vocab().values()} - added))
 
 
-def _without_markers(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
-    """Return a copy that reads every added token in a text as plain characters.
+def _without_markers(tokenizer: PreTrainedTokenizerFast) -> tuple[Tokenizer, Words | None]:
+    """Return a copy that reads every added token in a text as plain characters, and the words that it is to meet.
 
     transformers' `split_special_tokens=True` sets a flag on the shared tokenizer, which another thread may be using,
     and leaves added tokens alone that are not called special (Qwen3's <think>). Tokens of spaces only stay: some models
@@ -194,7 +203,7 @@ def _without_markers(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
     copy.no_padding()
     copy.no_truncation()
     copy.encode_special_tokens = True
-    return copy
+    return copy, Words.of(description)
 
 
 def _layout(tokenizer: PreTrainedTokenizerFast) -> Layout:

@@ -18,7 +18,8 @@ from transformers import GenerationConfig
 
 from agent_runtime.engine.compute_thread import Compute, at_once, computed
 from agent_runtime.engine.loading import LoadedModel
-from agent_runtime.engine.text import Ids, TextEncoder
+from agent_runtime.engine.text import TextEncoder
+from agent_runtime.engine.words import Ids
 from agent_runtime.tuning.errors import BadArgument, NotTrainable
 from agent_runtime.tuning.samples import Ask, Header, Sample, SampleWriter
 from agent_runtime.version import hotseat_version

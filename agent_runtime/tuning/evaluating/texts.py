@@ -16,7 +16,8 @@ import torch
 from agent_runtime.engine.compute_thread import Compute, at_once, computed
 from agent_runtime.engine.errors import BadChatTemplate
 from agent_runtime.engine.loading import LoadedModel
-from agent_runtime.engine.text import Ids, TextEncoder
+from agent_runtime.engine.text import TextEncoder
+from agent_runtime.engine.words import Ids
 from agent_runtime.tuning.errors import BadConversation
 from agent_runtime.tuning.evaluating.findings import Clusters
 from agent_runtime.tuning.evaluating.tables import as_table, on_few

@@ -1,0 +1,113 @@
+"""The tokens of a text put together from those of its words, which a game's texts repeat.
+
+A byte-level BPE cuts a text into words by a regular expression, and every word into tokens by itself. So the words of
+a text that was tokenized are known from then on, and a text of known words takes a look-up for each: the 18 texts of a
+turn of gamecore, 250 tokens, 98 us instead of 287, and 116 instead of 458 where the processor's caches are cold (one
+core of an EPYC).
+
+Only what is ASCII is cut here: of other characters a library's tables and Python's may say different things. Where the
+cut is another than the tokenizer's, which is seen as soon as a text has a word that is not known, it is given up.
+"""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from itertools import chain, groupby
+from typing import Any
+
+from tokenizers import Encoding
+
+_log = logging.getLogger(__name__)
+
+Ids = tuple[int, ...]
+
+# Some 200 bytes each.
+_MOST_KNOWN = 100_000
+_ENDS = r"'s|'t|'re|'ve|'m|'ll|'d"
+# Byte-level BPE's own expression (GPT-2's), and behind digits that stand each alone (SmolLM's).
+_OWN = re.compile(rf"{_ENDS}| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+", re.ASCII)
+_DIGITS_APART = re.compile(rf"{_ENDS}| ?[A-Za-z]+|[0-9]| ?[^\sA-Za-z0-9]+|\s+(?![^\s0-9])|\s+", re.ASCII)
+
+
+def _split(digits: str) -> tuple[str, re.Pattern[str]]:
+    """Return the expression of tokenizers that take so many digits together, and what it is where all is ASCII."""
+    whole = (
+        rf"(?i:{_ENDS})|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*"
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+    )
+    in_classes = whole.replace(r"\p{L}\p{N}]", "A-Za-z0-9]")
+    return whole, re.compile(in_classes.replace(r"\p{L}", "[A-Za-z]").replace(r"\p{N}", "[0-9]"), re.ASCII)
+
+
+# Qwen 2 and 3, and Llama 3.
+_SPLITS = dict((_split(""), _split("{1,3}")))
+
+
+class Words:
+    """The words that one tokenizer has met, and their ids. From any thread."""
+
+    def __init__(self, cut: re.Pattern[str]) -> None:
+        self._cut: re.Pattern[str] | None = cut
+        self._known: dict[str, Ids] = {}
+
+    @classmethod
+    def of(cls, description: Mapping[str, Any]) -> "Words | None":
+        """Return the words of a tokenizer (its JSON); None where it is not known how it cuts a text."""
+        cut = _cut_of(description)
+        return None if cut is None else cls(cut)
+
+    def ids(self, text: str) -> Ids | None:
+        """Return the ids of a text; None if a word of it is not known."""
+        if self._cut is None or not text.isascii():
+            return None
+        known = self._known
+        try:
+            return tuple(chain.from_iterable([known[word] for word in self._cut.findall(text)]))
+        except KeyError:
+            return None
+
+    def learn(self, text: str, encoding: Encoding) -> None:
+        """Learn the words of a text that the tokenizer has `encoding` for."""
+        if self._cut is None or not text.isascii():
+            return
+        words = self._cut.findall(text)
+        tokens = zip(encoding.word_ids, encoding.ids, encoding.tokens, strict=True)
+        groups = [list(some) for _, some in groupby(tokens, lambda token: token[0])]
+        # Byte-level tokens are written with a character for each byte, which words of ASCII are.
+        if [len(word) for word in words] == [sum([len(token) for _, _, token in group]) for group in groups]:
+            known = self._known if len(self._known) < _MOST_KNOWN else {}
+            ids = [tuple([each for _, each, _ in group]) for group in groups]
+            if all([known.setdefault(word, own) == own for word, own in zip(words, ids, strict=True)]):
+                self._known = known
+                return
+        _log.warning("the tokenizer cuts a text otherwise than its description says: texts are tokenized whole")
+        self._cut, self._known = None, {}
+
+
+def _cut_of(description: Mapping[str, Any]) -> re.Pattern[str] | None:
+    model, normalizer = description["model"], description["normalizer"]
+    if model["type"] != "BPE" or model.get("dropout"):
+        return None
+    if normalizer is not None and normalizer["type"] != "NFC":  # which leaves ASCII as it is
+        return None
+    if any(not token["content"].strip() for token in description["added_tokens"]):  # they come before words
+        return None
+    cutting = description["pre_tokenizer"] or {"type": "none"}
+    *before, last = cutting.get("pretokenizers", [cutting])
+    if last["type"] != "ByteLevel" or last["add_prefix_space"]:
+        return None
+    return _cut_before(before, is_own=last.get("use_regex", True))
+
+
+def _cut_before(steps: Sequence[Mapping[str, Any]], *, is_own: bool) -> re.Pattern[str] | None:
+    """Return how a text is cut by some steps and, if `is_own`, by byte-level BPE's own expression behind them."""
+    if is_own and not steps:
+        return _OWN
+    if len(steps) != 1:
+        return None
+    [step] = steps
+    if is_own:
+        return _DIGITS_APART if step["type"] == "Digits" and step["individual_digits"] else None
+    if step["type"] == "Split" and step["behavior"] == "Isolated" and not step["invert"]:
+        return _SPLITS.get(step["pattern"].get("Regex", ""))
+    return None
