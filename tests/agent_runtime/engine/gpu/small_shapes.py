@@ -11,6 +11,7 @@ import torch
 
 from agent_runtime.engine.gpu import sharing
 from agent_runtime.engine.gpu.fused import add_and_norm, gated, norm
+from agent_runtime.engine.gpu.likeliest import likeliest
 from agent_runtime.engine.layout import Layout, lay_out
 from agent_runtime.engine.span import NOTHING, Span
 from tests.agent_runtime.engine.gpu.layers import DEVICE, Layer, error_of
@@ -49,10 +50,12 @@ def errors_of(dtype: torch.dtype, head_dim: int) -> list[float]:
 
 
 def run_fused(dtype: torch.dtype, size: int) -> bool:
-    """Run the kernels beside attention; return whether all they gave is finite."""
+    """Run the kernels beside attention; return whether all they gave is finite, and the likeliest token right."""
     residual, x, weight = (torch.randn(*shape).to(dtype).to(DEVICE) for shape in ((3, size), (3, size), (size,)))
     found = [norm(residual, weight, 1e-5), *add_and_norm(residual, x, weight, 1e-5), gated(torch.cat((x, x), 1))]
-    return all(bool(each.isfinite().all()) for each in found)
+    logits = torch.randn(3, 1024 + size).to(DEVICE)
+    is_right = likeliest(logits).tolist() == logits.argmax(-1).tolist()
+    return is_right and all(bool(each.isfinite().all()) for each in found)
 
 
 def main(dtypes: tuple[torch.dtype, ...] = DTYPES, head_dims: tuple[int, ...] = (64, 96, 128)) -> int:
