@@ -49,16 +49,11 @@ class PendingTurn:
         if self._work is not None:
             self._work.cancel()
 
-    def run(
-        self, partial: Callable[[Partial], None] | None = None, computing: Callable[[], None] | None = None
-    ) -> TurnResult:
-        """Play the turn and wait for it. Never raises for what a peer, the pool or the clock did: see the outcome.
-
-        `computing` is called from any thread when it has begun to be computed, or waits for other turns.
-        """
+    def run(self, partial: Callable[[Partial], None] | None = None) -> TurnResult:
+        """Play the turn and wait for it. Never raises for what a peer, the pool or the clock did: see the outcome."""
         engine = self.session.match.served.engine
         try:
-            self._begun(engine.submit(self._staged(partial), deadline=self.deadline, computing=computing))
+            self._begun(engine.submit(self._staged(partial), deadline=self.deadline))
         except Exception as error:
             return self._failed(error)
         return self._finished()

@@ -53,16 +53,12 @@ Going = list[tuple["Work[Any]", Sequence[Span]]]
 
 @dataclass(eq=False)
 class Work(Generic[T]):
-    """A script on its way: its result, when it is due, and what it has cost so far.
-
-    `computing` is called once: when the device has the script's first forward, or at once if others are before it.
-    """
+    """A script on its way: its result, when it is due, and what it has cost so far."""
 
     script: Script[T]
     deadline: float
     background: bool
     number: int
-    computing: Callable[[], None]
     future: Future[T] = field(default_factory=Future)
     submitted_at: float = field(default_factory=time.perf_counter)
     started_at: float | None = None
@@ -113,33 +109,22 @@ class Engine:
         self._wakeup = threading.Condition()
         self._waiting: list[Work[Any]] = []
         self._calls: deque[Callable[[], None]] = deque()
-        self._closing = self._ended = self._is_idle = False
+        self._closing = self._ended = False
         self._tells: list[Callable[[], None]] = []
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         # Whoever ends without closing: a thread that comes out of torch when Python is gone aborts the process.
         atexit.register(self.close, _LAST_LAYER_S)
         self._thread.start()
 
-    def submit(
-        self,
-        script: Script[T],
-        *,
-        deadline: float = float("inf"),
-        background: bool = False,
-        computing: Callable[[], None] | None = None,
-    ) -> Work[T]:
-        """Queue a script. `deadline` is a `time.perf_counter()` time and only orders the queue.
-
-        `computing` is called when the device has its first forward, or at once if others are before it; never if it has
-        none. It must be quick, and may be called on another thread.
-        """
-        work = Work(script, deadline, background, next(self._numbers), computing or _at_once)
+    def submit(self, script: Script[T], *, deadline: float = float("inf"), background: bool = False) -> Work[T]:
+        """Queue a script. `deadline` is a `time.perf_counter()` time and only orders the queue."""
+        work = Work(script, deadline, background, next(self._numbers))
         self._queue([work])
         return work
 
     def submit_together(self, scripts: Sequence[Script[T]]) -> list[Work[T]]:
         """Queue scripts in one moment: as many as `max_rows` allows begin in the same forward."""
-        works = [Work(script, math.inf, False, next(self._numbers), _at_once) for script in scripts]
+        works = [Work(script, math.inf, False, next(self._numbers)) for script in scripts]
         self._queue(works)
         return works
 
@@ -147,11 +132,8 @@ class Engine:
         with self._wakeup:
             if self._closing:
                 raise EngineClosed
-            untold = [] if self._is_idle else _untold(works)
-            self._is_idle = False
             self._waiting.extend(works)
             self._wakeup.notify()
-        _tell(untold)
 
     def soon(self, call: Callable[[], None]) -> None:
         """Run `call` on the engine's thread after the results of the current forward are out; what it raises is logged.
@@ -161,7 +143,6 @@ class Engine:
         with self._wakeup:
             if self._ended:
                 raise EngineClosed
-            self._is_idle = False
             self._calls.append(call)
             self._wakeup.notify()
 
@@ -203,9 +184,7 @@ class Engine:
         while True:
             with self._wakeup:
                 while not (self._waiting or self._calls or going or self._closing):
-                    self._is_idle = True
                     self._wakeup.wait()
-                self._is_idle = False
                 calls, self._calls = self._calls, deque()
             for call in calls:
                 _guarded(call)
@@ -315,15 +294,8 @@ class Engine:
     def _forward(self, batch: Going) -> Going:
         begin = time.perf_counter()
         has_turn = any(not work.background for work, _ in batch)
-        untold = _untold([work for work, _ in batch])
-        # A GPU only begins when its forward returns, and what wakes other threads before that holds it up.
-        is_ahead = self.compute is at_once
         try:
-            if not is_ahead:
-                _tell(untold)
             logits = self._computed(batch)
-            if is_ahead:
-                _tell(untold)
             if not has_turn:
                 self._keep_up(sum(_num_rows(spans) for _, spans in batch), begin)
         except BaseException as error:
@@ -394,20 +366,7 @@ class Engine:
 
 
 def _at_once() -> None:
-    """Do nothing: there is nothing to wait for, or nobody to tell."""
-
-
-def _untold(works: Sequence[Work[Any]]) -> list[Callable[[], None]]:
-    """Return what is to be told of these, and is told once."""
-    tells = [work.computing for work in works]
-    for work in works:
-        work.computing = _at_once
-    return tells
-
-
-def _tell(calls: Sequence[Callable[[], None]]) -> None:
-    for call in calls:
-        _guarded(call)
+    """Wait for nothing: nothing has been computed."""
 
 
 def _guarded(call: Callable[[], None]) -> None:

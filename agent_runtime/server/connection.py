@@ -13,7 +13,6 @@ from websockets.exceptions import ConnectionClosed
 from agent_runtime.errors import HotseatError
 from agent_runtime.server.events import BeginTurn, Call, CancelTurn, Close, Event, Heard, Send
 from agent_runtime.server.faults import as_answer
-from agent_runtime.server.held import Held
 from agent_runtime.server.protocol import Machine
 from agent_runtime.server.runtime import Answer, Ask, CloseMatch, CloseSession, Flush, PutState, perform
 from agent_runtime.server.shared import Shared
@@ -36,7 +35,6 @@ class Connection:
         self._machine = machine
         self._shared = shared
         self._lane = Lane(shared.workers)
-        self._held = Held()
         self._outgoing: deque[str] = deque()
         self._outgoing_chars = 0
         self._has_work_for_writer = asyncio.Event()
@@ -110,7 +108,7 @@ class Connection:
             return
         if turn is not None:
             deadline = math.inf if event.deadline_s is None else arrived + event.deadline_s
-            self._in_order(partial(begin_turn, self._shared, turn, arrived, deadline, self._held))
+            self._in_order(partial(begin_turn, self._shared, turn, arrived, deadline))
 
     def _cancel_turn(self, event: CancelTurn) -> None:
         turn = self._shared.turns.find(event.session, event.turn_id)
@@ -133,19 +131,13 @@ class Connection:
     def _perform(self, ticket: int, ask: Ask) -> None:
         """On a thread of the lane."""
         post = self._shared.post
-        self._held.let_go()
         try:
             answer = perform(self._shared.runtime, ask, lambda ready: post(partial(self._blocks_ready, ticket, ready)))
         except Exception as error:
             post(partial(self._ask_refused, ticket, ask, as_answer(error)))
         else:
-            tell = partial(post, partial(self._answered, ticket, ask, answer))
-            if isinstance(ask, PutState) and len(self._lane):
-                # What comes next is the turn about this frame, as a rule: to write the answer now would hold it up.
-                self._held.hold(tell)
-                return
-            tell()
-            if isinstance(ask, PutState):
+            post(partial(self._answered, ticket, ask, answer))
+            if isinstance(ask, PutState) and not len(self._lane):
                 self._look_ahead(ask.match)
 
     def _look_ahead(self, match: str) -> None:

@@ -81,13 +81,8 @@ Answer = MatchOpened | FrameChange | SessionOpened | FlushReport | None
 class PendingTurn(Protocol):
     """A turn that was begun: its frame is a snapshot, and its session has seen its turn_id."""
 
-    def run(
-        self, partial: Callable[[Partial], None] | None = None, computing: Callable[[], None] | None = None
-    ) -> TurnResult:
-        """Block until the turn is decided. Called once, on any thread.
-
-        `computing` is called from any thread, at most once, when nothing but a device or other turns is waited for.
-        """
+    def run(self, partial: Callable[[Partial], None] | None = None) -> TurnResult:
+        """Block until the turn is decided. Called once, on any thread."""
 
     def cancel(self) -> None:
         """Make `run` return soon, as cancelled unless it was decided already. From any thread; never blocks."""

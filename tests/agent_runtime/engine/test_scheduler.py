@@ -6,14 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
-from functools import partial
 from typing import Any
 
 import pytest
 import torch
 
 from agent_runtime.engine import scheduler
-from agent_runtime.engine.compute_thread import Compute, at_once
 from agent_runtime.engine.errors import EngineClosed
 from agent_runtime.engine.forward import Logits
 from agent_runtime.engine.scheduler import BACKGROUND_ROWS, Engine, Script, Work
@@ -88,28 +86,6 @@ def test_turns_share_a_forward_and_background_waits_for_all_of_them() -> None:
     held.go()
     assert [work.future.result(10) for work in (*turns, background)] == [3, 4, 5, 9]
     assert held.runner.forwards == [[3, 4, 5], [9]]
-    held.engine.close()
-
-
-@pytest.mark.parametrize(("compute", "num_forwards"), [(at_once, 1), (lambda call: call(), 0)])
-def test_who_submits_hears_when_a_gpu_has_begun_or_a_cpu_begins(compute: Compute, num_forwards: int) -> None:
-    runner = FakeRunner()
-    engine = Engine(runner, compute=compute)  # type: ignore[arg-type]
-    wait_until(lambda: engine._is_idle)
-    heard: list[int] = []
-    work = engine.submit(many(3, 2), computing=lambda: heard.append(len(runner.forwards)))
-    assert work.future.result(10) == 3
-    assert heard == [num_forwards]
-    engine.close()
-
-
-def test_who_waits_for_others_hears_so_at_once() -> None:
-    held = Held()
-    heard: list[int] = []
-    works = [held.engine.submit(one(token), computing=partial(heard.append, token)) for token in (3, 4)]
-    assert heard == [3, 4]
-    held.go()
-    assert [work.future.result(10) for work in works] == heard == [3, 4]
     held.engine.close()
 
 

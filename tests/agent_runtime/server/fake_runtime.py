@@ -57,13 +57,9 @@ class FakePendingTurn:
         self._request = request
         self._cancelled = threading.Event()
 
-    def run(
-        self, partial: Callable[[Partial], None] | None = None, computing: Callable[[], None] | None = None
-    ) -> TurnResult:
+    def run(self, partial: Callable[[Partial], None] | None = None) -> TurnResult:
         word, _, rest = self._request.observation.partition(" ")
         said = None
-        if computing is not None:
-            computing()
         match word:
             case "hold" | "deaf":
                 self._runtime.wait_for_release(rest, self._cancelled if word == "hold" else None)

@@ -181,26 +181,6 @@ def test_a_frame_is_answered_before_the_question_about_it(url: str) -> None:
             assert [hear(connection)["type"] for _ in range(2)] == ["match.applied", answer]
 
 
-def test_a_frame_is_answered_while_the_question_about_it_is_computed(url: str) -> None:
-    with raw(url) as connection:
-        connection.send(HELLO)
-        hear(connection)
-        connection.send(json.dumps({"type": "match.open", "match": "beside", "game": "camp"}))
-        hear(connection)
-        connection.send(json.dumps({"type": "session.open", "session": "beside-1", "match": "beside"}))
-        assert [hear(connection)["type"] for _ in range(2)] == ["session.opened", "session.ready"]
-        for frame in range(1, 20):
-            turn = {"session": "beside-1", "turn_id": frame}
-            asked = {"frame": frame, "observation": "hold beside", "actions": [{"id": "hold"}]}
-            connection.send(
-                json.dumps({"type": "match.state", "match": "beside", "frame": frame, "state": {"clock": frame}})
-            )
-            connection.send(json.dumps({"type": "turn", **turn, **asked}))
-            assert hear(connection)["type"] == "match.applied"
-            connection.send(json.dumps({"type": "turn.cancel", **turn}))
-            assert [hear(connection)["type"] for _ in range(2)] == ["turn.noted", "turn.result"]
-
-
 def test_a_defect_while_it_looks_ahead_holds_nothing_up(url: str) -> None:
     with raw(url) as connection:
         connection.send(HELLO)
