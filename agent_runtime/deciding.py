@@ -32,7 +32,7 @@ Steps = Generator[Sequence[Span], Logits, "Played"]
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What the engine's thread made of a turn. `account` makes the account, of what is known when the turn is over."""
+    """What the engine's thread made of a turn. `account` makes the account, of what is known only when it is over."""
 
     outcome: Outcome
     action: Action | None

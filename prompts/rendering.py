@@ -46,7 +46,7 @@ class TemplateFolder(ImmutableSandboxedEnvironment):
         if isinstance(obj, dict):
             if attribute in obj:
                 return obj[attribute]
-            if not hasattr(obj, attribute):  # Jinja finds that out by two exceptions
+            if type(obj) is dict and not hasattr(obj, attribute):  # Jinja finds that out by two exceptions
                 return self.undefined(obj=obj, name=attribute)
         return super().getattr(obj, attribute)
 

@@ -192,6 +192,9 @@ def _asked(runner: ForwardRunner) -> list[torch.Tensor]:
             shown = View((Placed(Run(block.extents, block.length), number), Placed(long, number % 7)))
             spans.append(Span([ids[80 + number]], runner.rope.num_positions - 1 - number, shown, wanted="all"))
         logits = runner.run(spans)
+        row_V = logits[spans[1]][-1]
+        if logits.best(spans[1]) != int(row_V.argmax()) and row_V.isfinite().all():
+            raise ArithmeticError("what is found as a row's likeliest token is another one")
         kinds = (spans[:1], spans[1:2], spans[2:4], spans[4:5], spans[5:])
         return [torch.cat([logits[span] for span in kind]).float().cpu() for kind in kinds]
     finally:

@@ -37,7 +37,11 @@ def _largest(values, tokens, found, NUM: tl.constexpr, N: tl.constexpr):
 
 
 def likeliest(logits_WV: torch.Tensor) -> torch.Tensor:
-    """Return the token of each row's largest logit, the lowest of equals, int32 [W]; of one that has NaN, any token."""
+    """Return the token of each row's largest logit, the lowest of equals, int32 [W]; of one that has NaN, any token.
+
+    Rows lie one behind the other.
+    """
+    assert logits_WV.is_contiguous(), "rows have to lie one behind the other"
     num_rows, vocab = logits_WV.shape
     num_pieces = triton.cdiv(vocab, _PIECE)
     values = logits_WV.new_empty((num_rows, num_pieces))

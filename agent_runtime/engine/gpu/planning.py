@@ -43,9 +43,10 @@ def plan_work(
     views = views_of(layout)
     starts = tuple([span.start for span in layout.spans])
     make = partial(_planned, views, starts, form, shape, remembered)
-    # Views that have grown are gone with the next token.
+    # Views that have grown are gone with the next token, and blocks are encoded once, behind nothing as a rule.
     is_grown = any([view.stem is not None for view in views])
-    planned = make() if is_grown else remembered.planned.of((form, starts), views, make)
+    is_once = is_grown or any([span.keep is not None and not span.view.pieces for span in layout.spans])
+    planned = make() if is_once else remembered.planned.of((form, starts), views, make)
     ids = chain.from_iterable([span.ids for span in layout.spans])
     new = {
         "ids_T": numpy.fromiter(ids, numpy.int32, layout.num_rows),

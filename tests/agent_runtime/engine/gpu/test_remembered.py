@@ -182,14 +182,15 @@ def test_views_go_though_their_forward_is_remembered() -> None:
     grown = [view.followed_by(Placed(Run(((900 + number, 1),), 1), 0)) for number, view in enumerate(views)]
     spans = [Span([0] * 50, view.behind, view) for view in (views[0], *grown)]
     plan_work(lay_out(spans), SHAPE, remembered=remembered)
-    assert len(remembered.planned) == 0  # what has grown is gone with the next token
+    plan_work(lay_out([Span([0] * 9, 0, NOTHING, keep=Run(((950, 9),), 9))]), SHAPE, remembered=remembered)
+    assert len(remembered.planned) == 0  # what has grown is gone with the next token, and a block is encoded once
     plan_work(lay_out(asked(views, 50)), SHAPE, remembered=remembered)
     assert len(remembered.planned) == 1
     left = [ref(each) for each in (*views, *grown)]
     del views, grown, spans
     gc.collect()
     assert len(remembered.sharing) == len(remembered.planned) == 0
-    assert len(remembered.forms) == len(remembered.items) == 2
+    assert len(remembered.forms) == len(remembered.items) == 3
     assert [each() for each in left] == [None] * len(left)
 
 
