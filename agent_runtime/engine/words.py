@@ -21,8 +21,8 @@ _log = logging.getLogger(__name__)
 
 Ids = tuple[int, ...]
 
-# Some 200 bytes each.
-_MOST_KNOWN = 100_000
+# Some 200 bytes each, where none is longer than this.
+_MOST_KNOWN, _LONGEST = 100_000, 64
 _ENDS = r"'s|'t|'re|'ve|'m|'ll|'d"
 # Byte-level BPE's own expression (GPT-2's), and behind digits that stand each alone (SmolLM's).
 _OWN = re.compile(rf"{_ENDS}| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+", re.ASCII)
@@ -52,32 +52,39 @@ class Words:
 
     @classmethod
     def of(cls, description: Mapping[str, Any]) -> "Words | None":
-        """Return the words of a tokenizer (its JSON); None where it is not known how it cuts a text."""
+        """Return the words of a tokenizer (its JSON); None where it is not known how it cuts a text.
+
+        Added tokens that are not of spaces alone are to be read as plain characters (`encode_special_tokens`).
+        """
         cut = _cut_of(description)
         return None if cut is None else cls(cut)
 
     def ids(self, text: str) -> Ids | None:
         """Return the ids of a text; None if a word of it is not known."""
-        if self._cut is None or not text.isascii():
+        cut, known = self._cut, self._known
+        if cut is None or not text.isascii():
             return None
-        known = self._known
         try:
-            return tuple(chain.from_iterable([known[word] for word in self._cut.findall(text)]))
+            return tuple(chain.from_iterable([known[word] for word in cut.findall(text)]))
         except KeyError:
             return None
 
     def learn(self, text: str, encoding: Encoding) -> None:
         """Learn the words of a text that the tokenizer has `encoding` for."""
-        if self._cut is None or not text.isascii():
+        cut = self._cut
+        # Byte-level tokens are written with a character for each byte, which texts of ASCII are. Some vocabularies have
+        # no token for some of them.
+        if cut is None or not text.isascii() or sum(map(len, encoding.tokens)) != len(text):
             return
-        words = self._cut.findall(text)
+        words = cut.findall(text)
         tokens = zip(encoding.word_ids, encoding.ids, encoding.tokens, strict=True)
-        groups = [list(some) for _, some in groupby(tokens, lambda token: token[0])]
-        # Byte-level tokens are written with a character for each byte, which words of ASCII are.
-        if [len(word) for word in words] == [sum([len(token) for _, _, token in group]) for group in groups]:
+        groups = {number: list(some) for number, some in groupby(tokens, lambda token: token[0])}
+        lengths = [sum([len(token) for _, _, token in group]) for group in groups.values()]
+        if [*groups] == [*range(len(words))] and lengths == [*map(len, words)]:
             known = self._known if len(self._known) < _MOST_KNOWN else {}
-            ids = [tuple([each for _, each, _ in group]) for group in groups]
-            if all([known.setdefault(word, own) == own for word, own in zip(words, ids, strict=True)]):
+            ids = [tuple([each for _, each, _ in group]) for group in groups.values()]
+            pairs = [pair for pair in zip(words, ids, strict=True) if len(pair[0]) <= _LONGEST]
+            if all([known.setdefault(word, own) == own for word, own in pairs]):
                 self._known = known
                 return
         _log.warning("the tokenizer cuts a text otherwise than its description says: texts are tokenized whole")
@@ -92,8 +99,11 @@ def _cut_of(description: Mapping[str, Any]) -> re.Pattern[str] | None:
         return None
     if any(not token["content"].strip() for token in description["added_tokens"]):  # they come before words
         return None
-    cutting = description["pre_tokenizer"] or {"type": "none"}
-    *before, last = cutting.get("pretokenizers", [cutting])
+    cutting = description["pre_tokenizer"] or {}
+    steps = cutting.get("pretokenizers", [cutting])
+    if not steps or not steps[-1]:
+        return None
+    *before, last = steps
     if last["type"] != "ByteLevel" or last["add_prefix_space"]:
         return None
     return _cut_before(before, is_own=last.get("use_regex", True))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from agent_runtime.engine import words
 from agent_runtime.engine.text import TextEncoder
@@ -32,15 +32,17 @@ CORPUS = [
 ]
 
 
-def trained(cutting: Any, normalizer: Any = None) -> Tokenizer:
+def trained(cutting: Any, normalizer: Any = None, lacks: str = "") -> Tokenizer:
     core = Tokenizer(models.BPE())
     core.pre_tokenizer, core.decoder, core.normalizer = cutting, decoders.ByteLevel(), normalizer
-    trainer = trainers.BpeTrainer(vocab_size=420, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
-    core.train_from_iterator(CORPUS * 3, trainer)
+    missing = {OWN.pre_tokenize_str(each)[0][0] for each in lacks}
+    alphabet = [each for each in pre_tokenizers.ByteLevel.alphabet() if each not in missing]
+    core.train_from_iterator(CORPUS * 3, trainers.BpeTrainer(vocab_size=420, initial_alphabet=alphabet))
     return core
 
 
 TRAINED = {kind: trained(cutting) for kind, cutting in CUTTING.items()}
+LACKING = {kind: trained(cutting, lacks="\x06Z") for kind, cutting in CUTTING.items()}
 
 
 def words_of(core: Tokenizer) -> Words | None:
@@ -68,8 +70,43 @@ def test_a_text_has_the_tokenizers_ids_again_and_again(kind: str, texts: list[st
         encoding = core.encode(text, add_special_tokens=False)
         assert found.ids(text) in (None, tuple(encoding.ids))
         found.learn(text, encoding)
-        if text.isascii():
+        if text.isascii() and found._cut and all(len(word) <= words._LONGEST for word in found._cut.findall(text)):
             assert found.ids(text) == tuple(encoding.ids)
+    assert found._cut is not None
+
+
+@pytest.mark.parametrize("kind", CUTTING)
+@settings(max_examples=100, deadline=None)
+@given(texts=TEXTS)
+def test_a_character_that_the_vocabulary_lacks_changes_nothing(kind: str, texts: list[str]) -> None:
+    core = LACKING[kind]
+    found = words_of(core)
+    assert found is not None and core.decode(core.encode("a \x06 Zb").ids) == "a  b"
+    found.learn("the gate", core.encode("the gate"))
+    for text in ["a \x06 Zb", *texts, "".join(texts), *texts]:
+        encoding = core.encode(text, add_special_tokens=False)
+        assert found.ids(text) in (None, tuple(encoding.ids))
+        found.learn(text, encoding)
+    assert found.ids("the gate") == tuple(core.encode("the gate").ids)
+
+
+def test_a_text_that_a_template_repeats_is_given_up() -> None:
+    core = Tokenizer(models.BPE(vocab={"-": 0, "S": 1}, merges=[]))
+    core.pre_tokenizer = OWN
+    core.post_processor = processors.TemplateProcessing(single="$A $A", special_tokens=[])
+    found = words_of(core)
+    assert found is not None
+    for text in ("-S.x", "-S"):
+        found.learn(text, core.encode(text))
+        assert found.ids(text) is None
+
+
+def test_words_that_are_long_are_not_kept() -> None:
+    core = TRAINED["gpt2"]
+    found = words_of(core)
+    assert found is not None
+    found.learn("gate " + "a" * 65, core.encode("gate " + "a" * 65))
+    assert found.ids("gate") is not None and found.ids("gate " + "a" * 65) is None
 
 
 @pytest.mark.parametrize("kind", CUTTING)
@@ -95,11 +132,12 @@ def test_where_it_is_not_known_how_a_text_is_cut_there_are_no_words() -> None:
         trained(PLAIN),
         trained(pre_tokenizers.Whitespace()),
         trained(OWN, normalizers.Lowercase()),
+        trained(pre_tokenizers.Sequence([])),
         Tokenizer(models.BPE()),
     ]
     spaced = trained(OWN)
     spaced.add_tokens([AddedToken("    ", normalized=False)])
-    assert [words_of(core) for core in (*unknown, spaced)] == [None] * 10
+    assert [words_of(core) for core in (*unknown, spaced)] == [None] * 11
     assert words_of(trained(OWN, normalizers.NFC())) is not None
 
 
