@@ -92,10 +92,12 @@ class Words:
 
 
 def _cut_of(description: Mapping[str, Any]) -> re.Pattern[str] | None:
-    model, normalizer = description["model"], description["normalizer"]
+    model, normalizer = description["model"], description["normalizer"] or {}
     if model["type"] != "BPE" or model.get("dropout"):
         return None
-    if normalizer is not None and normalizer["type"] != "NFC":  # which leaves ASCII as it is
+    # Some releases of transformers give an empty sequence to what they read from a GGUF file.
+    normalizing = normalizer.get("normalizers", [normalizer] if normalizer else [])
+    if any(step["type"] != "NFC" for step in normalizing):  # which leaves ASCII as it is
         return None
     if any(not token["content"].strip() for token in description["added_tokens"]):  # they come before words
         return None

@@ -11,6 +11,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from agent_runtime.errors import HotseatError
+from agent_runtime.server.brought import Brought
 from agent_runtime.server.events import BeginTurn, Call, CancelTurn, Close, Event, Heard, Send
 from agent_runtime.server.faults import as_answer
 from agent_runtime.server.protocol import Machine
@@ -35,6 +36,7 @@ class Connection:
         self._machine = machine
         self._shared = shared
         self._lane = Lane(shared.workers)
+        self._brought = Brought(shared.post)
         self._outgoing: deque[str] = deque()
         self._outgoing_chars = 0
         self._has_work_for_writer = asyncio.Event()
@@ -53,6 +55,7 @@ class Connection:
             while True:
                 frame = await self._socket.recv()
                 arrived, now = time.perf_counter(), self._shared.loop.time()
+                self._brought.take_in()
                 if self._cutting_off is not None:
                     pass  # read on, or the other side's goodbye would never be reached
                 elif isinstance(frame, str):
@@ -75,7 +78,7 @@ class Connection:
     @property
     def is_idle(self) -> bool:
         """True when no call waits and every answer has been handed to the socket."""
-        return self._lane.is_idle and self._outgoing_chars == 0
+        return self._lane.is_idle and not self._brought and self._outgoing_chars == 0
 
     def _carry_out(self, events: list[Event], arrived: float = 0.0) -> None:
         if self._is_gone:
@@ -90,9 +93,9 @@ class Connection:
                 case BeginTurn():
                     self._begin_turn(event, arrived)
                 case Call(ask=Flush() as ask):  # takes its place in the order, and waits for the disk beside it
-                    self._in_order(partial(self._shared.workers.submit, partial(self._perform, event.ticket, ask)))
+                    self._call_in_order(partial(self._shared.workers.submit, partial(self._perform, event.ticket, ask)))
                 case Call(ask=ask):
-                    self._in_order(partial(self._perform, event.ticket, ask))
+                    self._call_in_order(partial(self._perform, event.ticket, ask))
                 case CancelTurn():
                     self._cancel_turn(event)
                 case Close():
@@ -104,11 +107,11 @@ class Connection:
         try:
             turn = self._shared.turns.ask(event.ask, event.match, _Waiting(self, event.ticket))
         except HotseatError as error:
-            self.refused(event.ticket, error)
+            self._refuse(event.ticket, error)
             return
         if turn is not None:
             deadline = math.inf if event.deadline_s is None else arrived + event.deadline_s
-            self._in_order(partial(begin_turn, self._shared, turn, arrived, deadline))
+            self._in_order(partial(begin_turn, self._shared, turn, arrived, deadline, self._brought.let_go))
 
     def _cancel_turn(self, event: CancelTurn) -> None:
         turn = self._shared.turns.find(event.session, event.turn_id)
@@ -128,17 +131,32 @@ class Connection:
 
         self._lane.submit(then_make_room)
 
+    def _call_in_order(self, call: Job) -> None:
+        def behind_what_was_held() -> None:
+            self._brought.let_go()
+            call()
+
+        self._in_order(behind_what_was_held)
+
     def _perform(self, ticket: int, ask: Ask) -> None:
         """On a thread of the lane."""
-        post = self._shared.post
         try:
-            answer = perform(self._shared.runtime, ask, lambda ready: post(partial(self._blocks_ready, ticket, ready)))
+            answer = perform(
+                self._shared.runtime, ask, lambda ready: self._brought.bring(partial(self._blocks_ready, ticket, ready))
+            )
         except Exception as error:
-            post(partial(self._ask_refused, ticket, ask, as_answer(error)))
+            self._brought.bring(partial(self._ask_refused, ticket, ask, as_answer(error)))
+            return
+        answered = partial(self._answered, ticket, ask, answer, self._shared.loop.time())
+        if not isinstance(ask, PutState):
+            self._brought.bring(answered)
+        elif len(self._lane):
+            # What comes behind is the turn about this frame, as a rule, and would wait while the loop's thread writes
+            # the answer: that is let go while the turn is computed, and otherwise by whatever else comes.
+            self._brought.hold(answered)
         else:
-            post(partial(self._answered, ticket, ask, answer))
-            if isinstance(ask, PutState) and not len(self._lane):
-                self._look_ahead(ask.match)
+            self._brought.bring(answered)
+            self._look_ahead(ask.match)
 
     def _look_ahead(self, match: str) -> None:
         try:
@@ -148,37 +166,45 @@ class Connection:
 
     # What comes back, on the loop's thread.
 
-    def _answered(self, ticket: int, ask: Ask, answer: Answer) -> None:
+    def _answered(self, ticket: int, ask: Ask, answer: Answer, at: float) -> None:
+        """The runtime gave an answer, at that time of the loop: what was due since comes behind it."""
         if isinstance(answer, MatchOpened):
             self._shared.recorder.match_opened(answer)
         if isinstance(ask, CloseSession | CloseMatch):
             self._shared.turns.forget(ask)
-        self._carry_out(self._machine.answer(ticket, answer, self._shared.loop.time()))
+        self._carry_out(self._machine.answer(ticket, answer, at))
         if isinstance(ask, CloseMatch):
             self._shared.recorder.match_closed(ask.match)
 
     def _ask_refused(self, ticket: int, ask: Ask, error: HotseatError) -> None:
         if isinstance(ask, MatchSpec):
             self._shared.recorder.match_refused(ask.match)
-        self.refused(ticket, error)
+        self._refuse(ticket, error)
 
     def _blocks_ready(self, ticket: int, ready: SessionReady) -> None:
         self._carry_out(self._machine.ready(ticket, ready, self._shared.loop.time()))
 
-    def refused(self, ticket: int, error: HotseatError) -> None:
-        """A question or turn was not taken."""
+    def _refuse(self, ticket: int, error: HotseatError) -> None:
         self._carry_out(self._machine.refuse(ticket, error, self._shared.loop.time()))
+
+    def turn_refused(self, ticket: int, error: HotseatError) -> None:
+        """A turn was not taken."""
+        self._brought.take_in()
+        self._refuse(ticket, error)
 
     def turn_decided(self, ticket: int, result: TurnResult) -> None:
         """A turn's result came."""
+        self._brought.take_in()
         self._carry_out(self._machine.result(ticket, result, self._shared.loop.time()))
 
     def turn_speaks(self, ticket: int, piece: Partial) -> None:
         """A piece of a turn's free text came."""
+        self._brought.take_in()
         self._carry_out(self._machine.partial(ticket, piece, self._shared.loop.time()))
 
     def _tick(self) -> None:
         self._timer = None
+        self._brought.take_in()
         self._carry_out(self._machine.tick(self._shared.loop.time()))
 
     def _set_timer(self) -> None:
@@ -250,4 +276,4 @@ class _Waiting:
         self._connection.turn_decided(self._ticket, result)
 
     def refused(self, error: HotseatError) -> None:
-        self._connection.refused(self._ticket, error)
+        self._connection.turn_refused(self._ticket, error)

@@ -132,13 +132,15 @@ def test_where_it_is_not_known_how_a_text_is_cut_there_are_no_words() -> None:
         trained(PLAIN),
         trained(pre_tokenizers.Whitespace()),
         trained(OWN, normalizers.Lowercase()),
+        trained(OWN, normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])),
         trained(pre_tokenizers.Sequence([])),
         Tokenizer(models.BPE()),
     ]
     spaced = trained(OWN)
     spaced.add_tokens([AddedToken("    ", normalized=False)])
-    assert [words_of(core) for core in (*unknown, spaced)] == [None] * 11
-    assert words_of(trained(OWN, normalizers.NFC())) is not None
+    assert [words_of(core) for core in (*unknown, spaced)] == [None] * 12
+    for harmless in (normalizers.NFC(), normalizers.Sequence([]), normalizers.Sequence([normalizers.NFC()])):
+        assert words_of(trained(OWN, harmless)) is not None
 
 
 QWEN_TEXT = Regex(next(iter(words._SPLITS)))

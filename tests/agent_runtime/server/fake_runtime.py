@@ -57,11 +57,15 @@ class FakePendingTurn:
         self._request = request
         self._cancelled = threading.Event()
 
-    def run(self, partial: Callable[[Partial], None] | None = None) -> TurnResult:
+    def run(
+        self, partial: Callable[[Partial], None] | None = None, waiting: Callable[[], None] | None = None
+    ) -> TurnResult:
         word, _, rest = self._request.observation.partition(" ")
         said = None
         match word:
             case "hold" | "deaf":
+                if waiting is not None and word == "hold":
+                    waiting()
                 self._runtime.wait_for_release(rest, self._cancelled if word == "hold" else None)
             case "size":
                 said = "x" * int(rest)
@@ -129,6 +133,8 @@ class FakeRuntime:
         if patch is not None and current is None:
             raise BadState(match, "a patch needs a state before it.")
         self._frames[match] = frame
+        if patch is None and "until" in state:
+            self.wait_for_release(state["until"], None)
         names = tuple(state) if patch is None else tuple(each["path"] for each in patch)
         return FrameChange(match, frame, added=names, replaced=(), removed=())
 
