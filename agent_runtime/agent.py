@@ -25,9 +25,6 @@ from prompts import ObservationInput, assemble
 
 _log = logging.getLogger(__name__)
 
-# A GPU has the forward of a turn by then, and computes.
-_BEGUN_S = 0.005
-
 
 @dataclass(eq=False, slots=True)
 class PendingTurn:
@@ -52,24 +49,13 @@ class PendingTurn:
         if self._work is not None:
             self._work.cancel()
 
-    def run(
-        self, partial: Callable[[Partial], None] | None = None, waiting: Callable[[], None] | None = None
-    ) -> TurnResult:
-        """Play the turn and wait for it. Never raises for what a peer, the pool or the clock did: see the outcome.
-
-        `waiting` is called on this thread if the engine has had the turn for 5 ms and has not decided it.
-        """
+    def run(self, partial: Callable[[Partial], None] | None = None) -> TurnResult:
+        """Play the turn and wait for it. Never raises for what a peer, the pool or the clock did: see the outcome."""
         engine = self.session.match.served.engine
         try:
-            work = engine.submit(self._staged(partial), deadline=self.deadline)
+            self._begun(engine.submit(self._staged(partial), deadline=self.deadline))
         except Exception as error:
             return self._failed(error)
-        self._begun(work)
-        if waiting is not None:
-            try:
-                work.future.exception(_BEGUN_S)
-            except TimeoutError:
-                waiting()
         return self._finished()
 
     def _staged(self, partial: Callable[[Partial], None] | None = None) -> Steps:

@@ -12,8 +12,9 @@ SUFFICES_UP_TO = 1.5
 @dataclass(frozen=True, slots=True)
 class PrefixFinding:
     """One game. `again`: the unchanged tokens a turn that `prefix` computed again, since they stand behind a change;
-    `over_star` and `full_over_star`: the times of `prefix` and `full` over star's, on the same turns; `same_best`: the
-    share of turns in which star's likeliest action was full's.
+    `over_star` and `full_over_star`: the times of `prefix` and `full` over star's, on the same turns; `differs`:
+    whether the first was told apart from 1; `same_best`: the share of turns in which star's likeliest action was
+    full's.
     """
 
     game: str
@@ -21,11 +22,12 @@ class PrefixFinding:
     over_star: float
     full_over_star: float
     same_best: float
+    differs: bool = True
 
     @property
     def suffices(self) -> bool:
         """Return whether `prefix` is about as fast as `star`."""
-        return self.over_star <= SUFFICES_UP_TO
+        return self.over_star <= SUFFICES_UP_TO or not self.differs
 
 
 def find(report: ReplayReport) -> PrefixFinding | None:
@@ -41,6 +43,7 @@ def find(report: ReplayReport) -> PrefixFinding | None:
         over_star=1 / star.ratios["prefix"].value,
         full_over_star=1 / star.ratios["full"].value,
         same_best=star.same_best,
+        differs=not star.ratios["prefix"].holds_one,
     )
 
 
@@ -57,9 +60,10 @@ def verdict(findings: Sequence[PrefixFinding]) -> str:
 
 def _measured(finding: PrefixFinding) -> str:
     again = f"{finding.again:,.0f} unchanged tokens a turn stand" if finding.again >= 1 else "nothing unchanged stands"
+    unlike = "" if finding.differs else ", not told apart from as long"
     return (
         f"{finding.game}: there {again} behind a change, to be computed again, and it takes {finding.over_star:.1f} x "
-        f"star's time (full attention {finding.full_over_star:.1f} x)"
+        f"star's time{unlike} (full attention {finding.full_over_star:.1f} x)"
     )
 
 

@@ -59,6 +59,9 @@ def find_adapter(adapter: Adapter, source: str, cache: Path) -> FoundAdapter | N
     with way_out(folder):
         folder = adapter_folder(folder)
         card = read_card(folder / CARD)
+        if card.weights is not None and card.weights != weights_digest(folder, cache):
+            why = "its weights are not those that it was saved with"
+            raise BrokenModel(str(folder), why, f"Copy the adapter again (of one changed on purpose, mend {CARD}).")
         if folder == PACKAGED and card.base is None:  # one that nobody named has to say itself whose it is
             raise BrokenModel(str(folder), f"it has no card ({CARD}) that names the weights it belongs to")
         if weights_are_here(source):
@@ -154,11 +157,16 @@ def _is_plain_config(config: Mapping[str, Any]) -> bool:
     )
 
 
+def weights_digest(folder: Path, cache: Path) -> str:
+    """Return the digest of an adapter's weights, which its card may say."""
+    return files_digest(adapter_files(folder), cache)
+
+
 def adapter_digest(folder: Path, cache: Path) -> str:
     """Return the digest of an adapter's weights and of how they are applied."""
     config = adapter_config(folder)
     config.pop("base_model_name_or_path", None)
-    return digest_of(files_digest(adapter_files(folder), cache), canonical_json(config))
+    return digest_of(weights_digest(folder, cache), canonical_json(config))
 
 
 def base_digest(source: str, cache: Path) -> str:

@@ -27,7 +27,7 @@ from agent_runtime.engine.errors import EngineClosed
 T = TypeVar("T")
 
 # How long a process that ends waits for what is being computed.
-_LAST_CALL_S = 5.0
+_LAST_CALL_S = 30.0
 # Two threads that ask for the first time would each begin one.
 _BEGINNING = threading.Lock()
 _ENDING = threading.Event()

@@ -43,8 +43,8 @@ _log = logging.getLogger(__name__)
 BACKGROUND_ROWS = 256
 # How long a forward of background work may take, since a turn may come all the same.
 _BACKGROUND_S = 0.25
-# How long a process that ends waits for one layer.
-_LAST_LAYER_S = 5.0
+# How long a process that ends waits for one layer: of a long prompt on a CPU it takes many seconds.
+_LAST_LAYER_S = 30.0
 
 T = TypeVar("T")
 Script = Generator[Sequence[Span], Logits, T]
@@ -69,7 +69,10 @@ class Work(Generic[T]):
     _cancelled: bool = False
 
     def cancel(self) -> None:
-        """Ask for an end: nothing of the script runs in any later forward. May be called from any thread."""
+        """Ask for an end: nothing of the script runs in any later forward. May be called from any thread.
+
+        A forward that encodes no block ends at its next layer once all that share it are cancelled.
+        """
         self._cancelled = True
 
     @property
@@ -300,7 +303,8 @@ class Engine:
                 self._keep_up(sum(_num_rows(spans) for _, spans in batch), begin)
         except BaseException as error:
             for work, _ in batch:
-                self._throw(work, error)
+                if not (isinstance(error, EngineClosed) and self._dropped(work)):
+                    self._throw(work, error)
             return []
         ended = time.perf_counter()
         took_s = ended - begin
@@ -319,8 +323,15 @@ class Engine:
 
     def _computed(self, batch: Going) -> Logits:
         """Compute a forward; one of background work that is too large for the device's memory, in halves."""
+        spans = [span for _, those in batch for span in those]
+        # What nobody waits for any more ends at its next layer, unless it encodes blocks: those the next turn needs.
+        keeps = any(span.keep is not None for span in spans)
+
+        def is_stopped() -> bool:
+            return self._closing or (not keeps and all(work._cancelled for work, _ in batch))
+
         try:
-            return self.runner.run([span for _, spans in batch for span in spans], lambda: self._closing)
+            return self.runner.run(spans, is_stopped)
         except torch.OutOfMemoryError:
             if len(batch) == 1 or any(not work.background for work, _ in batch):
                 raise

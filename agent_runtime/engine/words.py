@@ -11,7 +11,7 @@ cut is another than the tokenizer's, which is seen as soon as a text has a word 
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, groupby
 from typing import Any
 
@@ -46,8 +46,10 @@ _SPLITS = dict((_split(""), _split("{1,3}")))
 class Words:
     """The words that one tokenizer has met, and their ids. From any thread."""
 
-    def __init__(self, cut: re.Pattern[str]) -> None:
+    def __init__(self, cut: re.Pattern[str], unlike: Iterable[str] = ()) -> None:
+        """`unlike` are the tokens that are not written with the characters of what they stand for."""
         self._cut: re.Pattern[str] | None = cut
+        self._unlike = frozenset(unlike)
         self._known: dict[str, Ids] = {}
 
     @classmethod
@@ -57,7 +59,7 @@ class Words:
         Added tokens that are not of spaces alone are to be read as plain characters (`encode_special_tokens`).
         """
         cut = _cut_of(description)
-        return None if cut is None else cls(cut)
+        return None if cut is None else cls(cut, _unlike(description["model"]))
 
     def ids(self, text: str) -> Ids | None:
         """Return the ids of a text; None if a word of it is not known."""
@@ -76,6 +78,8 @@ class Words:
         # no token for some of them.
         if cut is None or not text.isascii() or sum(map(len, encoding.tokens)) != len(text):
             return
+        if not self._unlike.isdisjoint(encoding.tokens):
+            return
         words = cut.findall(text)
         tokens = zip(encoding.word_ids, encoding.ids, encoding.tokens, strict=True)
         groups = {number: list(some) for number, some in groupby(tokens, lambda token: token[0])}
@@ -89,6 +93,13 @@ class Words:
                 return
         _log.warning("the tokenizer cuts a text otherwise than its description says: texts are tokenized whole")
         self._cut, self._known = None, {}
+
+
+def _unlike(model: Mapping[str, Any]) -> list[str]:
+    """Return what a tokenizer writes for characters that its vocabulary lacks."""
+    unknown = model.get("unk_token")
+    bytes_apart = [f"<0x{byte:02X}>" for byte in range(128)] if model.get("byte_fallback") else []
+    return [*bytes_apart, *([] if unknown is None else [unknown])]
 
 
 def _cut_of(description: Mapping[str, Any]) -> re.Pattern[str] | None:

@@ -24,6 +24,8 @@ from agent_runtime.turn import MatchOpened, MatchSpec, Partial, SessionReady, Tu
 log = logging.getLogger(__name__)
 
 TRY_AGAIN_LATER = 1013
+# For how long an answer to a frame is held back at most. A GPU computes the turn behind it by then.
+HELD_S = 0.01
 
 
 class Connection:
@@ -36,7 +38,8 @@ class Connection:
         self._machine = machine
         self._shared = shared
         self._lane = Lane(shared.workers)
-        self._brought = Brought(shared.post)
+        self._brought = Brought(shared)
+        self._looking_in: asyncio.TimerHandle | None = None
         self._outgoing: deque[str] = deque()
         self._outgoing_chars = 0
         self._has_work_for_writer = asyncio.Event()
@@ -73,6 +76,7 @@ class Connection:
 
     def drain(self) -> None:
         """Refuse everything new."""
+        self._brought.take_in()
         self._machine.drain()
 
     @property
@@ -93,9 +97,9 @@ class Connection:
                 case BeginTurn():
                     self._begin_turn(event, arrived)
                 case Call(ask=Flush() as ask):  # takes its place in the order, and waits for the disk beside it
-                    self._call_in_order(partial(self._shared.workers.submit, partial(self._perform, event.ticket, ask)))
+                    self._in_order(partial(self._shared.workers.submit, partial(self._perform, event.ticket, ask)))
                 case Call(ask=ask):
-                    self._call_in_order(partial(self._perform, event.ticket, ask))
+                    self._in_order(partial(self._perform, event.ticket, ask))
                 case CancelTurn():
                     self._cancel_turn(event)
                 case Close():
@@ -107,11 +111,11 @@ class Connection:
         try:
             turn = self._shared.turns.ask(event.ask, event.match, _Waiting(self, event.ticket))
         except HotseatError as error:
-            self._refuse(event.ticket, error)
+            self.turn_refused(event.ticket, error)
             return
         if turn is not None:
             deadline = math.inf if event.deadline_s is None else arrived + event.deadline_s
-            self._in_order(partial(begin_turn, self._shared, turn, arrived, deadline, self._brought.let_go))
+            self._in_order(partial(begin_turn, self._shared, turn, arrived, deadline))
 
     def _cancel_turn(self, event: CancelTurn) -> None:
         turn = self._shared.turns.find(event.session, event.turn_id)
@@ -129,14 +133,19 @@ class Connection:
                 self._shared.post(self._has_room.set)
             return beside
 
+        if not self._lane.is_idle:  # so that an answer may be held back for it
+            self._look_in_soon()
         self._lane.submit(then_make_room)
 
-    def _call_in_order(self, call: Job) -> None:
-        def behind_what_was_held() -> None:
-            self._brought.let_go()
-            call()
+    def _look_in_soon(self) -> None:
+        if self._looking_in is None:
+            self._looking_in = self._shared.loop.call_later(HELD_S, self._look_in)
 
-        self._in_order(behind_what_was_held)
+    def _look_in(self) -> None:
+        self._looking_in = None
+        self._brought.take_in()
+        if not self._lane.is_idle or self._brought:  # in this order: what is held was held before the lane was idle
+            self._look_in_soon()
 
     def _perform(self, ticket: int, ask: Ask) -> None:
         """On a thread of the lane."""
@@ -147,12 +156,13 @@ class Connection:
         except Exception as error:
             self._brought.bring(partial(self._ask_refused, ticket, ask, as_answer(error)))
             return
-        answered = partial(self._answered, ticket, ask, answer, self._shared.loop.time())
+        answered = partial(self._answered, ticket, ask, answer)
         if not isinstance(ask, PutState):
             self._brought.bring(answered)
         elif len(self._lane):
-            # What comes behind is the turn about this frame, as a rule, and would wait while the loop's thread writes
-            # the answer: that is let go while the turn is computed, and otherwise by whatever else comes.
+            # What comes behind is the turn about this frame, as a rule, and would wait for the interpreter's lock while
+            # the loop's thread writes the answer. So that goes out while a GPU computes the turn, or with what comes
+            # before that.
             self._brought.hold(answered)
         else:
             self._brought.bring(answered)
@@ -164,10 +174,9 @@ class Connection:
         except Exception:  # the frame is taken, and what comes behind it is not to wait for ever
             log.exception("the frame of match %r was not read ahead of its turn", match)
 
-    # What comes back, on the loop's thread.
+    # What comes back, on the loop's thread: `at` is when, and what was due since comes behind it.
 
     def _answered(self, ticket: int, ask: Ask, answer: Answer, at: float) -> None:
-        """The runtime gave an answer, at that time of the loop: what was due since comes behind it."""
         if isinstance(answer, MatchOpened):
             self._shared.recorder.match_opened(answer)
         if isinstance(ask, CloseSession | CloseMatch):
@@ -176,21 +185,18 @@ class Connection:
         if isinstance(ask, CloseMatch):
             self._shared.recorder.match_closed(ask.match)
 
-    def _ask_refused(self, ticket: int, ask: Ask, error: HotseatError) -> None:
+    def _ask_refused(self, ticket: int, ask: Ask, error: HotseatError, at: float) -> None:
         if isinstance(ask, MatchSpec):
             self._shared.recorder.match_refused(ask.match)
-        self._refuse(ticket, error)
+        self._carry_out(self._machine.refuse(ticket, error, at))
 
-    def _blocks_ready(self, ticket: int, ready: SessionReady) -> None:
-        self._carry_out(self._machine.ready(ticket, ready, self._shared.loop.time()))
-
-    def _refuse(self, ticket: int, error: HotseatError) -> None:
-        self._carry_out(self._machine.refuse(ticket, error, self._shared.loop.time()))
+    def _blocks_ready(self, ticket: int, ready: SessionReady, at: float) -> None:
+        self._carry_out(self._machine.ready(ticket, ready, at))
 
     def turn_refused(self, ticket: int, error: HotseatError) -> None:
         """A turn was not taken."""
         self._brought.take_in()
-        self._refuse(ticket, error)
+        self._carry_out(self._machine.refuse(ticket, error, self._shared.loop.time()))
 
     def turn_decided(self, ticket: int, result: TurnResult) -> None:
         """A turn's result came."""

@@ -48,6 +48,12 @@ _IN_JSON_WORDS: Mapping[str, str] = MappingProxyType(
 )
 
 
+# What a text may be besides an object.
+_KINDS: Mapping[type, str] = MappingProxyType(
+    {list: "array", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
+)
+
+
 def read_json(text: str) -> dict[str, Json]:
     """The JSON object that the text is. Raises MalformedMessage, also for numbers that are not finite."""
     try:
@@ -55,7 +61,7 @@ def read_json(text: str) -> dict[str, Json]:
     except ValueError as error:
         raise MalformedMessage(str(error)) from None
     if not isinstance(value, dict):
-        raise MalformedMessage(f"it is a JSON {'array' if isinstance(value, list) else type(value).__name__}")
+        raise MalformedMessage(f"it is a JSON {_KINDS[type(value)]}")
     if _may_be_infinite(text) and not _is_finite(value):  # 1e400 is valid JSON and becomes infinite
         raise MalformedMessage("it has a number that no double can hold")
     return value

@@ -4,7 +4,8 @@
     machine.answer(ticket, value, now)  a Call was answered     -> events
     machine.tick(now)                   a deadline passed       -> events
 
-`now` is in seconds of any clock that never goes back. Whoever runs the machine performs its events in their order.
+`now` is in seconds of any clock that never goes back, but for what was brought a little before it is taken in. Whoever
+runs the machine performs its events in their order.
 The rules:
 
 * The first message is hello, in time and with the right token; otherwise the connection ends.

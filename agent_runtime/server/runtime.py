@@ -81,13 +81,8 @@ Answer = MatchOpened | FrameChange | SessionOpened | FlushReport | None
 class PendingTurn(Protocol):
     """A turn that was begun: its frame is a snapshot, and its session has seen its turn_id."""
 
-    def run(
-        self, partial: Callable[[Partial], None] | None = None, waiting: Callable[[], None] | None = None
-    ) -> TurnResult:
-        """Block until the turn is decided. Called once, on any thread.
-
-        `waiting` is called at most once, when this thread has had nothing to do for a few milliseconds but to wait.
-        """
+    def run(self, partial: Callable[[Partial], None] | None = None) -> TurnResult:
+        """Block until the turn is decided. Called once, on any thread."""
 
     def cancel(self) -> None:
         """Make `run` return soon, as cancelled unless it was decided already. From any thread; never blocks."""

@@ -4,14 +4,14 @@ python -m agent_runtime.tuning.shipping tuned/adapter agent_runtime/tuned
 """
 
 import json
-import shutil
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from safetensors.torch import load_file, save_file
 
-from agent_runtime.engine.adapters import CONFIG, WEIGHTS, adapter_config, adapter_folder, is_plain
+from agent_runtime.engine.adapters import CONFIG, WEIGHTS, adapter_config, adapter_folder, is_plain, weights_digest
 from agent_runtime.engine.card import CARD, read_card
 from agent_runtime.engine.merging import check_numbers
 from agent_runtime.tuning.errors import NotTrainable
@@ -36,7 +36,10 @@ def ship(adapter: Path, folder: Path) -> int:
     if isinstance(modules := config.get("target_modules"), list):
         config["target_modules"] = sorted(modules)  # a set that PEFT writes in any order
     (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
-    shutil.copyfile(source / CARD, folder / CARD)
+    card = json.loads((source / CARD).read_text("utf-8"))
+    with TemporaryDirectory() as cache:
+        card["weights"] = weights_digest(folder, Path(cache))
+    (folder / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
     return sum((folder / name).stat().st_size for name in (WEIGHTS, CONFIG, CARD))
 
 

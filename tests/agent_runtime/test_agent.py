@@ -106,25 +106,6 @@ def test_the_longest_prompt_that_is_taken_leaves_room_for_all_that_can_follow(ma
     assert result.outcome is Outcome.TRUNCATED, result.message
 
 
-@pytest.mark.parametrize("is_busy", [True, False])
-def test_who_waits_for_a_turn_that_takes_long_is_told_so(made: AgentRuntime, is_busy: bool) -> None:
-    gate, told = threading.Event(), list[str]()
-
-    def waiting() -> None:
-        told.append(threading.current_thread().name)
-        gate.set()
-
-    engine = made.served_model().engine
-    turn = made.begin_turn(ask(1, session="s0"))
-    if is_busy:
-        engine.soon(gate.wait)
-    else:
-        turn.cancel()  # so that it is over at once
-    outcome = turn.run(None, waiting).outcome
-    assert outcome is (Outcome.OK if is_busy else Outcome.CANCELLED)
-    assert told == ([threading.current_thread().name] if is_busy else [])
-
-
 def test_a_cancelled_turn_says_so_and_gives_everything_back(made: AgentRuntime) -> None:
     turn = made.begin_turn(ask(1, session="s0"))
     turn.cancel()

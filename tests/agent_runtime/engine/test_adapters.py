@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from agent_runtime.adapter_choice import AdapterChoice
-from agent_runtime.engine.adapters import CONFIG, adapter_digest, adapter_folder, find_adapter, is_plain
+from agent_runtime.engine.adapters import (
+    CONFIG,
+    adapter_digest,
+    adapter_folder,
+    find_adapter,
+    is_plain,
+    weights_digest,
+)
 from agent_runtime.engine.card import Card, read_card, write_card
 from agent_runtime.engine.errors import BrokenModel, ModelNotFound
 from agent_runtime.engine.loading import LoadedModel, ModelSpec, load_model
@@ -75,6 +84,21 @@ def test_what_is_served_by_default_is_named_and_has_keys_of_its_own(tuned: Path,
     assert fingerprint_of(without) == fingerprint_of(bare) != fingerprint_of(ours)
     bring(tuned, seed=2)
     assert len({bare.digest, ours.digest, loaded().digest}) == 3, "another adapter in the same place"
+
+
+def test_weights_are_those_that_the_card_says(tuned: Path, tmp_path: Path) -> None:
+    folder = bring(tuned)
+    card, weights = read_card(folder / "hotseat.json"), folder / "adapter_model.safetensors"
+    write_card(folder, replace(card, weights=weights_digest(folder, tmp_path / "cache")))
+    assert found(DEFAULT, EMBEDDED, tmp_path) == folder
+    data = bytearray(weights.read_bytes())
+    data[-100] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(BrokenModel, match=r"not those that it was saved with.*--adapter none"):
+        found(DEFAULT, EMBEDDED, tmp_path)
+    named = shutil.copytree(folder, tmp_path / "named")
+    with pytest.raises(BrokenModel, match=r"not those that it was saved with.*Copy the adapter again"):
+        found(named, EMBEDDED, tmp_path)
 
 
 def _of_other_weights(folder: Path) -> None:

@@ -40,7 +40,9 @@ def load(base: Path, adapter: Adapter, tmp_path: Path, **options: object) -> Loa
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    card = Card(("anchored", "star"), "12ab", ROPE, 32_768, Positions.SHARED, Lead.LABEL, more={"recipe": "dual mode"})
+    card = Card(
+        ("anchored", "star"), "12ab", ROPE, 32_768, Positions.SHARED, Lead.LABEL, "34cd", {"recipe": "dual mode"}
+    )
     write_card(tmp_path, card)
     assert read_card(tmp_path / "hotseat.json") == replace(card, more={})
     write_card(tmp_path, Card(("star",)))
@@ -49,7 +51,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ['"base": 1', '"context": "long"', '"rope_parameters": []', '"context": true', '"context": 0']
+    "said",
+    ['"base": 1', '"weights": 1', '"context": "long"', '"rope_parameters": []', '"context": true', '"context": 0'],
 )
 def test_a_card_with_a_value_of_another_kind_is_refused(tmp_path: Path, said: str) -> None:
     (tmp_path / "hotseat.json").write_text('{"block_modes": [], ' + said + "}")

@@ -14,6 +14,7 @@ import torch
 from agent_runtime.engine import scheduler
 from agent_runtime.engine.errors import EngineClosed
 from agent_runtime.engine.forward import Logits
+from agent_runtime.engine.runs import Run
 from agent_runtime.engine.scheduler import BACKGROUND_ROWS, Engine, Script, Work
 from agent_runtime.engine.span import NOTHING, Span
 from tests.agent_runtime.worlds import wait_until
@@ -21,7 +22,8 @@ from tests.readme import ROOT
 
 
 class FakeRunner:
-    """Notes what each forward was given; a token 13 makes it fail, and 14 makes it last until it is broken off.
+    """Notes what each forward was given; a token 13 makes it fail, 14 makes it last until it is broken off, and 16
+    until `may_end` is set.
 
     More than `largest` rows do not fit into its memory.
     """
@@ -31,6 +33,8 @@ class FakeRunner:
         self.largest = 10**6
         self.waited_for: list[tuple[int, int]] = []
         self.fails_late = False
+        self.may_end = threading.Event()
+        self.was_stopped = False
 
     def mark(self) -> Callable[[], None]:
         """Return what notes how many forwards were waited for, and how many there were by then."""
@@ -52,7 +56,15 @@ class FakeRunner:
         if 14 in self.forwards[-1]:
             wait_until(is_stopped)
             raise EngineClosed
+        if 16 in self.forwards[-1]:
+            assert self.may_end.wait(10)
+            self.was_stopped = is_stopped()
         return Logits({span: torch.zeros(1, 4) for span in spans})
+
+
+def keeping(token: int) -> Script[int]:
+    yield [Span([token], 0, NOTHING, keep=Run(((0, 1),), 1))]
+    return token
 
 
 def one(token: int, rows: int = 1) -> Script[int]:
@@ -414,3 +426,29 @@ def test_a_question_to_a_closed_engine_is_refused_and_never_hangs() -> None:
     assert answers == [1], "what was handed in before the end is still run"
     with pytest.raises(EngineClosed):
         held.engine.ask(lambda: 1, 10)
+
+
+def test_a_forward_that_nobody_waits_for_any_more_is_broken_off() -> None:
+    runner = FakeRunner()
+    engine = Engine(runner)  # type: ignore[arg-type]
+    works = engine.submit_together([one(14), one(15)])
+    wait_until(lambda: bool(runner.forwards))
+    works[0].cancel()
+    assert not works[0].future.done()
+    works[1].cancel()
+    for work in works:
+        with pytest.raises(CancelledError):
+            work.future.result(10)
+    assert engine.submit(one(3)).future.result(10) == 3
+    engine.close()
+
+
+def test_one_that_encodes_a_block_is_not_for_the_next_turn_needs_it() -> None:
+    runner = FakeRunner()
+    engine = Engine(runner)  # type: ignore[arg-type]
+    work = engine.submit(keeping(16))
+    wait_until(lambda: bool(runner.forwards))
+    work.cancel()
+    runner.may_end.set()
+    assert work.future.result(10) == 16 and not runner.was_stopped
+    engine.close()

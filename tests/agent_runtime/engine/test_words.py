@@ -32,17 +32,26 @@ CORPUS = [
 ]
 
 
-def trained(cutting: Any, normalizer: Any = None, lacks: str = "") -> Tokenizer:
-    core = Tokenizer(models.BPE())
+def trained(cutting: Any, normalizer: Any = None, lacks: str = "", unknown: str | None = None) -> Tokenizer:
+    core = Tokenizer(models.BPE(unk_token=unknown, fuse_unk=unknown is not None, byte_fallback=unknown is not None))
     core.pre_tokenizer, core.decoder, core.normalizer = cutting, decoders.ByteLevel(), normalizer
     missing = {OWN.pre_tokenize_str(each)[0][0] for each in lacks}
     alphabet = [each for each in pre_tokenizers.ByteLevel.alphabet() if each not in missing]
-    core.train_from_iterator(CORPUS * 3, trainers.BpeTrainer(vocab_size=420, initial_alphabet=alphabet))
+    special = [] if unknown is None else [unknown]
+    core.train_from_iterator(
+        CORPUS * 3, trainers.BpeTrainer(vocab_size=420, initial_alphabet=alphabet, special_tokens=special)
+    )
     return core
 
 
 TRAINED = {kind: trained(cutting) for kind, cutting in CUTTING.items()}
 LACKING = {kind: trained(cutting, lacks="\x06Z") for kind, cutting in CUTTING.items()}
+# As transformers 5.17 reads a GGUF file; the other is as long as two characters, of which words are made.
+NAMING = {
+    (kind, unknown): trained(cutting, normalizers.Sequence([]), "\x06Z", unknown)
+    for kind, cutting in CUTTING.items()
+    for unknown in ("<|endoftext|>", "?u")
+}
 
 
 def words_of(core: Tokenizer) -> Words | None:
@@ -88,6 +97,20 @@ def test_a_character_that_the_vocabulary_lacks_changes_nothing(kind: str, texts:
         assert found.ids(text) in (None, tuple(encoding.ids))
         found.learn(text, encoding)
     assert found.ids("the gate") == tuple(core.encode("the gate").ids)
+
+
+@pytest.mark.parametrize("named", NAMING, ids=str)
+@settings(max_examples=100, deadline=None)
+@given(texts=TEXTS)
+def test_a_token_for_what_the_vocabulary_lacks_is_not_learned(named: tuple[str, str], texts: list[str]) -> None:
+    core = NAMING[named]
+    found = words_of(core)
+    assert found is not None and named[1] in core.encode("a \x06 Zb").tokens
+    for text in ["a \x06 Zb", "Z" * 13, "\x06Z", "ZZ", "a ZZ b", *texts, "".join(texts), *texts]:
+        encoding = core.encode(text, add_special_tokens=False)
+        assert found.ids(text) in (None, tuple(encoding.ids))
+        found.learn(text, encoding)
+    assert found._cut is not None
 
 
 def test_a_text_that_a_template_repeats_is_given_up() -> None:

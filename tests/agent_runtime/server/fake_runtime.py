@@ -57,15 +57,11 @@ class FakePendingTurn:
         self._request = request
         self._cancelled = threading.Event()
 
-    def run(
-        self, partial: Callable[[Partial], None] | None = None, waiting: Callable[[], None] | None = None
-    ) -> TurnResult:
+    def run(self, partial: Callable[[Partial], None] | None = None) -> TurnResult:
         word, _, rest = self._request.observation.partition(" ")
         said = None
         match word:
             case "hold" | "deaf":
-                if waiting is not None and word == "hold":
-                    waiting()
                 self._runtime.wait_for_release(rest, self._cancelled if word == "hold" else None)
             case "size":
                 said = "x" * int(rest)
@@ -179,7 +175,10 @@ class FakeRuntime:
         body_digest: str = "",
     ) -> FakePendingTurn:
         self.calls.append(f"begin_turn {request.session} {request.turn_id}")
-        if request.observation == "fail begin":
+        word, _, rest = request.observation.partition(" ")
+        if word == "begin":
+            self.wait_for_release(rest, None)
+        if request.observation in ("fail begin", "begin fail"):
             raise RuntimeError("scripted")
         if request.observation == "full":
             raise Overloaded("The pool is full. Try again.")

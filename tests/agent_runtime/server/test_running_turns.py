@@ -30,7 +30,7 @@ class Pending:
     def __init__(self) -> None:
         self.num_cancels = 0
 
-    def run(self, partial: object = None, waiting: object = None) -> TurnResult:
+    def run(self, partial: object = None) -> TurnResult:
         raise AssertionError("not run here")
 
     def cancel(self) -> None:

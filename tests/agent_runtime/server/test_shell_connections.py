@@ -181,39 +181,6 @@ def test_a_frame_is_answered_before_the_question_about_it(url: str) -> None:
             assert [hear(connection)["type"] for _ in range(2)] == ["match.applied", answer]
 
 
-@pytest.mark.parametrize(
-    ("behind", "before", "ends"),
-    [
-        ({"observation": "hold", "deadline_ms": 60_000}, [], []),  # it is computed, and no more is heard of it
-        ({"observation": "deaf", "deadline_ms": 1000}, [], ["turn.result"]),
-        ({"observation": "late", "deadline_ms": 1}, ["turn.result"], []),  # and then not even begun
-        ({"observation": "A noise."}, [], ["turn.result"]),
-        ({"observation": "fail begin"}, [], ["error"]),
-        (None, [], ["match.applied"]),
-    ],
-)
-def test_an_answer_to_a_frame_may_wait_for_what_is_behind_it_and_comes_first(
-    url: str, behind: dict[str, Any] | None, before: list[str], ends: list[str]
-) -> None:
-    name = "behind " + ("a frame" if behind is None else behind["observation"])
-    with open_client(url) as other, raw(url) as connection:
-        set_up(other, session=f"{name} other", match=f"{name} other")
-        connection.send(HELLO)
-        hear(connection)
-        connection.send(json.dumps({"type": "match.open", "match": name, "game": "camp"}))
-        connection.send(json.dumps({"type": "session.open", "session": name, "match": name}))
-        assert [hear(connection)["type"] for _ in range(3)] == ["match.opened", "session.opened", "session.ready"]
-        frame = {"type": "match.state", "match": name, "frame": 1, "state": {"until": name}}
-        asked = {"type": "turn", "session": name, "turn_id": 1, "frame": 1, "actions": [{"id": "hold"}]}
-        second = {**frame, "frame": 2, "state": {}} if behind is None else {**asked, **behind}
-        # To the last one the answer comes at once: by then both others are with the server, and the frame is taken.
-        for message in (frame, second, {**asked, "observation": "", "session": "nobody"}):
-            connection.send(json.dumps(message))
-        assert sorted([hear(connection)["type"] for _ in range(1 + len(before))]) == ["error", *before]
-        other.put_block(f"{name} other", "release", name)
-        assert [hear(connection)["type"] for _ in range(1 + len(ends))] == ["match.applied", *ends]
-
-
 def test_a_defect_while_it_looks_ahead_holds_nothing_up(url: str) -> None:
     with raw(url) as connection:
         connection.send(HELLO)
