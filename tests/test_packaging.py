@@ -102,7 +102,7 @@ def test_the_tuned_adapter_is_whole_small_enough_and_has_a_model_card() -> None:
         assert [file.name for file in folder.iterdir()] == ["README.md"]
         assert "This version brings none" in (folder / "README.md").read_text(encoding="utf-8")
         return
-    from agent_runtime.engine.adapters import PACKAGED, base_digest, is_plain, weights_digest
+    from agent_runtime.engine.adapters import PACKAGED, adapter_digest, base_digest, is_plain
     from agent_runtime.engine.card import read_card
     from agent_runtime.engine.sources import EMBEDDED, cache_folder
 
@@ -111,7 +111,7 @@ def test_the_tuned_adapter_is_whole_small_enough_and_has_a_model_card() -> None:
     assert is_plain(folder), "it is loaded by default, and PEFT is not a dependency"
     card = read_card(folder / "hotseat.json")
     assert card.block_modes and card.base == base_digest(EMBEDDED, cache_folder())
-    assert card.weights == weights_digest(folder, cache_folder())
+    assert card.digest == adapter_digest(folder)
     assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] is None
     told = (folder / "README.md").read_text(encoding="utf-8")
     assert {"## Data", "## Recipe", "## Figures", "## Licence"} <= {*told.splitlines()}

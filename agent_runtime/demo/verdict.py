@@ -25,9 +25,14 @@ class PrefixFinding:
     differs: bool = True
 
     @property
-    def suffices(self) -> bool:
-        """Return whether `prefix` is about as fast as `star`."""
-        return self.over_star <= SUFFICES_UP_TO or not self.differs
+    def suffices(self) -> bool | None:
+        """Return whether `prefix` is about as fast as `star`; None if it looks slower and was not told apart."""
+        if self.over_star <= SUFFICES_UP_TO:
+            return True
+        return False if self.differs else None
+
+
+_OPENINGS = {True: "suffices", False: "does not suffice", None: "is not told apart from star"}
 
 
 def find(report: ReplayReport) -> PrefixFinding | None:
@@ -50,20 +55,18 @@ def find(report: ReplayReport) -> PrefixFinding | None:
 def verdict(findings: Sequence[PrefixFinding]) -> str:
     """Return where prefix reuse suffices, and where not."""
     told = []
-    for suffices in (True, False):
+    for suffices, opening in _OPENINGS.items():
         games = [finding for finding in findings if finding.suffices is suffices]
         if games:
-            opening = "suffices" if suffices else "does not suffice"
             told.append(f"Prefix reuse {opening} in {' and in '.join(map(_measured, games))}.")
     return " ".join(told)
 
 
 def _measured(finding: PrefixFinding) -> str:
     again = f"{finding.again:,.0f} unchanged tokens a turn stand" if finding.again >= 1 else "nothing unchanged stands"
-    unlike = "" if finding.differs else ", not told apart from as long"
     return (
         f"{finding.game}: there {again} behind a change, to be computed again, and it takes {finding.over_star:.1f} x "
-        f"star's time{unlike} (full attention {finding.full_over_star:.1f} x)"
+        f"star's time (full attention {finding.full_over_star:.1f} x)"
     )
 
 

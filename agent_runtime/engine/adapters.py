@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from agent_runtime.adapter_choice import Adapter, AdapterChoice
 from agent_runtime.engine.card import CARD, Card, read_card
-from agent_runtime.engine.digests import canonical_json, digest_of, file_digest, files_digest
+from agent_runtime.engine.digests import canonical_json, contents_digest, digest_of, file_digest, files_digest
 from agent_runtime.engine.errors import BrokenModel, MissingPackage, ModelNotFound, first_line
 from agent_runtime.engine.model_files import weight_files
 from agent_runtime.engine.sources import (
@@ -59,9 +59,7 @@ def find_adapter(adapter: Adapter, source: str, cache: Path) -> FoundAdapter | N
     with way_out(folder):
         folder = adapter_folder(folder)
         card = read_card(folder / CARD)
-        if card.weights is not None and card.weights != weights_digest(folder, cache):
-            why = "its weights are not those that it was saved with"
-            raise BrokenModel(str(folder), why, f"Copy the adapter again (of one changed on purpose, mend {CARD}).")
+        check_whole(folder, card)
         if folder == PACKAGED and card.base is None:  # one that nobody named has to say itself whose it is
             raise BrokenModel(str(folder), f"it has no card ({CARD}) that names the weights it belongs to")
         if weights_are_here(source):
@@ -157,16 +155,19 @@ def _is_plain_config(config: Mapping[str, Any]) -> bool:
     )
 
 
-def weights_digest(folder: Path, cache: Path) -> str:
-    """Return the digest of an adapter's weights, which its card may say."""
-    return files_digest(adapter_files(folder), cache)
+def check_whole(folder: Path, card: Card) -> None:
+    """Raise BrokenModel if an adapter is not, to the bit, what its card says that it was when it was saved."""
+    if card.digest is not None and card.digest != adapter_digest(folder):
+        why = f"its {WEIGHTS} or {CONFIG} is not the one that it was saved with"
+        raise BrokenModel(str(folder), why, f"Copy the adapter again (of one changed on purpose, mend {CARD}).")
 
 
-def adapter_digest(folder: Path, cache: Path) -> str:
-    """Return the digest of an adapter's weights and of how they are applied."""
+def adapter_digest(folder: Path) -> str:
+    """Return the digest of an adapter's weights, read anew, and of how they are applied."""
     config = adapter_config(folder)
     config.pop("base_model_name_or_path", None)
-    return digest_of(weights_digest(folder, cache), canonical_json(config))
+    weights = digest_of(*sorted(contents_digest(file) for file in adapter_files(folder)))
+    return digest_of(weights, canonical_json(config))
 
 
 def base_digest(source: str, cache: Path) -> str:

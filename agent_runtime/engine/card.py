@@ -2,12 +2,13 @@
 
     {"block_modes": ["anchored"], "base": "<digest of the weights an adapter belongs to>",
      "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0}, "context": 32768, "positions": "shared",
-     "weights": "<digest of the adapter's own weights>"}
+     "digest": "<digest of the adapter itself>"}
 
 `block_modes` is what a mode of `auto` goes by, `positions` ("sequential" if it is not said) where blocks stand in those
 modes, and `lead` ("none") what stands before each block. The rest is an adapter's: it was trained over `base` alone,
-with these rotary parameters and up to this many positions, and they come into force with it; and `weights`, if they
-are said, are those that it was saved with. Keys that are not known here (a recipe, figures) are left alone.
+with these rotary parameters and up to this many positions, and they come into force with it; and `digest`, if it is
+said, is of its weights and its configuration as they were saved. Keys that are not known here (a recipe, figures) are
+left alone.
 """
 
 import json
@@ -41,7 +42,7 @@ class Card:
     context: int | None = None
     positions: Positions = Positions.SEQUENTIAL
     lead: Lead = Lead.NONE
-    weights: str | None = None
+    digest: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -82,7 +83,7 @@ def read_card(path: Path | None) -> Card:
         raise BrokenModel(str(path), "the card declares a block mode that does not exist", advice)
     positions = _one_of(Positions, path, "positions", card)
     lead = _one_of(Lead, path, "lead", card)
-    kinds = {"base": str, "rope_parameters": dict, "context": int, "weights": str}
+    kinds = {"base": str, "rope_parameters": dict, "context": int, "digest": str}
     for name, kind in kinds.items():
         if card.get(name) is not None and (not isinstance(card[name], kind) or isinstance(card[name], bool)):
             raise BrokenModel(str(path), f"the card's {name} is no {kind.__name__}", "Copy the adapter again.")
@@ -115,7 +116,7 @@ def write_card(folder: Path, card: Card) -> None:
         "context": card.context,
         "positions": None if card.positions is Positions.SEQUENTIAL else card.positions.value,
         "lead": None if card.lead is Lead.NONE else card.lead.value,
-        "weights": card.weights,
+        "digest": card.digest,
         **card.more,
     }
     kept = {name: value for name, value in said.items() if value is not None}

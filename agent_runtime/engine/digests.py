@@ -28,10 +28,15 @@ def file_digest(path: Path, cache: Path) -> str:
         kept = None  # never written, or torn: it is only a shortcut
     if isinstance(kept, dict) and isinstance(kept.get("digest"), str) and kept.items() >= known.items():
         return str(kept["digest"])
-    with real.open("rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=_DIGEST_BYTES)).hexdigest()
+    digest = contents_digest(real)
     write_atomically(memo, json.dumps({**known, "digest": digest}))
     return digest
+
+
+def contents_digest(path: Path) -> str:
+    """Return the blake2b-256 of a file's contents in hex, whatever was known of it: for small files."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=_DIGEST_BYTES)).hexdigest()
 
 
 def digest_of(*parts: str) -> str:

@@ -129,7 +129,7 @@ def _loaded(spec: ModelSpec, cache: Path) -> LoadedModel:
     model = _weights(spec, location, config, dtype, device)
     if adapter is not None:  # a hub's weights are here only now
         check_base(adapter.folder, spec.source, cache)
-    digest_of_adapter = None if adapter is None else adapter_digest(adapter.folder, cache)
+    digest_of_adapter = None if adapter is None else adapter_digest(adapter.folder)
     digest = digest_of(
         _FORMAT,
         files_digest(weight_files(folder_of(location)), cache),

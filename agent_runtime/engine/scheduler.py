@@ -71,7 +71,7 @@ class Work(Generic[T]):
     def cancel(self) -> None:
         """Ask for an end: nothing of the script runs in any later forward. May be called from any thread.
 
-        A forward that encodes no block ends at its next layer once all that share it are cancelled.
+        A forward that keeps nothing in the pool ends at its next layer once all that share it are cancelled.
         """
         self._cancelled = True
 
@@ -298,7 +298,7 @@ class Engine:
         begin = time.perf_counter()
         has_turn = any(not work.background for work, _ in batch)
         try:
-            logits = self._computed(batch)
+            logits = self._computed(batch, self._stops(batch))
             if not has_turn:
                 self._keep_up(sum(_num_rows(spans) for _, spans in batch), begin)
         except BaseException as error:
@@ -321,17 +321,18 @@ class Engine:
                 going.append((work, more))
         return going
 
-    def _computed(self, batch: Going) -> Logits:
+    def _stops(self, batch: Going) -> Callable[[], bool]:
+        """Return whether a forward is to end at its next layer: the engine closes, or nobody waits for it any more.
+
+        One that encodes blocks goes on: the next turn needs them, and would come as late without.
+        """
+        keeps = any(span.keep is not None for _, spans in batch for span in spans)
+        return lambda: self._closing or (not keeps and all(work._cancelled for work, _ in batch))
+
+    def _computed(self, batch: Going, is_stopped: Callable[[], bool]) -> Logits:
         """Compute a forward; one of background work that is too large for the device's memory, in halves."""
-        spans = [span for _, those in batch for span in those]
-        # What nobody waits for any more ends at its next layer, unless it encodes blocks: those the next turn needs.
-        keeps = any(span.keep is not None for span in spans)
-
-        def is_stopped() -> bool:
-            return self._closing or (not keeps and all(work._cancelled for work, _ in batch))
-
         try:
-            return self.runner.run(spans, is_stopped)
+            return self.runner.run([span for _, spans in batch for span in spans], is_stopped)
         except torch.OutOfMemoryError:
             if len(batch) == 1 or any(not work.background for work, _ in batch):
                 raise
@@ -340,7 +341,7 @@ class Engine:
             "a forward of background work did not fit into the device's memory; from now on %d rows", self.quiet_rows
         )
         half = len(batch) // 2  # a later piece may see what an earlier one encodes, and never the other way round
-        return Logits({**self._computed(batch[:half]), **self._computed(batch[half:])})
+        return Logits({**self._computed(batch[:half], is_stopped), **self._computed(batch[half:], is_stopped)})
 
     def _keep_up(self, rows: int, begin: float) -> None:
         """Wait for the device as nobody else does: for this forward, or if it is quiet for the one before.

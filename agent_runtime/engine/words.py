@@ -98,7 +98,7 @@ class Words:
 def _unlike(model: Mapping[str, Any]) -> list[str]:
     """Return what a tokenizer writes for characters that its vocabulary lacks."""
     unknown = model.get("unk_token")
-    bytes_apart = [f"<0x{byte:02X}>" for byte in range(128)] if model.get("byte_fallback") else []
+    bytes_apart = [f"<0x{byte:02X}>" for byte in range(256)] if model.get("byte_fallback") else []
     return [*bytes_apart, *([] if unknown is None else [unknown])]
 
 

@@ -38,10 +38,15 @@ class Brought:
         if self._is_taking_in:  # one of them has made something happen, whose turn comes behind it
             return
         self._is_taking_in = True
-        while self._calls:
-            call, at = self._calls.popleft()
-            try:
-                call(at)
-            except Exception:  # what comes behind it, and whoever takes it in, has nothing to do with it
-                log.exception("an answer could not be given")
-        self._is_taking_in = False
+        try:
+            while self._calls:
+                self._make(*self._calls.popleft())
+        finally:
+            self._is_taking_in = False
+
+    @staticmethod
+    def _make(call: Call, at: float) -> None:
+        try:
+            call(at)
+        except Exception:  # what comes behind it, and whoever takes it in, has nothing to do with it
+            log.exception("an answer could not be given")

@@ -144,7 +144,8 @@ class Connection:
     def _look_in(self) -> None:
         self._looking_in = None
         self._brought.take_in()
-        if not self._lane.is_idle or self._brought:  # in this order: what is held was held before the lane was idle
+        # In this order: what is held was held before the lane was idle.
+        if not self._is_gone and (not self._lane.is_idle or self._brought):
             self._look_in_soon()
 
     def _perform(self, ticket: int, ask: Ask) -> None:

@@ -74,7 +74,7 @@ def start_of(config: TuneConfig, *, recorded: bool = False) -> Start | None:
                 f"{folder} has {key} = {found}, and this run {wanted}. Set training.{key} to {found}, or model.adapter "
                 'to "none", which begins with the bare weights.'
             )
-    return Start(folder, card, adapter_digest(folder, cache))
+    return Start(folder, card, adapter_digest(folder))
 
 
 def with_lora(model: Any, part: TrainingPart, start: Start | None) -> Any:

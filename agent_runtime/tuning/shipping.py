@@ -6,12 +6,19 @@ python -m agent_runtime.tuning.shipping tuned/adapter agent_runtime/tuned
 import json
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from safetensors.torch import load_file, save_file
 
-from agent_runtime.engine.adapters import CONFIG, WEIGHTS, adapter_config, adapter_folder, is_plain, weights_digest
+from agent_runtime.engine.adapters import (
+    CONFIG,
+    WEIGHTS,
+    adapter_config,
+    adapter_digest,
+    adapter_folder,
+    check_whole,
+    is_plain,
+)
 from agent_runtime.engine.card import CARD, read_card
 from agent_runtime.engine.merging import check_numbers
 from agent_runtime.tuning.errors import NotTrainable
@@ -25,6 +32,7 @@ def ship(adapter: Path, folder: Path) -> int:
     source = adapter_folder(adapter)
     if not is_plain(source):
         raise NotTrainable(f"{source} is more than plain LoRA, and would need PEFT wherever it is served.")
+    check_whole(source, read_card(source / CARD))
     if read_card(source / CARD).base is None:
         raise NotTrainable(f"{source} has no card ({CARD}) that names the weights it belongs to.")
     tuned = load_file(source / WEIGHTS)
@@ -37,8 +45,7 @@ def ship(adapter: Path, folder: Path) -> int:
         config["target_modules"] = sorted(modules)  # a set that PEFT writes in any order
     (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
     card = json.loads((source / CARD).read_text("utf-8"))
-    with TemporaryDirectory() as cache:
-        card["weights"] = weights_digest(folder, Path(cache))
+    card["digest"] = adapter_digest(folder)
     (folder / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
     return sum((folder / name).stat().st_size for name in (WEIGHTS, CONFIG, CARD))
 

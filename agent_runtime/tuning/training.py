@@ -25,7 +25,7 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import set_seed
 from torch.utils.data import DataLoader
 
-from agent_runtime.engine.adapters import check_base, way_out, weights_digest
+from agent_runtime.engine.adapters import adapter_digest, check_base, way_out
 from agent_runtime.engine.card import Card, write_card
 from agent_runtime.engine.loading import LoadedModel
 from agent_runtime.engine.merging import check_weights
@@ -357,7 +357,7 @@ class _Run:
             if self._adapted is not None:
                 named = {f"base_model.model.{name}": weight for name, weight in weights.items()}
                 self._adapted.save_pretrained(str(folder), state_dict=named)
-                card = replace(self._card, weights=weights_digest(folder, cache_folder()))
+                card = replace(self._card, digest=adapter_digest(folder))
             else:
                 self._loaded.model.save_pretrained(str(folder), state_dict=weights)
                 self._loaded.text.tokenizer.save_pretrained(str(folder))

@@ -1,6 +1,7 @@
 """Which adapter a model gets by default, by a word or by name, and what is wrong with one in a sentence."""
 
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -18,7 +19,6 @@ from agent_runtime.engine.adapters import (
     adapter_folder,
     find_adapter,
     is_plain,
-    weights_digest,
 )
 from agent_runtime.engine.card import Card, read_card, write_card
 from agent_runtime.engine.errors import BrokenModel, ModelNotFound
@@ -79,25 +79,33 @@ def test_what_is_served_by_default_is_named_and_has_keys_of_its_own(tuned: Path,
     bring(tuned)
     ours, without = loaded(), loaded(adapter=NONE)
     assert (ours.name, ours.block_modes) == ("tiny+tuned", ("star",))
-    assert ours.adapter_digest == adapter_digest(tuned, tmp_path / "cache")
+    assert ours.adapter_digest == adapter_digest(tuned)
     assert (without.name, without.digest, without.adapter_digest) == ("tiny", bare.digest, None)
     assert fingerprint_of(without) == fingerprint_of(bare) != fingerprint_of(ours)
     bring(tuned, seed=2)
     assert len({bare.digest, ours.digest, loaded().digest}) == 3, "another adapter in the same place"
 
 
-def test_weights_are_those_that_the_card_says(tuned: Path, tmp_path: Path) -> None:
+def test_an_adapter_is_to_the_bit_what_its_card_says(tuned: Path, tmp_path: Path) -> None:
     folder = bring(tuned)
     card, weights = read_card(folder / "hotseat.json"), folder / "adapter_model.safetensors"
-    write_card(folder, replace(card, weights=weights_digest(folder, tmp_path / "cache")))
+    write_card(folder, replace(card, digest=adapter_digest(folder)))
     assert found(DEFAULT, EMBEDDED, tmp_path) == folder
-    data = bytearray(weights.read_bytes())
+    whole, times = weights.read_bytes(), weights.stat()
+    data = bytearray(whole)
     data[-100] ^= 1
     weights.write_bytes(data)
-    with pytest.raises(BrokenModel, match=r"not those that it was saved with.*--adapter none"):
+    os.utime(weights, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a copy that keeps times leaves it
+    with pytest.raises(BrokenModel, match=r"not the one that it was saved with.*--adapter none"):
         found(DEFAULT, EMBEDDED, tmp_path)
     named = shutil.copytree(folder, tmp_path / "named")
-    with pytest.raises(BrokenModel, match=r"not those that it was saved with.*Copy the adapter again"):
+    with pytest.raises(BrokenModel, match=r"not the one that it was saved with.*Copy the adapter again"):
+        found(named, EMBEDDED, tmp_path)
+    (named / "adapter_model.safetensors").write_bytes(whole)
+    assert found(named, EMBEDDED, tmp_path) == named
+    config = json.loads((named / CONFIG).read_text())
+    (named / CONFIG).write_text(json.dumps({**config, "lora_alpha": config["lora_alpha"] + 1}))
+    with pytest.raises(BrokenModel, match=r"not the one that it was saved with"):
         found(named, EMBEDDED, tmp_path)
 
 

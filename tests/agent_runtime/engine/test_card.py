@@ -52,7 +52,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "said",
-    ['"base": 1', '"weights": 1', '"context": "long"', '"rope_parameters": []', '"context": true', '"context": 0'],
+    ['"base": 1', '"digest": 1', '"context": "long"', '"rope_parameters": []', '"context": true', '"context": 0'],
 )
 def test_a_card_with_a_value_of_another_kind_is_refused(tmp_path: Path, said: str) -> None:
     (tmp_path / "hotseat.json").write_text('{"block_modes": [], ' + said + "}")

@@ -433,13 +433,23 @@ def test_a_forward_that_nobody_waits_for_any_more_is_broken_off() -> None:
     engine = Engine(runner)  # type: ignore[arg-type]
     works = engine.submit_together([one(14), one(15)])
     wait_until(lambda: bool(runner.forwards))
-    works[0].cancel()
-    assert not works[0].future.done()
-    works[1].cancel()
+    for work in works:
+        work.cancel()
     for work in works:
         with pytest.raises(CancelledError):
             work.future.result(10)
     assert engine.submit(one(3)).future.result(10) == 3
+    engine.close()
+
+
+def test_one_that_another_waits_for_goes_on() -> None:
+    runner = FakeRunner()
+    engine = Engine(runner)  # type: ignore[arg-type]
+    dropped, awaited = engine.submit_together([one(16), one(15)])
+    wait_until(lambda: bool(runner.forwards))
+    dropped.cancel()
+    runner.may_end.set()
+    assert awaited.future.result(10) == 15 and not runner.was_stopped
     engine.close()
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from agent_runtime.engine.adapters import is_plain, weights_digest
+from agent_runtime.engine.adapters import adapter_digest, is_plain
+from agent_runtime.engine.card import Card, write_card
 from agent_runtime.engine.errors import BrokenModel
 from agent_runtime.tuning.errors import NotTrainable
 from agent_runtime.tuning.shipping import ship
@@ -32,7 +33,7 @@ def test_weights_are_rounded_paths_left_out_and_the_card_kept_but_for_their_dige
     assert all(torch.equal(after[name], weight.bfloat16()) for name, weight in before.items())
     assert b"someone" not in b"".join(file.read_bytes() for file in files)
     kept, card = (json.loads((folder / "hotseat.json").read_text()) for folder in (tuned, tmp_path / "shipped"))
-    assert card == {**kept, "weights": weights_digest(tmp_path / "shipped", tmp_path / "cache")}
+    assert card == {**kept, "digest": adapter_digest(tmp_path / "shipped")}
     assert is_plain(tmp_path / "shipped")
     shipped = json.loads((tmp_path / "shipped" / "adapter_config.json").read_text())
     assert shipped["target_modules"] == sorted(modules)
@@ -56,3 +57,13 @@ def test_what_is_damaged_is_not_shipped(tmp_path: Path) -> None:
     with pytest.raises(BrokenModel, match=f"its weight {name} is damaged"):
         ship(tmp_path / "tuned", tmp_path / "shipped")
     assert not (tmp_path / "shipped").exists()
+
+
+def test_a_damaged_one_is_not_shipped_as_a_whole_one(tmp_path: Path) -> None:
+    tuned = save_tiny_adapter(tmp_path / "tuned")
+    write_card(tuned, Card(("star",), base="12ab", digest=adapter_digest(tuned)))
+    ship(tuned, tmp_path / "shipped")
+    changed(tuned, lora_alpha=3)
+    with pytest.raises(BrokenModel, match="not the one that it was saved with"):
+        ship(tuned, tmp_path / "again")
+    assert not (tmp_path / "again").exists()
